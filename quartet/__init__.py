@@ -1,0 +1,1 @@
+"""Quartet: four deep-learning families, one reproducible pipeline."""

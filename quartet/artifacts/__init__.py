@@ -1,0 +1,1 @@
+"""Every path named once; fetching; atomic writes; the model store."""

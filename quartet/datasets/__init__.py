@@ -1,0 +1,1 @@
+"""Images, sequences and text: sources, splits, whole-batch augmentation, seeded batches."""

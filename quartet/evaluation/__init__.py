@@ -1,0 +1,1 @@
+"""How a trained model of each family is scored, one file per family."""

@@ -1,0 +1,75 @@
+"""Read `params.yaml`: YAML 1.2 as DVC reads it, checked whole, every error reported together."""
+
+import dataclasses
+import difflib
+import typing
+from pathlib import Path
+
+from quartet.params.sections import Params
+
+
+class BadSettings(ValueError):
+    """One or more settings are wrong; `str()` lists them all, a line each."""
+
+    def __init__(self, path: Path, errors: list[str]):
+        self.errors = errors
+        lines = "\n".join(f"  {error}" for error in errors)
+        super().__init__(f"{path}: {len(errors)} bad setting{'s' * (len(errors) > 1)}\n{lines}")
+
+
+def read_params(path: Path = Path("params.yaml")) -> Params:
+    """Every setting of the pipeline; keys that the file leaves out keep their defaults.
+
+    Raises:
+        BadSettings: the file is missing or is not YAML, or a key is unknown, of the wrong type or out of its range.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        given = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}; run from the top of the checkout"
+        raise BadSettings(path, [reason]) from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise BadSettings(path, [f"is not valid YAML 1.2: {' '.join(str(error).split())}"]) from error
+    errors: list[str] = []
+    params = _build(Params, {} if given is None else given, "", errors)
+    if not errors:
+        errors.extend(params.contradictions())
+    if errors:
+        raise BadSettings(path, errors)
+    return params
+
+
+def _build(kind: type, given: object, where: str, errors: list[str]) -> typing.Any:
+    """An instance of section `kind` from the mapping `given`; what is wrong is appended to `errors`."""
+    if not isinstance(given, dict):
+        errors.append(f"{where or 'the file'}: found {given!r}, allowed is a mapping of settings")
+        return kind()
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for key in given:
+        if key not in fields:
+            near = difflib.get_close_matches(str(key), fields, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else "allowed are " + ", ".join(fields)
+            errors.append(f"{_join(where, key)}: unknown key; {hint}")
+    values = {}
+    annotations = typing.get_type_hints(kind)
+    for name, field in fields.items():
+        if name not in given:
+            continue
+        value, annotation = given[name], annotations[name]
+        if dataclasses.is_dataclass(annotation):
+            values[name] = _build(annotation, value, _join(where, name), errors)
+            continue
+        rule = field.metadata["rule"]
+        if rule.accepts(value, annotation):
+            exact = float if annotation in (float, float | None) and value is not None else lambda same: same
+            values[name] = exact(value)
+        else:
+            errors.append(f"{_join(where, name)}: found {value!r}, allowed is {rule.allowed(annotation)}")
+    return kind(**values)
+
+
+def _join(where: str, key: object) -> str:
+    return f"{where}.{key}" if where else str(key)

@@ -1,0 +1,203 @@
+"""Every setting of the pipeline, section by section, as in `params.yaml`."""
+
+import dataclasses
+from collections.abc import Iterator
+
+from quartet.params.fields import retuned, section, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class Runtime:
+    """The machine's business: in no stage's hash."""
+
+    device: str = setting(
+        "auto", "where to compute; `auto` takes the GPU if there is one", choices=("auto", "cpu", "cuda", "mps")
+    )
+    threads: int | None = setting(None, "CPU threads; null takes every core", at_least=1, at_most=1024)
+
+
+@dataclasses.dataclass(frozen=True)
+class Download:
+    """Where the raw data comes from."""
+
+    images: str = setting(
+        "digits",
+        "labelled images; a folder holds one sub-folder per class",
+        choices=("digits", "mnist", "fashion-mnist", "gtsrb", "cifar10"),
+        prefixes=("folder:",),
+    )
+    text: str = setting(
+        "docstrings", "text for the language model", choices=("docstrings", "tinyshakespeare"), prefixes=("file:",)
+    )
+    sequences: str = setting(
+        "image-rows", "labelled sequences; both kinds read the images", choices=("image-rows", "image-pixels")
+    )
+    mirror: str | None = setting(None, "folder or URL that serves the sources instead of their official homes")
+    retries: int = setting(4, "further attempts after a failed transfer, with growing pauses", at_least=0, at_most=20)
+    timeout: float = setting(30.0, "seconds without an answer before an attempt counts as failed", above=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class PreprocessImages:
+    size: int | None = setting(None, "side in pixels; null keeps the source's own", at_least=8, at_most=512)
+    channels: int | None = setting(None, "1 (grey) or 3 (RGB); null keeps the source's own", at_least=1, at_most=3)
+    validation: float = setting(0.1, "share of the training images held out for validation", above=0, below=0.5)
+    split_seed: int = setting(0, "seed of the splits, independent of `seed`", at_least=0, below=2**32)
+
+
+@dataclasses.dataclass(frozen=True)
+class PreprocessText:
+    tokenizer: str = setting("bpe", "unit of text", choices=("bpe", "character", "byte"))
+    vocabulary_size: int = setting(
+        2048, "tokens of the BPE vocabulary, the 256 bytes included", at_least=256, at_most=65536
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocess:
+    images: PreprocessImages = section(PreprocessImages)
+    text: PreprocessText = section(PreprocessText)
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Ranges of random per-image changes; 0 switches one off."""
+
+    rotation: float = setting(10.0, "largest rotation either way, degrees", at_least=0, at_most=180)
+    shift: float = setting(0.1, "largest shift either way, share of the side", at_least=0, at_most=0.5)
+    brightness: float = setting(0.2, "largest relative change of brightness", at_least=0, at_most=1)
+    contrast: float = setting(0.2, "largest relative change of contrast", at_least=0, at_most=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What every training stage sets, whatever its family."""
+
+    optimizer: str = setting(
+        "adamw", "update rule; `muon` takes the matrices, AdamW the rest", choices=("sgd", "adam", "adamw", "muon")
+    )
+    learning_rate: float = setting(0.004, "peak learning rate", above=0, at_most=10)
+    weight_decay: float = setting(0.01, "decoupled weight decay", at_least=0, at_most=10)
+    batch_size: int = setting(64, "examples per step", at_least=2, at_most=65536)
+    warmup: float = setting(0.1, "share of the steps over which the learning rate rises", at_least=0, at_most=1)
+    ema: float = setting(0.99, "decay per step of the averaged weights; 0 switches averaging off", at_least=0, below=1)
+    clip: float = setting(1.0, "largest gradient norm; 0 does not clip", at_least=0)
+    max_seconds: float | None = setting(
+        None, "benchmarks: as many steps as fit in this time; the card tells how many", above=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochTraining(Training):
+    """Training counted in passes over the data."""
+
+    epochs: int = setting(60, "passes over the training examples", at_least=1)
+    steps: int | None = setting(None, "steps to train; overrides `epochs`", at_least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class StepTraining(Training):
+    """Training counted in steps: its time does not grow with the data."""
+
+    steps: int = setting(1000, "steps to train", at_least=1)
+    validate_every: int = setting(200, "steps between validations", at_least=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainCnn(EpochTraining):
+    network: str = setting("compact", "which convolutional network", choices=("compact",))
+    width: int = setting(32, "channels of the first convolution", at_least=4, at_most=512)
+    dropout: float = setting(0.2, "dropout before the classifier", at_least=0, below=1)
+    label_smoothing: float = setting(0.05, "share of the target spread over all classes", at_least=0, below=1)
+    augmentation: Augmentation = section(Augmentation)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainRnn(EpochTraining):
+    cell: str = setting("gru", "recurrent cell", choices=("gru", "lstm", "rnn"))
+    hidden_size: int = setting(64, "units per layer and direction", at_least=1, at_most=4096)
+    layers: int = setting(2, "stacked recurrent layers", at_least=1, at_most=16)
+    bidirectional: bool = setting(True, "read the sequence both ways")
+    dropout: float = setting(0.2, "dropout between layers and before the classifier", at_least=0, below=1)
+    augmentation: Augmentation = section(Augmentation)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainLm(StepTraining):
+    architecture: str = setting("decoder", "language model", choices=("decoder",))
+    position: str = setting("rotary", "positional encoding", choices=("rotary", "sinusoidal", "learned", "none"))
+    context: int = setting(128, "tokens the model sees at once", at_least=2, at_most=65536)
+    width: int = setting(128, "features per token", at_least=8, at_most=8192)
+    layers: int = setting(4, "Transformer blocks", at_least=1, at_most=128)
+    heads: int = setting(4, "attention heads; divides `width`", at_least=1, at_most=128)
+    dropout: float = setting(0.0, "dropout after attention and feed-forward", at_least=0, below=1)
+    optimizer: str = retuned(StepTraining, "optimizer", "muon")
+    learning_rate: float = retuned(StepTraining, "learning_rate", 0.01)
+    weight_decay: float = retuned(StepTraining, "weight_decay", 0.05)
+    batch_size: int = retuned(StepTraining, "batch_size", 16)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainDiffusion(StepTraining):
+    objective: str = setting("flow", "what the network predicts", choices=("flow",))
+    width: int = setting(32, "channels of the UNet's first level", at_least=8, at_most=1024)
+    text_width: int = setting(64, "features per caption word", at_least=8, at_most=1024)
+    text_layers: int = setting(2, "blocks of the text encoder", at_least=1, at_most=32)
+    text_heads: int = setting(4, "attention heads of the text encoder; divides `text_width`", at_least=1, at_most=64)
+    caption_dropout: float = setting(0.1, "share of captions left out, for guidance", at_least=0, below=1)
+    dropout: float = setting(0.0, "dropout in the UNet's residual blocks", at_least=0, below=1)
+    learning_rate: float = retuned(StepTraining, "learning_rate", 0.002)
+    batch_size: int = retuned(StepTraining, "batch_size", 128)
+    steps: int = retuned(StepTraining, "steps", 1500)
+    validate_every: int = retuned(StepTraining, "validate_every", 250)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateLm:
+    confusion_tokens: int = setting(
+        20, "most frequent tokens with a row of their own in the confusion matrix", at_least=2, at_most=100
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateDiffusion:
+    images: int = setting(1000, "images drawn, spread over the classes", at_least=1, at_most=1_000_000)
+    steps: int = setting(10, "sampler steps", at_least=1, at_most=10_000)
+    guidance: float = setting(1.5, "weight of the caption; 1 is no guidance", at_least=0, at_most=100)
+    sampler: str = setting("euler", "solver of the reverse process", choices=("euler", "heun"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    batch_size: int = setting(256, "examples scored at once", at_least=1, at_most=65536)
+    lm: EvaluateLm = section(EvaluateLm)
+    diffusion: EvaluateDiffusion = section(EvaluateDiffusion)
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    """The whole of `params.yaml`."""
+
+    seed: int = setting(0, "seed of every random choice but the splits", at_least=0, below=2**32)
+    runtime: Runtime = section(Runtime)
+    download: Download = section(Download)
+    preprocess: Preprocess = section(Preprocess)
+    train_cnn: TrainCnn = section(TrainCnn)
+    train_rnn: TrainRnn = section(TrainRnn)
+    train_lm: TrainLm = section(TrainLm)
+    train_diffusion: TrainDiffusion = section(TrainDiffusion)
+    evaluate: Evaluate = section(Evaluate)
+
+    def contradictions(self) -> Iterator[str]:
+        """What is wrong between settings that are right one by one."""
+        if self.preprocess.images.channels == 2:
+            yield "preprocess.images.channels: found 2, allowed is 1 or 3, or null"
+        for where, width, heads in (
+            ("train_lm", self.train_lm.width, self.train_lm.heads),
+            ("train_diffusion.text_", self.train_diffusion.text_width, self.train_diffusion.text_heads),
+        ):
+            name = where if where.endswith("_") else where + "."
+            if width % heads:
+                yield f"{name}heads: found {heads}, which does not divide {name}width = {width}"
+            elif (width // heads) % 2:
+                yield f"{name}width: found {width}, allowed is an even number of features per head"

@@ -1,0 +1,1 @@
+"""MLflow runs linked to DVC; nothing else imports mlflow."""

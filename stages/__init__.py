@@ -1,0 +1,1 @@
+"""The pipeline's verbs, one Typer script per DVC stage."""
