@@ -1,0 +1,119 @@
+"""Fetch a file from its official home or a mirror: verified, retried, never half-written."""
+
+import gzip
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from quartet.artifacts.checksums import sha256
+from quartet.artifacts.paths import own
+from quartet.artifacts.writing import atomic_path
+
+
+class FetchError(RuntimeError):
+    """A file could not be had, or is not the one expected."""
+
+
+def fetch(
+    name: str,
+    official: str,
+    target: Path,
+    *,
+    mirror: str | None,
+    retries: int,
+    timeout: float,
+    expected: str | None = None,
+    checksum_of: Callable[[Path], str] | None = None,
+) -> str:
+    """Bring a file to `target` and return its SHA-256.
+
+    `name` is its path in a mirror, `official` the URL of its home. `checksum_of` computes the checksum that
+    `expected` is compared with (default: SHA-256 of the file as it is; `sha256_unpacked` looks inside a .gz).
+    `retries` further attempts follow a failed transfer after pauses of 1, 2, 4, … seconds, at most 30.
+
+    Raises:
+        FetchError: unreachable, truncated or wrong; nothing is left at `target`.
+    """
+    source = official if mirror is None else f"{mirror.rstrip('/')}/{name}"
+    checksum_of = checksum_of or sha256
+    with atomic_path(target) as temporary:
+        if "://" in source:
+            _transfer(source, temporary, retries, timeout)
+        else:
+            _copy(own(source), temporary)
+        try:
+            found = checksum_of(temporary)
+        except (OSError, EOFError) as error:
+            raise FetchError(f"{source}: {error}; the file is truncated or damaged. {_REMEDY}") from error
+        if expected is not None and found != expected:
+            raise FetchError(f"{source}: wrong content: expected sha256 {expected}, found {found}. {_REMEDY}")
+    return found
+
+
+_REMEDY = "Nothing was kept; try again, or name a mirror in download.mirror. `dvc checkout` restores earlier data."
+
+
+def sha256_unpacked(path: Path) -> str:
+    """SHA-256 of what a gzip file holds: the same data may be packed in many ways."""
+    with gzip.open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except FileNotFoundError as error:
+        raise FetchError(f"{source}: no such file in the mirror. {_REMEDY}") from error
+
+
+def _transfer(url: str, target: Path, retries: int, timeout: float) -> None:
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("ERROR")
+    for attempt in range(retries + 1):
+        try:
+            # pooch resolves the final name itself; the checksum is ours to compare, since it may be of the content.
+            pooch.HTTPDownloader(progressbar=_Progress(url), timeout=timeout)(url, str(target), None)
+            return
+        except (requests.RequestException, OSError) as error:
+            answer = getattr(error, "response", None)
+            lasting = answer is not None and 400 <= answer.status_code < 500 and answer.status_code not in (408, 429)
+            if lasting or attempt == retries or not isinstance(error, requests.RequestException):
+                raise FetchError(f"{url}: {error} (after {attempt + 1} attempts). {_REMEDY}") from error
+            pause = min(2**attempt, 30)
+            print(f"{url}: {error}; next attempt in {pause} s", flush=True)
+            time.sleep(pause)
+
+
+class _Progress:
+    """pooch's progress protocol, shown by rich: bytes, rate and time left."""
+
+    def __init__(self, url: str):
+        self.url, self.total, self.shown = url, 0, None
+
+    def _open(self) -> None:
+        from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+        self.shown = Progress(
+            "{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+        )
+        self.task = self.shown.add_task(self.url.rsplit("/", 1)[-1], total=self.total or None)
+        self.shown.start()
+
+    def update(self, count: int) -> None:
+        if self.shown is None:
+            self._open()
+        self.shown.update(self.task, advance=count)
+
+    def reset(self) -> None:
+        if self.shown is not None:
+            self.shown.reset(self.task, total=self.total or None)
+
+    def close(self) -> None:
+        if self.shown is not None:
+            self.shown.update(self.task, completed=self.total)
+            self.shown.stop()
+            self.shown = None

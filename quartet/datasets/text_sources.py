@@ -1,0 +1,96 @@
+"""Where text comes from: each source writes `text.txt` and says what it is.
+
+How a source is split stays with its text: `passages` (blank lines part independent passages; whole passages go to one
+side) or `tail` (running text; the end is held out).
+"""
+
+from pathlib import Path
+
+from quartet.artifacts.checksums import sha256
+from quartet.artifacts.fetching import fetch
+from quartet.artifacts.paths import own
+from quartet.artifacts.writing import write_text
+from quartet.params.sections import Download
+
+_SHAKESPEARE = (
+    "tinyshakespeare/input.txt",
+    "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+    "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+)
+
+
+def download_text(settings: Download, folder: Path) -> dict:
+    """Write `folder/text.txt` and return its manifest.
+
+    Raises:
+        FetchError: the source cannot be had or is wrong.
+        ValueError: a user's file is missing, empty or not UTF-8.
+    """
+    target = folder / "text.txt"
+    if settings.text == "docstrings":
+        about = _docstrings(target)
+    elif settings.text == "tinyshakespeare":
+        name, home, checksum = _SHAKESPEARE
+        fetch(
+            name,
+            home,
+            target,
+            mirror=settings.mirror,
+            retries=settings.retries,
+            timeout=settings.timeout,
+            expected=checksum,
+        )
+        about = {"origin": home, "licence": "public domain", "split": "tail"}
+    else:
+        about = _own_file(own(settings.text.removeprefix("file:")), target)
+    text = read_text(target)
+    return {
+        "source": settings.text,
+        **about,
+        "checksums": {"text.txt": sha256(target)},
+        "counts": {"characters": len(text), "bytes": target.stat().st_size},
+    }
+
+
+def read_text(path: Path) -> str:
+    """UTF-8 text with its line ends as they are.
+
+    Raises:
+        ValueError: missing, empty or not UTF-8, with the offending byte's position.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: byte {error.start} ({error.object[error.start]:#04x}) is not UTF-8; "
+            "convert the file, for example with `iconv -t utf-8`"
+        ) from error
+    if not text.strip():
+        raise ValueError(f"{path}: holds no text")
+    return text
+
+
+def _docstrings(target: Path) -> dict:
+    from quartet.datasets.docstring_prose import docstring_prose
+
+    prose = docstring_prose()
+    write_text(target, "\n\n".join(text for _, text in prose.passages) + "\n")
+    return {
+        "origin": "docstrings of " + ", ".join(f"{name} {version}" for name, version in prose.versions.items()),
+        "licence": "BSD-3-Clause",
+        "split": "passages",
+        "removed": {
+            "what": "code, tables, directives, formulas, vendored packages, repeated sentences",
+            "documented_objects": prose.objects_found,
+            "objects_without_prose_left": prose.objects_found - len(prose.passages),
+            "sentences_kept": prose.sentences_kept,
+            "sentences_repeated": prose.sentences_repeated,
+        },
+    }
+
+
+def _own_file(source: Path, target: Path) -> dict:
+    write_text(target, read_text(source))
+    return {"origin": str(source.name), "licence": "the user's own", "split": "tail"}

@@ -1,0 +1,78 @@
+"""Tokenizers, all byte-level and so lossless on any text: BPE, character, byte.
+
+The three differ in their vocabulary alone: the 256 bytes (`byte`), and the merges that join them into the characters
+of the training text (`character`) or into its frequent strings (`bpe`; Sennrich et al. 2016, Radford et al. 2019).
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+
+
+def lines(text: str) -> Iterator[str]:
+    """The lines of `text` with their ends: joined they are `text` again."""
+    return (match.group() for match in _LINE.finditer(text))
+
+
+def train_tokenizer(kind: str, texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
+    """A tokenizer of the given kind (`bpe`, `character`, `byte`) fitted to the training `texts`.
+
+    `vocabulary_size` bounds BPE alone.
+    """
+    bytes_only = {letter: number for number, letter in enumerate(_byte_letters())}
+    if kind == "bpe":
+        tokenizer = _byte_level(models.BPE(), split_words=True)
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocabulary_size, initial_alphabet=list(bytes_only), show_progress=False, special_tokens=[]
+        )
+        tokenizer.train_from_iterator(texts, trainer)
+        return tokenizer
+    vocabulary, merges = dict(bytes_only), []
+    if kind == "character":
+        letters = _byte_letters()
+        for character in sorted({character for text in texts for character in text}):
+            spelled = [letters[byte] for byte in character.encode("utf-8")]
+            for length in range(1, len(spelled)):
+                joined = "".join(spelled[: length + 1])
+                if joined not in vocabulary:
+                    vocabulary[joined] = len(vocabulary)
+                    merges.append(("".join(spelled[:length]), spelled[length]))
+    return _byte_level(models.BPE(vocab=vocabulary, merges=merges), split_words=False)
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Read `tokenizer.json`.
+
+    Raises:
+        ValueError: the file is missing or broken.
+    """
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # The library raises bare Exception for every cause.
+        raise ValueError(f"{path}: cannot be read as a tokenizer ({error}); `dvc repro` rebuilds it") from error
+
+
+def encode(tokenizer: Tokenizer, text: str) -> np.ndarray:
+    """The token ids of `text`, line by line: `(tokens,)` of the smallest fitting unsigned type."""
+    dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
+    encoded = tokenizer.encode_batch_fast(list(lines(text)))
+    return np.concatenate([np.asarray(line.ids, dtype) for line in encoded] or [np.empty(0, dtype)])
+
+
+def _byte_level(model: models.BPE, *, split_words: bool) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=split_words)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _byte_letters() -> list[str]:
+    """The printable letter that the byte-level tokenizers use for each byte (GPT-2's table)."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = iter(range(256, 512))
+    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
