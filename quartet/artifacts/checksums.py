@@ -11,6 +11,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def md5(path: Path) -> str:
+    """MD5 of a file's bytes: what some official homes publish."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest()
+
+
 def sha256_of_folder(folder: Path) -> str:
     """SHA-256 over the names and bytes of every file below `folder`."""
     digest = hashlib.sha256()
@@ -22,8 +28,7 @@ def sha256_of_folder(folder: Path) -> str:
 def dvc_md5(path: Path) -> str:
     """The checksum under which DVC stores a file, or a folder (then it ends in `.dir`)."""
     if path.is_file():
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "md5").hexdigest()
+        return md5(path)
     listing = [{"md5": dvc_md5(file), "relpath": file.relative_to(path).as_posix()} for file in _files(path)]
     listing.sort(key=lambda entry: entry["relpath"])
     return hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest() + ".dir"

@@ -1,0 +1,136 @@
+"""Read raw images of any source, decoding and checking each one once."""
+
+import csv
+import gzip
+import io
+import struct
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """One decoded image.
+
+    `pixels` is uint8, `(height, width)` for grey or `(height, width, 3)` for RGB. `official_split` is `train` or
+    `test` where the source says so. Images of one `track` show the same thing and belong on one side of a split.
+    """
+
+    name: str
+    pixels: np.ndarray
+    label: int
+    official_split: str | None = None
+    track: str | None = None
+
+
+def read_raw_images(folder: Path, manifest: dict) -> Iterator[RawImage]:
+    """Every image of the downloaded source.
+
+    Raises:
+        ValueError: an image or file is broken; the message names it and what to do.
+    """
+    source = manifest["source"].partition(":")[0]
+    readers = {
+        "digits": _digits,
+        "mnist": _idx,
+        "fashion-mnist": _idx,
+        "cifar10": _cifar10,
+        "gtsrb": _gtsrb,
+    }
+    if source == "folder":
+        yield from _pictures(folder / "pictures", manifest["classes"])
+    else:
+        yield from readers[source](folder)
+
+
+def decode(stream: io.BufferedIOBase, name: str) -> np.ndarray:
+    """The pixels of an encoded picture: upright, 8 bits, grey or RGB, transparency laid on white.
+
+    Raises:
+        ValueError: the picture is truncated or not one at all.
+    """
+    try:
+        with Image.open(stream) as opened:
+            picture = ImageOps.exif_transpose(opened)
+            if picture.mode.startswith("I"):  # 16-bit grey
+                return (np.asarray(picture, np.int64).clip(0, 65535) // 257).astype(np.uint8)
+            if picture.has_transparency_data:
+                coloured = picture.convert("RGBA")
+                ground = Image.new("RGBA", coloured.size, "white")
+                picture = Image.alpha_composite(ground, coloured).convert("RGB")
+            return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{name}: cannot be decoded ({error}); replace or remove the file") from error
+
+
+def _digits(folder: Path) -> Iterator[RawImage]:
+    with gzip.open(folder / "digits.csv.gz", "rt") as lines:
+        table = np.loadtxt(lines, delimiter=",")
+    for number, row in enumerate(table):
+        pixels = np.round(row[:64].reshape(8, 8) * (255 / 16)).astype(np.uint8)  # values are 0 to 16
+        yield RawImage(f"digits.csv row {number + 1}", pixels, int(row[64]))
+
+
+def _idx(folder: Path) -> Iterator[RawImage]:
+    for split, prefix in (("train", "train"), ("test", "t10k")):
+        images = _read_idx(folder / f"{prefix}-images-idx3-ubyte.gz")
+        labels = _read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz")
+        if len(images) != len(labels):
+            raise ValueError(f"{folder}: {len(images)} {split} images but {len(labels)} labels; download them again")
+        for number, (pixels, label) in enumerate(zip(images, labels, strict=True)):
+            yield RawImage(f"{prefix} image {number}", pixels, int(label), split)
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    with gzip.open(path, "rb") as stream:
+        dimensions = stream.read(4)[3]
+        shape = struct.unpack(f">{dimensions}I", stream.read(4 * dimensions))
+        return np.frombuffer(stream.read(), np.uint8).reshape(shape)
+
+
+def _cifar10(folder: Path) -> Iterator[RawImage]:
+    with tarfile.open(folder / "cifar-10-binary.tar.gz", "r:gz") as archive:
+        for member in sorted(archive.getmembers(), key=lambda member: member.name):
+            file_name = Path(member.name).name
+            if not file_name.endswith("_batch.bin") and not file_name.startswith("data_batch"):
+                continue
+            records = np.frombuffer(archive.extractfile(member).read(), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+            split = "test" if file_name.startswith("test") else "train"
+            for number, record in enumerate(records):
+                pixels = record[1:].reshape(3, 32, 32).transpose(1, 2, 0)
+                yield RawImage(f"{file_name} record {number}", pixels, int(record[0]), split)
+
+
+def _gtsrb(folder: Path) -> Iterator[RawImage]:
+    path = folder / "gtsrb.zip"
+    with zipfile.ZipFile(path) as archive:
+        names = sorted(archive.namelist())
+        answers = [name for name in names if name.endswith("GT-final_test.csv")]
+        if not answers:
+            raise ValueError(f"{path}: holds no GT-final_test.csv; it is not the GTSRB layout that torchvision reads")
+        rows = csv.DictReader(io.StringIO(archive.read(answers[0]).decode()), delimiter=";")
+        test_labels = {row["Filename"]: int(row["ClassId"]) for row in rows}
+        for name in names:
+            parts = Path(name).parts
+            if not name.endswith(".ppm"):
+                continue
+            pixels = decode(io.BytesIO(archive.read(name)), f"{path}: {name}")
+            if "Training" in parts:
+                # Files are CLASS/TRACK_FRAME.ppm; a track is one physical sign.
+                yield RawImage(name, pixels, int(parts[-2]), "train", parts[-2] + "/" + parts[-1].partition("_")[0])
+            elif parts[-1] in test_labels:
+                yield RawImage(name, pixels, test_labels[parts[-1]], "test")
+
+
+def _pictures(folder: Path, classes: list[str]) -> Iterator[RawImage]:
+    for label, name in enumerate(classes):
+        for path in sorted(path for path in (folder / name).rglob("*") if path.is_file()):
+            with path.open("rb") as stream:
+                pixels = decode(stream, str(path.relative_to(folder)))
+            yield RawImage(path.relative_to(folder).as_posix(), pixels, label)

@@ -1,0 +1,78 @@
+"""Which images train, which validate, which test: stratified by class, reproducible by a seed of its own."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+TEST = 0.2  # share of all images where the source has no test set of its own
+
+
+def split_images(
+    labels: Sequence[int],
+    official: Sequence[str | None],
+    tracks: Sequence[str | None],
+    validation: float,
+    seed: int,
+    classes: Sequence[str],
+) -> dict[str, np.ndarray]:
+    """Index arrays of `train`, `validation` and `test`, each ascending.
+
+    An official test set stays the test set, and `validation` is that share of the rest; without one, 20 % of all
+    images test and the share `validation` of all validates. Images of one track stay together.
+
+    Raises:
+        ValueError: a class has too few images to be in every split.
+    """
+    labels_of = np.asarray(labels)
+    everything = np.arange(len(labels_of))
+    random = np.random.default_rng(seed)
+    if any(official):
+        testing = np.asarray([split == "test" for split in official])
+        test, rest = everything[testing], everything[~testing]
+        share = validation
+    else:
+        _refuse_small_classes(labels_of, classes)
+        test = _draw(everything, labels_of, TEST, random)
+        rest = np.setdiff1d(everything, test)
+        share = validation / (1 - TEST)
+    if any(tracks):
+        held_out = _draw_tracks(rest, labels_of, tracks, share, random)
+    else:
+        held_out = _draw(rest, labels_of, share, random)
+    return {"train": np.setdiff1d(rest, held_out), "validation": held_out, "test": test}
+
+
+def _refuse_small_classes(labels: np.ndarray, classes: Sequence[str]) -> None:
+    counts = np.bincount(labels, minlength=len(classes))
+    small = [f"{classes[label]!r} ({count})" for label, count in enumerate(counts) if count < 3]
+    if small:
+        raise ValueError(f"classes with fewer than 3 images cannot be in every split: {', '.join(small)}; add images")
+
+
+def _draw(indices: np.ndarray, labels: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    """`share` of `indices`, class by class, at least one of each class."""
+    drawn = []
+    for label in np.unique(labels[indices]):
+        members = indices[labels[indices] == label]
+        drawn.append(random.permutation(members)[: max(1, round(len(members) * share))])
+    return np.sort(np.concatenate(drawn))
+
+
+def _draw_tracks(
+    indices: np.ndarray, labels: np.ndarray, tracks: Sequence[str | None], share: float, random: np.random.Generator
+) -> np.ndarray:
+    """Whole tracks, class by class, until `share` of the class is drawn; a class's last track stays in training."""
+    drawn: list[int] = []
+    for label in np.unique(labels[indices]):
+        members = indices[labels[indices] == label]
+        by_track: dict[str | None, list[int]] = {}
+        for index in members:
+            by_track.setdefault(tracks[index], []).append(int(index))
+        names = [list(by_track)[i] for i in random.permutation(len(by_track))]
+        held_out: list[int] = []
+        for name in names[:-1]:
+            if len(held_out) >= len(members) * share:
+                break
+            held_out += by_track[name]
+        drawn += held_out
+    return np.sort(np.asarray(drawn, dtype=np.int64))
