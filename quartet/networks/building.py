@@ -1,0 +1,35 @@
+"""Rebuild a network from the arguments that its model card keeps."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from quartet.networks.compact_cnn import CompactCnn
+from quartet.networks.decoder import Decoder
+from quartet.networks.recurrent import RecurrentClassifier
+from quartet.networks.text_to_image import TextToImage
+
+NETWORKS: dict[str, type[nn.Module]] = {
+    "compact": CompactCnn,
+    "recurrent": RecurrentClassifier,
+    "decoder": Decoder,
+    "text-to-image": TextToImage,
+}
+
+
+def build_network(description: Mapping[str, object]) -> nn.Module:
+    """The network named `description["name"]`, freshly initialised, from the remaining arguments."""
+    arguments = dict(description)
+    return NETWORKS[arguments.pop("name")](**arguments)
+
+
+def rebuild_network(card: Mapping[str, object], weights: Mapping[str, Tensor]) -> nn.Module:
+    """A trained network, ready to be asked, from its card and weights."""
+    network = build_network(card["network"])
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Trainable numbers in the network."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

@@ -1,0 +1,58 @@
+"""Positional encodings: what tells attention, which is blind to order, where a token stands."""
+
+import torch
+from torch import Tensor, nn
+
+
+def sinusoidal(positions: Tensor, features: int, longest: float = 10_000.0) -> Tensor:
+    """Sines and cosines of geometrically growing wavelengths (Vaswani et al. 2017, section 3.5).
+
+    Args:
+        positions: `(…)` places in a sequence, or times.
+        features: even number of features.
+        longest: longest wavelength, over 2π.
+
+    Returns:
+        `(…, features)`: sines, then cosines.
+    """
+    half = features // 2
+    exponents = torch.arange(half, device=positions.device) / half
+    angles = positions[..., None].float() * longest**-exponents  # (…, features / 2)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class AddedPosition(nn.Module):
+    """Adds a position's vector to a token's: `sinusoidal` (fixed) or `learned`."""
+
+    def __init__(self, kind: str, context: int, features: int):
+        super().__init__()
+        table = sinusoidal(torch.arange(context), features)  # (context, features)
+        if kind == "learned":
+            self.table = nn.Parameter(0.02 * torch.randn(context, features))
+        else:
+            self.register_buffer("table", table, persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`(batch, steps, features)` to the same shape; steps must not exceed the context."""
+        return tokens + self.table[: tokens.shape[1]]
+
+
+class RotaryPosition(nn.Module):
+    """Rotates pairs of query and key features by an angle that grows with the position (Su et al. 2021).
+
+    The product of a rotated query and key then depends on their distance alone.
+    """
+
+    def __init__(self, context: int, head_features: int):
+        super().__init__()
+        table = sinusoidal(torch.arange(context), head_features)  # (context, head features)
+        sine, cosine = table.chunk(2, dim=-1)
+        self.register_buffer("sine", sine, persistent=False)
+        self.register_buffer("cosine", cosine, persistent=False)
+
+    def forward(self, heads: Tensor) -> Tensor:
+        """`(batch, heads, steps, head features)` queries or keys to the same shape."""
+        steps = heads.shape[-2]
+        sine, cosine = self.sine[:steps], self.cosine[:steps]
+        first, second = heads.chunk(2, dim=-1)
+        return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
