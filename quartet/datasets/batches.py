@@ -1,5 +1,6 @@
 """Which examples each training step sees: epochs without repetition, any step computable without those before it."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,9 +22,9 @@ class ShuffledBatches:
         """The examples of a step: `(batch,)` int64 on the device."""
         epoch, within = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
-            # Permuted on the CPU, so that the order does not depend on the device.
-            generator = torch.Generator().manual_seed((self.seed << 32) + epoch)
-            self._order = torch.randperm(self.count, generator=generator).to(self.device)
+            # numpy mixes seed and epoch well, and permutes on the CPU: the order does not depend on the device.
+            order = np.random.default_rng((self.seed, epoch)).permutation(self.count)
+            self._order = torch.from_numpy(order).to(self.device)
             self._epoch = epoch
         return self._order[within * self.batch_size : (within + 1) * self.batch_size]
 

@@ -1,5 +1,6 @@
 """The reverse process: from noise to a picture, by following the predicted velocity back from t = 1 to t = 0."""
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -35,7 +36,7 @@ def denoising_steps(velocity_of: VelocityOf, noise: Tensor, *, steps: int, sampl
     """
     pictures = noise
     times = torch.linspace(1, 0, steps + 1, device=noise.device)
-    for now, then in zip(times[:-1], times[1:], strict=True):
+    for now, then in itertools.pairwise(times):
         velocity = velocity_of(pictures, now.expand(len(pictures)))
         ahead = pictures + (then - now) * velocity
         if sampler == "heun" and then > 0:

@@ -3,6 +3,8 @@
 Time and caption modulate every residual block; at the coarsest level the picture also attends to the caption's words.
 """
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -36,7 +38,7 @@ class UNet(nn.Module):
             widths, side = [*widths, 2 * width], side // 2
         self.down = nn.ModuleList()
         self.shrink = nn.ModuleList()
-        for fine, coarse in zip(widths, widths[1:], strict=False):
+        for fine, coarse in itertools.pairwise(widths):
             self.down.append(ResidualBlock(fine, fine, signal, dropout))
             self.shrink.append(nn.Conv2d(fine, coarse, 3, stride=2, padding=1))
         self.middle_before = ResidualBlock(widths[-1], widths[-1], signal, dropout)
@@ -44,7 +46,7 @@ class UNet(nn.Module):
         self.middle_after = ResidualBlock(widths[-1], widths[-1], signal, dropout)
         self.grow = nn.ModuleList()
         self.up = nn.ModuleList()
-        for fine, coarse in reversed(list(zip(widths, widths[1:], strict=False))):
+        for fine, coarse in reversed(list(itertools.pairwise(widths))):
             self.grow.append(nn.Conv2d(coarse, fine, 3, padding=1))
             self.up.append(ResidualBlock(2 * fine, fine, signal, dropout))
         self.leave_norm = nn.GroupNorm(8, width)

@@ -1,0 +1,36 @@
+"""What a user sees when something is wrong: one clear message and a non-zero exit code, no traceback."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+from quartet.artifacts.fetching import FetchError
+from quartet.params import BadSettings
+
+
+@contextlib.contextmanager
+def clear_errors(stage: str) -> Iterator[None]:
+    """Report an expected error as `stage: message` and exit: 2 for bad settings, 1 for anything else.
+
+    `QUARTET_TRACEBACK=1` shows the traceback as well.
+    """
+    try:
+        yield
+    except BadSettings as error:
+        _report(stage, error)
+        raise SystemExit(2) from None
+    except (FetchError, ValueError, FloatingPointError, ConnectionError) as error:
+        _report(stage, error)
+        raise SystemExit(1) from None
+    except OSError as error:
+        _report(stage, f"{error.strerror or error}: {error.filename or ''} (nothing half-written was kept)")
+        raise SystemExit(1) from None
+
+
+def _report(stage: str, error: object) -> None:
+    if os.environ.get("QUARTET_TRACEBACK"):
+        import traceback
+
+        traceback.print_exc()
+    print(f"{stage}: {error}", file=sys.stderr, flush=True)

@@ -1,0 +1,79 @@
+"""The MLflow server or database that runs go to, made ready once and probed before it is relied on."""
+
+import os
+import sqlite3
+import urllib.error
+import urllib.request
+
+from filelock import FileLock
+
+from quartet.artifacts import paths
+
+EXPERIMENT = "quartet"
+PROBE_SECONDS = 3
+
+
+class TrackingUnreachableError(ConnectionError):
+    """The tracking server does not answer."""
+
+
+def is_on() -> bool:
+    """Whether runs are tracked: yes, unless `QUARTET_TRACKING=off`."""
+    return os.environ.get("QUARTET_TRACKING", "on").lower() != "off"
+
+
+def address() -> str:
+    """`MLFLOW_TRACKING_URI` if set, else a database in the repository that owns this checkout or experiment."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.home() / 'mlflow.db'}"
+
+
+def lock(name: str) -> FileLock:
+    """A lock that every process of this repository shares."""
+    paths.locks().mkdir(parents=True, exist_ok=True)
+    return FileLock(paths.locks() / f"{name}.lock")
+
+
+def open_store():
+    """An MLflow client and the id of our experiment, both created if need be.
+
+    Raises:
+        TrackingUnreachableError: the server does not answer within three seconds.
+    """
+    # Without these a server that dies later would block every call for minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    uri = address()
+    if uri.startswith(("http://", "https://")):
+        _probe(uri)
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient(uri)
+    with lock("tracking"):
+        if uri.startswith("sqlite:///"):
+            _write_ahead(uri.removeprefix("sqlite:///"))
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            local = uri.startswith("sqlite:")
+            folder = (paths.home() / "mlartifacts").as_uri() if local else None
+            return client, client.create_experiment(EXPERIMENT, artifact_location=folder)
+    return client, experiment.experiment_id
+
+
+def _write_ahead(path: str) -> None:
+    """Readers and writers do not wait for each other in this journal mode; it stays with the database."""
+    with sqlite3.connect(path, timeout=30) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+
+
+def _probe(uri: str) -> None:
+    try:
+        urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=PROBE_SECONDS).close()
+    except urllib.error.HTTPError:
+        return  # It answers; what it thinks of the path is its own business.
+    except OSError as error:
+        raise TrackingUnreachableError(
+            f"the MLflow server at {uri} does not answer ({error}). Start it, or unset MLFLOW_TRACKING_URI for the "
+            "local database, or set QUARTET_TRACKING=off to train without tracking"
+        ) from error

@@ -1,0 +1,25 @@
+"""Exponential moving average of the weights (Polyak & Juditsky 1992): what is validated and kept."""
+
+import copy
+
+import torch
+from torch import nn
+
+
+class MovingAverage:
+    """An averaged copy of a network, updated after each step; with `decay` 0 it is the network itself."""
+
+    def __init__(self, network: nn.Module, decay: float):
+        self.decay = decay
+        self.network = copy.deepcopy(network) if decay else network
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """average ← d · average + (1 − d) · weights, with a d that grows to `decay` while there is little history."""
+        if not self.decay:
+            return
+        decay = min(self.decay, (1 + step) / (10 + step))
+        averages, weights = list(self.network.parameters()), list(network.parameters())
+        torch._foreach_lerp_(averages, weights, 1 - decay)
+        for average, buffer in zip(self.network.buffers(), network.buffers(), strict=True):
+            average.copy_(buffer)

@@ -1,0 +1,208 @@
+"""The one training loop: forward, loss, backward, update. It knows no family."""
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from quartet.params.sections import Training
+from quartet.training.checkpoints import Checkpoint, Progress
+from quartet.training.ema import MovingAverage
+from quartet.training.interruption import Interrupted, stop_requests
+from quartet.training.optimizers import build_optimizers, optimizer_tensors, restore_optimizers, set_learning_rate
+from quartet.training.progress_bar import progress_bar
+from quartet.training.schedules import warmup_then_decay
+from quartet.training.seeding import seed_step
+
+
+class Batch(Protocol):
+    """Whatever `loss_of` understands, with its number of examples."""
+
+    def __len__(self) -> int: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is trained: a network, its batches, its loss, its score.
+
+    Attributes:
+        network: on the device.
+        batch_at: the batch of a step; its randomness comes from the generator alone.
+        loss_of: the loss of the network on a batch, a scalar.
+        validate: scores on the validation split, among them `score`, the higher the better.
+        steps: how many to take.
+        validate_every: steps between two validations.
+    """
+
+    network: nn.Module
+    batch_at: Callable[[int, torch.Generator], object]
+    loss_of: Callable[[nn.Module, object], Tensor]
+    validate: Callable[[nn.Module], dict[str, float]]
+    steps: int
+    validate_every: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """The weights with the best validation score, that score, and the history, a row per validation."""
+
+    weights: dict[str, Tensor]
+    best: dict[str, float]
+    history: list[dict[str, float]]
+    steps: int
+
+
+def train(
+    task: Task,
+    settings: Training,
+    *,
+    seed: int,
+    device: torch.device,
+    checkpoint: Checkpoint,
+    on_validation: Callable[[dict[str, float]], None] = lambda row: None,
+) -> Outcome:
+    """Train, keeping the weights of the best validation score.
+
+    An interrupted training goes on from its checkpoint and ends with the same bytes.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+        Interrupted: SIGTERM came; the checkpoint is saved.
+    """
+    network, steps = task.network, task.steps
+    if settings.max_seconds is not None:
+        steps = _affordable_steps(task, settings, seed, device)
+    optimizers = build_optimizers(network, settings)
+    average = MovingAverage(network, settings.ema)
+    generator = torch.Generator(device)
+    history: list[dict[str, float]] = []
+    best: dict[str, float] = {}
+    best_weights: dict[str, Tensor] = {}
+    loss_sum = torch.zeros((), device=device)
+    first = 0
+
+    saved = checkpoint.load()
+    if saved is not None:
+        first, history, best = saved.values["step"], saved.values["history"], saved.values["best"]
+        parts = _take_apart(saved.tensors)
+        network.load_state_dict(parts["network"])
+        average.network.load_state_dict(parts["average"])
+        restore_optimizers(optimizers, parts["optimizers"])
+        best_weights, loss_sum = parts["best"], parts["sum"]["loss"].to(device)
+        for row in history:
+            on_validation(row)
+        print(f"going on from step {first} of {steps}", flush=True)
+
+    def progress(step: int) -> Progress:
+        tensors = {
+            **_prefixed("network", network.state_dict()),
+            **_prefixed("average", average.network.state_dict()),
+            **_prefixed("optimizers", optimizer_tensors(optimizers)),
+            **_prefixed("best", best_weights),
+            "sum.loss": loss_sum,
+        }
+        return Progress({k: v.clone() for k, v in tensors.items()}, {"step": step, "history": history, "best": best})
+
+    with stop_requests() as stop_requested, progress_bar(steps, first) as bar:
+        for step in range(first, steps):
+            seed_step(generator, seed, step)
+            rate = settings.learning_rate * warmup_then_decay(step, steps, settings.warmup)
+            set_learning_rate(optimizers, rate)
+            batch = task.batch_at(step, generator)
+
+            network.train()
+            loss = task.loss_of(network, batch)  # forward, loss
+            _refuse_non_finite(loss, step, device)
+            _update(network, loss, optimizers, settings.clip)  # backward, update
+            average.update(network, step)
+            loss_sum += loss.detach()
+            bar.advance()
+
+            done = step + 1
+            if done % task.validate_every == 0 or done == steps:
+                since = (done - 1) % task.validate_every + 1
+                scores = task.validate(average.network.eval())
+                row = {
+                    "step": done,
+                    "learning_rate": rate,
+                    "training_loss": loss_sum.item() / since,
+                    **{f"validation_{name}": value for name, value in scores.items()},
+                }
+                if not math.isfinite(row["training_loss"]):
+                    raise FloatingPointError(_NOT_FINITE.format(step=done))
+                loss_sum.zero_()
+                history.append(row)
+                if not best or scores["score"] > best["validation_score"]:
+                    best = row
+                    best_weights = {k: v.detach().clone() for k, v in average.network.state_dict().items()}
+                bar.describe(row)
+                on_validation(row)
+                checkpoint.save(progress(done))
+            if stop_requested() and done < steps:
+                checkpoint.save(progress(done))
+                checkpoint.close(finished=False)
+                print(f"stopped at step {done} of {steps}; the same command goes on from there", flush=True)
+                raise Interrupted(143)
+    return Outcome(best_weights, best, history, steps)
+
+
+def _update(network: nn.Module, loss: Tensor, optimizers: list[torch.optim.Optimizer], clip: float) -> None:
+    """Back-propagate and let the optimizers take their step."""
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if clip:
+        nn.utils.clip_grad_norm_(network.parameters(), clip)
+    for optimizer in optimizers:
+        optimizer.step()
+
+
+_NOT_FINITE = "the loss is not finite at step {step}: lower learning_rate, raise warmup or set clip"
+
+
+def _refuse_non_finite(loss: Tensor, step: int, device: torch.device) -> None:
+    # On a GPU looking at the value would stall every step; there the sum is looked at before each validation.
+    if device.type == "cpu" and not math.isfinite(loss.item()):
+        raise FloatingPointError(_NOT_FINITE.format(step=step + 1))
+
+
+def _affordable_steps(task: Task, settings: Training, seed: int, device: torch.device) -> int:
+    """Steps that fit into `max_seconds`, timed on a copy that is thrown away: `steps` then rebuilds the same bytes."""
+    network = copy.deepcopy(task.network).train()
+    optimizers = build_optimizers(network, settings)
+    generator = torch.Generator(device)
+    warm_up, timed = 5, 20
+    for step in range(warm_up + timed):
+        if step == warm_up:
+            _wait_for(device)
+            start = time.perf_counter()
+        seed_step(generator, seed, step)
+        _update(network, task.loss_of(network, task.batch_at(step, generator)), optimizers, settings.clip)
+    _wait_for(device)
+    seconds_per_step = (time.perf_counter() - start) / timed
+    start = time.perf_counter()
+    task.validate(network.eval())
+    seconds_per_step += (time.perf_counter() - start) / task.validate_every
+    return max(1, int(settings.max_seconds / seconds_per_step))
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _take_apart(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    parts: dict[str, dict[str, Tensor]] = {p: {} for p in ("network", "average", "optimizers", "best", "sum")}
+    for name, tensor in tensors.items():
+        prefix, _, rest = name.partition(".")
+        parts[prefix][rest] = tensor
+    return parts

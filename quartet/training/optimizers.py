@@ -1,0 +1,63 @@
+"""The update rules, torch's own: SGD with Nesterov momentum, Adam, AdamW, Muon."""
+
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Muon, Optimizer
+
+from quartet.params.sections import Training
+
+
+def build_optimizers(network: nn.Module, settings: Training) -> list[Optimizer]:
+    """The optimizers of a network: one, but for `muon`, which takes hidden matrices and leaves AdamW the rest.
+
+    Weight decay acts on matrices and kernels alone, not on biases, gains and embeddings.
+    """
+    rate, decay = settings.learning_rate, settings.weight_decay
+    embeddings = {id(module.weight) for module in network.modules() if isinstance(module, nn.Embedding)}
+    weights = [p for p in network.parameters() if p.requires_grad]
+    decayed = [p for p in weights if p.ndim >= 2 and id(p) not in embeddings]
+    others = [p for p in weights if p.ndim < 2 or id(p) in embeddings]
+    if settings.optimizer == "muon":
+        matrices = [p for p in decayed if p.ndim == 2]
+        kernels = [p for p in decayed if p.ndim > 2]
+        # With its update matched to AdamW's in size, both share one learning rate (Liu et al. 2025).
+        muon = Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+        return [muon, AdamW(_groups(kernels, others, decay), lr=rate, betas=(0.9, 0.95))]
+    groups = _groups(decayed, others, decay)
+    if settings.optimizer == "sgd":
+        return [SGD(groups, lr=rate, momentum=0.9, nesterov=True)]
+    return [{"adam": Adam, "adamw": AdamW}[settings.optimizer](groups, lr=rate)]
+
+
+def set_learning_rate(optimizers: list[Optimizer], rate: float) -> None:
+    """Set the rate of every group."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+
+def optimizer_tensors(optimizers: list[Optimizer]) -> dict[str, torch.Tensor]:
+    """The state of the optimizers as named tensors: `optimizer.parameter.name`."""
+    return {
+        f"{number}.{index}.{name}": tensor
+        for number, optimizer in enumerate(optimizers)
+        for index, state in optimizer.state_dict()["state"].items()
+        for name, tensor in state.items()
+        if isinstance(tensor, torch.Tensor)
+    }
+
+
+def restore_optimizers(optimizers: list[Optimizer], tensors: dict[str, torch.Tensor]) -> None:
+    """Put back what `optimizer_tensors` gave."""
+    for number, optimizer in enumerate(optimizers):
+        restored = optimizer.state_dict()
+        for key, tensor in tensors.items():
+            owner, index, name = key.split(".", 2)
+            if int(owner) == number:
+                restored["state"].setdefault(int(index), {})[name] = tensor
+        optimizer.load_state_dict(restored)
+
+
+def _groups(decayed: list[nn.Parameter], others: list[nn.Parameter], decay: float) -> list[dict]:
+    groups = [{"params": decayed, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]

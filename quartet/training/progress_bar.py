@@ -1,0 +1,42 @@
+"""A progress bar with rate and time left; where the output is not a terminal, a line per validation."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
+from rich.text import Text
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f} steps/s" if task.speed else "– steps/s")
+
+
+class Bar:
+    """The running bar."""
+
+    def __init__(self, shown: Progress, steps: int, first: int):
+        self._shown, self._steps = shown, steps
+        self._task = shown.add_task("training", total=steps, completed=first)
+
+    def advance(self) -> None:
+        """One step is done."""
+        self._shown.advance(self._task)
+
+    def describe(self, row: dict[str, float]) -> None:
+        """Show the latest validation."""
+        loss, score = row["training_loss"], row["validation_score"]
+        text = f"loss {loss:.4f}, validation score {score:.4f}"
+        if sys.stdout.isatty():
+            self._shown.update(self._task, description=text)
+        else:
+            print(f"step {row['step']}/{self._steps}: {text}", flush=True)
+
+
+@contextlib.contextmanager
+def progress_bar(steps: int, first: int) -> Iterator[Bar]:
+    """A bar over `steps`, of which `first` are done."""
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(*columns, disable=not sys.stdout.isatty(), refresh_per_second=4) as shown:
+        yield Bar(shown, steps, first)

@@ -1,0 +1,19 @@
+"""Randomness that depends on the seed and the step alone, so that a resumed training goes on as if never stopped."""
+
+import numpy as np
+import torch
+
+
+def seed_everything(seed: int) -> None:
+    """Seed torch's default generators (initial weights) and ask for deterministic algorithms."""
+    torch.manual_seed(seed)
+    # On a GPU a few operations have no deterministic form; there a warning is all that can be had.
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    torch.backends.cudnn.benchmark = False
+
+
+def seed_step(generator: torch.Generator, seed: int, step: int) -> None:
+    """Seed the generator of the batches and torch's default one (dropout) for one step."""
+    for_batches, for_dropout = np.random.SeedSequence((seed, step)).generate_state(2)
+    generator.manual_seed(int(for_batches))
+    torch.manual_seed(int(for_dropout))
