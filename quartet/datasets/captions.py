@@ -47,6 +47,11 @@ class Captioner:
         captions = [self.caption(label, template) for label in range(len(self.classes)) for template in TEMPLATES]
         return sorted({word for caption in captions for word in split_words(caption)})
 
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of word ids: the words, padding and the starting mark."""
+        return len(self.words) + 2
+
     def caption(self, label: int, template: str) -> str:
         """The caption of a class, such as "a handwritten seven"."""
         return template.format(subject=self.subject, name=self.classes[label])

@@ -41,14 +41,14 @@ def split_text(text: str, how: str, seed: int) -> dict[str, str]:
     return {name: "\n\n".join(passages[i] for i in sorted(part)) + "\n" for name, part in parts.items()}
 
 
-def preprocess_text(raw: Path, folder: Path, settings: PreprocessText, seed: int) -> dict:
+def preprocess_text(raw: Path, folder: Path, settings: PreprocessText) -> dict:
     """Split, fit the tokenizer to the training text alone, encode; returns what `info.json` holds.
 
     Raises:
         ValueError: the text is too short to have three splits.
     """
     manifest = read_json(raw / "manifest.json")
-    splits = split_text(read_text(raw / "text.txt"), manifest["split"], seed)
+    splits = split_text(read_text(raw / "text.txt"), manifest["split"], settings.split_seed)
     for name, text in splits.items():
         if len(text) < 100:
             raise ValueError(f"{raw / 'text.txt'}: its {name} split has {len(text)} characters; 100 are the least")

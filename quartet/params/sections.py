@@ -47,6 +47,7 @@ class PreprocessImages:
 
 @dataclasses.dataclass(frozen=True)
 class PreprocessText:
+    split_seed: int = setting(0, "seed of the splits of separate passages", at_least=0, below=2**32)
     tokenizer: str = setting("bpe", "unit of text", choices=("bpe", "character", "byte"))
     vocabulary_size: int = setting(
         2048, "tokens of the BPE vocabulary, the 256 bytes included", at_least=256, at_most=65536

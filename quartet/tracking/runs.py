@@ -5,6 +5,7 @@ for this stage with a warning, and the history is in `training.csv` anyway.
 """
 
 import contextlib
+import json
 import os
 import socket
 import sys
@@ -36,13 +37,16 @@ class Run:
 
         self._attempt(send)
 
+    def log_row(self, row: Mapping[str, float]) -> None:
+        """A row of the history, at its `step`."""
+        self.log_scores({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))
+
     def log_files(self, files: Iterable[Path], folder: str | None = None) -> None:
         """Pictures, tables, or whole folders."""
         for path in files:
-            log = self._client.log_artifacts if path.is_dir() and self._client else None
-            name = "/".join(part for part in (folder, path.name if path.is_dir() else None) if part) or None
             if path.is_dir():
-                self._attempt(lambda path=path, log=log, name=name: log(self.run_id, str(path), name))
+                inside = f"{folder}/{path.name}" if folder else path.name
+                self._attempt(lambda path=path, inside=inside: self._client.log_artifacts(self.run_id, path, inside))
             else:
                 self._attempt(lambda path=path: self._client.log_artifact(self.run_id, str(path), folder))
 
@@ -55,8 +59,6 @@ class Run:
         """The data as an MLflow dataset whose digest is DVC's checksum."""
 
         def send() -> None:
-            import json
-
             from mlflow.entities import Dataset, DatasetInput, InputTag
 
             dataset = Dataset(

@@ -1,0 +1,69 @@
+"""Token streams cut into windows: the language model reads `context` tokens and predicts each one's successor."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class TrainingWindows:
+    """Windows over a memory-mapped stream: each epoch covers it without overlap, from a random start.
+
+    Which windows a step holds is the caller's choice (`ShuffledBatches`); a window's number is its place.
+    """
+
+    def __init__(self, stream: np.ndarray, context: int, device: torch.device):
+        self.stream, self.context, self.device = stream, context, device
+        self.count = (len(stream) - 1) // context
+        if self.count < 1:
+            raise ValueError(
+                f"{len(stream)} tokens of training text are fewer than train_lm.context + 1 = {context + 1}"
+            )
+
+    def batch(self, windows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Tokens and their successors, both `(batch, context)`, of the numbered windows.
+
+        All windows of a batch are moved by one random offset, so that their borders vary.
+        """
+        spare = len(self.stream) - 1 - self.count * self.context
+        offset = int(torch.randint(0, spare + 1, (1,), generator=generator, device=generator.device))
+        starts = windows.cpu().numpy() * self.context + offset
+        rows = np.stack([self.stream[start : start + self.context + 1] for start in starts]).astype(np.int64)
+        tokens = torch.from_numpy(rows).to(self.device)  # (batch, context + 1)
+        return tokens[:, :-1], tokens[:, 1:]
+
+
+def scored_windows(
+    stream: np.ndarray, first: int, context: int, stride: int, batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Windows in which every token of the stream is predicted exactly once.
+
+    Args:
+        stream: `(tokens,)`.
+        first: token that stands before the stream, so that its first one has a context.
+        context: tokens per window.
+        stride: how far a window moves; at `context` windows do not overlap, below it each scores its last `stride`
+            tokens, all but the first having at least `context` − `stride` tokens before them.
+        batch_size: windows at once.
+        device: where the tensors go.
+
+    Yields:
+        Tokens, their successors and the mask of scored positions, each `(batch, context)`.
+    """
+    padded = np.concatenate([[first], stream]).astype(np.int64)
+    count = len(padded) - 1  # successors to score
+    starts, scored_from = [0], [0]
+    while starts[-1] + context < count:
+        starts.append(starts[-1] + stride)
+        scored_from.append(context - stride)
+    for chunk in range(0, len(starts), batch_size):
+        rows = range(chunk, min(chunk + batch_size, len(starts)))
+        tokens = np.zeros((len(rows), context + 1), np.int64)
+        mask = np.zeros((len(rows), context), bool)
+        for place, row in enumerate(rows):
+            piece = padded[starts[row] : starts[row] + context + 1]
+            tokens[place, : len(piece)] = piece
+            mask[place, scored_from[row] : len(piece) - 1] = True
+        on_device = torch.from_numpy(tokens).to(device)
+        yield on_device[:, :-1], on_device[:, 1:], torch.from_numpy(mask).to(device)

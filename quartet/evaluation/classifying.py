@@ -1,0 +1,58 @@
+"""Scoring a classifier, whatever it reads: probabilities over a split, and what people look at."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from quartet.reporting.figures import image_sheet, reliability_figure, save_figure
+from quartet.reporting.report_files import write_confusion, write_table
+from quartet.reporting.scores import class_report, classification_scores, reliability
+
+MISTAKES = 10
+
+
+@torch.no_grad()
+def logits_over(
+    network: nn.Module, inputs: Tensor, prepare: Callable[[Tensor], Tensor], batch_size: int = 256
+) -> Tensor:
+    """`(examples, classes)` logits of a whole split, batch by batch, `prepare` applied to each batch first."""
+    return torch.cat([network(prepare(batch)) for batch in inputs.split(batch_size)])
+
+
+def validation_scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """`loss` (cross-entropy, nats), `accuracy`, and `score`: the accuracy, less the loss as a tie-breaker."""
+    loss = F.cross_entropy(logits, labels).item()
+    accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
+    # Small validation splits tie often; among equals the smaller loss is the better network.
+    return {"loss": loss, "accuracy": accuracy, "score": accuracy - 1e-3 * min(loss, 10.0)}
+
+
+def report_classification(folder: Path, logits: Tensor, labels: Tensor, classes: list[str], what: str) -> dict:
+    """Write confusion, class report and reliability of a classifier into `folder`; returns its scores."""
+    probabilities = logits.double().softmax(dim=1).cpu().numpy()
+    truth, predicted = labels.cpu().numpy(), probabilities.argmax(axis=1)
+    scores = classification_scores(truth, probabilities)
+    title = f"{what}: {scores['accuracy']:.2%} of {len(truth)} test examples right"
+    write_confusion(folder, truth, predicted, classes, title)
+    write_table(folder / "evaluation/classification_report.csv", class_report(truth, predicted, classes), index=True)
+    figure = reliability_figure(reliability(truth, probabilities), scores["calibration_error"])
+    save_figure(figure, folder / "evaluation/reliability.png")
+    return scores
+
+
+def report_mistakes(folder: Path, images: Tensor, logits: Tensor, labels: Tensor, classes: list[str]) -> None:
+    """A sheet of the most confidently wrong examples; no sheet where there is no mistake.
+
+    `images` is `(examples, channels, height, width)` uint8.
+    """
+    confidence, predicted = logits.softmax(dim=1).max(dim=1)
+    wrong = (predicted != labels).nonzero()[:, 0]
+    wrong = wrong[confidence[wrong].argsort(descending=True)][:MISTAKES]
+    if len(wrong):
+        titles = [f"{classes[labels[i]]}, not {classes[predicted[i]]}" for i in wrong]
+        shown = images[wrong].cpu().numpy() / 255
+        figure = image_sheet([shown], ["wrong"], [titles], "The surest mistakes on the test split", cell=1.3)
+        save_figure(figure, folder / "evaluation/mistakes.png")

@@ -1,0 +1,134 @@
+"""The figures: learning curves, confusion matrices, reliability, sheets of images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from quartet.artifacts.writing import atomic_path
+
+INK, BLUE, ORANGE, GREY = "#1f2430", "#2563a8", "#d9722e", "#9aa1ad"
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG atomically."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, bbox_inches="tight", facecolor="white")
+
+
+def learning_curves(history: pd.DataFrame) -> Figure:
+    """Loss on both splits, and the validation score, over the steps."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    losses, scores = figure.subplots(1, 2)
+    losses.plot(history["step"], history["training_loss"], color=GREY, label="training")
+    losses.plot(history["step"], history["validation_loss"], color=BLUE, label="validation")
+    losses.set(title="Loss", xlabel="step")
+    losses.legend(frameon=False)
+    best = history.loc[history["validation_score"].idxmax()]
+    scores.plot(history["step"], history["validation_score"], color=BLUE)
+    scores.plot(best["step"], best["validation_score"], "o", color=ORANGE)
+    scores.set(title=f"Validation score (best {best['validation_score']:.4f})", xlabel="step")
+    for axes in (losses, scores):
+        _tidy(axes)
+    return figure
+
+
+def confusion_figure(counts: pd.DataFrame, title: str, row_label: str = "actual") -> Figure:
+    """The confusion matrix as a heat map; cells carry their counts up to 20 classes, names stay legible up to 100."""
+    classes = len(counts)
+    side = min(max(4.5, 0.42 * classes + 1.5), 18)
+    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    axes = figure.subplots()
+    shares = counts.to_numpy() / np.maximum(counts.to_numpy().sum(axis=1, keepdims=True), 1)
+    shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    letters = 9 if classes <= 20 else max(4, 13 - classes // 10)
+    names = [_visible(name) for name in counts.columns]
+    axes.set_xticks(range(classes), names, rotation=90 if classes > 10 else 45, fontsize=letters)
+    axes.set_yticks(range(classes), names, fontsize=letters)
+    axes.set(xlabel="predicted", ylabel=row_label, title=title)
+    if classes <= 20:
+        for row, column in zip(*np.nonzero(counts.to_numpy()), strict=True):
+            colour = "white" if shares[row, column] > 0.5 else INK
+            axes.text(column, row, counts.iat[row, column], ha="center", va="center", fontsize=8, color=colour)
+    figure.colorbar(shown, ax=axes, label=f"share of the {row_label} class", shrink=0.7)
+    return figure
+
+
+def reliability_figure(bins: pd.DataFrame, error: float) -> Figure:
+    """How often the network is right when it is this sure."""
+    figure = Figure(figsize=(4.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
+    axes.plot(bins["confidence"], bins["accuracy"], "o-", color=BLUE, label="this network")
+    axes.set(xlabel="confidence", ylabel="accuracy", title=f"Expected calibration error {error:.4f}")
+    axes.legend(frameon=False, loc="upper left")
+    _tidy(axes)
+    return figure
+
+
+def image_sheet(
+    rows: Sequence[np.ndarray],
+    row_titles: Sequence[str],
+    image_titles: Sequence[Sequence[str]] | None = None,
+    title: str = "",
+    cell: float = 0.85,
+) -> Figure:
+    """Rows of images, each row named at its left.
+
+    Args:
+        rows: each `(images, channels, height, width)` in [0, 1], or a list of such single images of mixed sizes.
+        row_titles: a name for each row.
+        image_titles: a caption above each image.
+        title: above the whole.
+        cell: inches per image.
+    """
+    columns = max(len(row) for row in rows)
+    left = 0.085 * max((len(name) for name in row_titles), default=0) + 0.15
+    spacing = 1.32 if image_titles else 1.06
+    head = 0.45 if title else 0.1
+    width, height = left + columns * cell * 1.06, head + len(rows) * cell * spacing
+    width = max(width, 0.09 * len(title) + 0.4)
+    figure = Figure(figsize=(width, height))
+    for i, row in enumerate(rows):
+        bottom = 1 - (head + (i + 1) * cell * spacing) / height
+        centre = bottom + cell / 2 / height
+        figure.text((left - 0.1) / width, centre, row_titles[i], ha="right", va="center", fontsize=10, color=INK)
+        for j, image in enumerate(row):
+            axes = figure.add_axes([(left + j * cell * 1.06) / width, bottom, cell / width, cell / height])
+            grey = image.shape[0] == 1
+            axes.imshow(image[0] if grey else image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
+            axes.set_axis_off()
+            if image_titles:
+                axes.set_title(image_titles[i][j], fontsize=7, pad=2, color=INK)
+    if title:
+        figure.text(0.1 / width, 1 - 0.12 / height, title, ha="left", va="top", fontsize=12, color=INK)
+    return figure
+
+
+def bars(names: Sequence[str], values: Sequence[float], title: str, unit: str, highlight: str) -> Figure:
+    """Horizontal bars, shortest reading first, the highlighted one in colour."""
+    figure = Figure(figsize=(7, 0.45 * len(names) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    colours = [BLUE if name == highlight else GREY for name in names]
+    axes.barh(names, values, color=colours)
+    for name, value in zip(names, values, strict=True):
+        axes.text(value, name, f" {value:.3f}", va="center", fontsize=9, color=INK)
+    axes.invert_yaxis()
+    axes.set(title=title, xlabel=unit)
+    axes.margins(x=0.12)
+    _tidy(axes)
+    return figure
+
+
+def _tidy(axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.set_axisbelow(True)
+
+
+def _visible(name: str) -> str:
+    """A class or token name with its white space made visible, dollar signs not taken for formulas."""
+    shown = name.replace("\n", "↵").replace("\t", "⇥").replace("$", r"\$")
+    return shown.replace(" ", "␣") if shown.strip() == "" or shown != shown.strip() else shown

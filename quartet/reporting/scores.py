@@ -1,0 +1,60 @@
+"""Scores of a classifier: sums divided by counts over the whole split."""
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import classification_report, confusion_matrix, f1_score
+
+CALIBRATION_BINS = 15
+
+
+def classification_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """`accuracy`, `loss` (cross-entropy, nats), `macro_f1` and `calibration_error`.
+
+    Args:
+        labels: `(examples,)`.
+        probabilities: `(examples, classes)`, rows summing to one.
+    """
+    predicted = probabilities.argmax(axis=1)
+    of_label = probabilities[np.arange(len(labels)), labels]
+    return {
+        "accuracy": float((predicted == labels).mean()),
+        "loss": float(-np.log(np.maximum(of_label, 1e-12)).mean()),
+        "macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0)),
+        "calibration_error": calibration_error(labels, probabilities),
+        "test_examples": len(labels),
+    }
+
+
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Expected calibration error (Guo et al. 2017): |accuracy − confidence| over 15 bins of confidence."""
+    bins = reliability(labels, probabilities)
+    return float((bins["count"] * (bins["accuracy"] - bins["confidence"]).abs()).sum() / bins["count"].sum())
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    """Mean `confidence`, `accuracy` and `count` of each non-empty bin of confidence."""
+    confidence = probabilities.max(axis=1)
+    table = pd.DataFrame({"confidence": confidence, "accuracy": probabilities.argmax(axis=1) == labels})
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    grouped = table.groupby(bins)
+    return grouped.mean().assign(count=grouped.size())
+
+
+def confusion_rows(actual: np.ndarray, predicted: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """One `actual,predicted` row per example, by class name: what DVC's `confusion` template reads."""
+    names = np.asarray(classes, dtype=object)
+    return pd.DataFrame({"actual": names[actual], "predicted": names[predicted]})
+
+
+def confusion_counts(actual: np.ndarray, predicted: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """The confusion matrix: a row per actual class, a column per predicted one."""
+    counts = confusion_matrix(actual, predicted, labels=range(len(classes)))
+    return pd.DataFrame(counts, index=pd.Index(classes, name="actual"), columns=classes)
+
+
+def class_report(actual: np.ndarray, predicted: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """Precision, recall, F1 and support of each class, as scikit-learn's `classification_report`."""
+    report = classification_report(
+        actual, predicted, labels=range(len(classes)), target_names=classes, output_dict=True, zero_division=0
+    )
+    return pd.DataFrame(report).T.rename_axis("class").round(6)

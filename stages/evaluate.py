@@ -1,0 +1,69 @@
+"""Score a trained model on the test split: `python -m stages.evaluate cnn` (or `rnn`, `lm`, `diffusion`).
+
+Reads `models/<family>` and its data; writes `metrics.json`, the confusion files and pictures into `reports/<family>`.
+The only stage that opens the test split.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Family(StrEnum):
+    cnn = "cnn"
+    rnn = "rnn"
+    lm = "lm"
+    diffusion = "diffusion"
+
+
+def main(
+    family: Annotated[Family, typer.Argument(help="Which model to score.")],
+    params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml"),
+) -> None:
+    """Score one family's model on the held-out test data."""
+    from quartet.artifacts.errors import clear_errors
+
+    with clear_errors(f"evaluate {family.value}"):
+        from quartet.params import read_params
+
+        evaluate(family, read_params(params))
+
+
+def evaluate(family: Family, params) -> None:
+    """Score, write the files, log them on a run of its own and the scores on the training run."""
+    import dataclasses
+    import shutil
+
+    from quartet.artifacts import paths
+    from quartet.reporting.report_files import write_metrics
+    from quartet.tracking.runs import log_on_training_run, tracked_run
+    from quartet.training.devices import pick_device
+    from quartet.training.seeding import seed_everything
+
+    if family is Family.cnn:
+        from quartet.evaluation.cnn import evaluate as score
+    elif family is Family.rnn:
+        from quartet.evaluation.rnn import evaluate as score
+    elif family is Family.lm:
+        from quartet.evaluation.lm import evaluate as score
+    else:
+        from quartet.evaluation.diffusion import evaluate as score
+
+    device = pick_device(params.runtime)
+    seed_everything(params.seed)
+    model, report = paths.model(family.value), paths.report(family.value)
+    shutil.rmtree(report / "evaluation", ignore_errors=True)  # no picture of an earlier model stays
+    settings = {"seed": params.seed, **dataclasses.asdict(params.evaluate)}
+    with tracked_run(f"evaluate-{family.value}", settings, [model]) as run:
+        scores = score(params, device)
+        write_metrics(report, scores)
+        run.log_scores({f"test_{name}": value for name, value in scores.items()})
+        run.log_files([report / "confusion.png", report / "confusion_matrix.csv", report / "evaluation"])
+    log_on_training_run(report / "run.json", scores)
+    print(f"{report / 'metrics.json'}: " + ", ".join(f"{name} {value:.5g}" for name, value in sorted(scores.items())))
+
+
+if __name__ == "__main__":
+    typer.run(main)

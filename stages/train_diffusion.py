@@ -1,0 +1,109 @@
+"""Train text to image: `python -m stages.train_diffusion`.
+
+Reads `data/processed/images`; writes `models/diffusion` and the training's part of `reports/diffusion`.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml")) -> None:
+    """Train text encoder and UNet together; keep the weights with the smallest validation loss."""
+    from quartet.artifacts.errors import clear_errors
+
+    with clear_errors("train_diffusion"):
+        from quartet.params import read_params
+
+        train_diffusion(read_params(params))
+
+
+def train_diffusion(params) -> None:
+    """Network, batches, loss and validation for the loop."""
+    import torch
+    from torch.nn import functional as F
+
+    from quartet.artifacts import paths
+    from quartet.artifacts.writing import read_json
+    from quartet.datasets.batches import ShuffledBatches
+    from quartet.datasets.captions import TEMPLATES, captioner
+    from quartet.datasets.images import load_images
+    from quartet.evaluation.training_run import begin, train_and_report
+    from quartet.networks.building import build_network
+    from quartet.networks.noise_schedules import add_noise, velocity
+    from quartet.networks.text_encoder import without_caption
+    from quartet.training.loop import Task
+
+    device = begin(params)
+    settings, folder = params.train_diffusion, paths.processed("images")
+    info = read_json(folder / "info.json")
+    images, labels = (tensor.to(device) for tensor in load_images(folder, "train"))
+    held_out, held_out_labels = (tensor.to(device) for tensor in load_images(folder, "validation"))
+    captions = captioner(info)
+    prompts = captions.table(TEMPLATES).to(device)  # (classes, templates, words)
+    description = {
+        "name": "text-to-image",
+        "channels": info["channels"],
+        "size": info["size"],
+        "vocabulary_size": captions.vocabulary_size,
+        "words": prompts.shape[-1],
+        "width": settings.width,
+        "text_width": settings.text_width,
+        "text_layers": settings.text_layers,
+        "text_heads": settings.text_heads,
+        "dropout": settings.dropout,
+    }
+    batches = ShuffledBatches(len(images), settings.batch_size, params.seed, device)
+
+    def noisy(pixels, labels, generator):
+        """Pictures part of the way to noise, the way's direction, and a caption for each."""
+        clean = pixels.float() / 127.5 - 1  # [-1, 1]
+        noise = torch.randn(clean.shape, generator=generator, device=device)
+        times = torch.rand(len(clean), generator=generator, device=device)
+        template = torch.randint(prompts.shape[1], (len(clean),), generator=generator, device=device)
+        caption = prompts[labels, template]  # (batch, words)
+        return add_noise(clean, noise, times), times, caption, velocity(clean, noise)
+
+    def batch_at(step, generator):
+        chosen = batches.indices(step)
+        pictures, times, caption, target = noisy(images[chosen], labels[chosen], generator)
+        dropped = torch.rand(len(chosen), 1, generator=generator, device=device) < settings.caption_dropout
+        return pictures, times, torch.where(dropped, without_caption(caption), caption), target
+
+    def loss_of(network, batch):
+        pictures, times, caption, target = batch
+        return F.mse_loss(network(pictures, times, caption), target)
+
+    @torch.no_grad()
+    def validate(network):
+        # The same noise and times each time, several per picture, so that scores differ by the network alone.
+        generator = torch.Generator(device).manual_seed(params.seed)
+        repeats = max(1, 2000 // len(held_out))
+        losses = [loss_of(network, noisy(held_out, held_out_labels, generator)).item() for _ in range(repeats)]
+        loss = sum(losses) / repeats
+        return {"loss": loss, "score": -loss}
+
+    task = Task(
+        network=build_network(description).to(device),
+        batch_at=batch_at,
+        loss_of=loss_of,
+        validate=validate,
+        steps=settings.steps,
+        validate_every=settings.validate_every,
+    )
+    train_and_report(
+        "diffusion",
+        task,
+        params,
+        settings,
+        device=device,
+        network=description,
+        folder=folder,
+        info=info,
+        card_keys=("classes", "caption_subject", "channels", "size"),
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

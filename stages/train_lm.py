@@ -1,0 +1,88 @@
+"""Train the language model: `python -m stages.train_lm`.
+
+Reads `data/processed/text`; writes `models/lm` and the training's part of `reports/lm`.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml")) -> None:
+    """Train the Transformer; keep the weights with the fewest bits per byte on the validation text."""
+    from quartet.artifacts.errors import clear_errors
+
+    with clear_errors("train_lm"):
+        from quartet.params import read_params
+
+        train_lm(read_params(params))
+
+
+def train_lm(params) -> None:
+    """Network, batches, loss and validation for the loop."""
+    from torch.nn import functional as F
+
+    from quartet.artifacts import paths
+    from quartet.artifacts.writing import read_json
+    from quartet.datasets.batches import ShuffledBatches
+    from quartet.datasets.text import token_stream
+    from quartet.datasets.text_windows import TrainingWindows
+    from quartet.datasets.tokenizers import load_tokenizer
+    from quartet.evaluation.lm import validation_scores
+    from quartet.evaluation.training_run import begin, train_and_report
+    from quartet.networks.building import build_network
+    from quartet.training.loop import Task
+
+    device = begin(params)
+    settings, folder = params.train_lm, paths.processed("text")
+    info = read_json(folder / "info.json")
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    windows = TrainingWindows(token_stream(folder, "train"), settings.context, device)
+    held_out, held_out_bytes = token_stream(folder, "validation"), info["counts"]["validation"]["bytes"]
+    description = {
+        "name": settings.architecture,
+        "vocabulary_size": info["vocabulary_size"],
+        "context": settings.context,
+        "width": settings.width,
+        "layers": settings.layers,
+        "heads": settings.heads,
+        "position": settings.position,
+        "dropout": settings.dropout,
+    }
+    batches = ShuffledBatches(windows.count, settings.batch_size, params.seed, device)
+
+    def batch_at(step, generator):
+        return windows.batch(batches.indices(step), generator)
+
+    def loss_of(network, batch):
+        tokens, successors = batch
+        return F.cross_entropy(network(tokens).flatten(0, 1), successors.flatten())
+
+    def validate(network):
+        return validation_scores(network, held_out, tokenizer, held_out_bytes, device)
+
+    task = Task(
+        network=build_network(description).to(device),
+        batch_at=batch_at,
+        loss_of=loss_of,
+        validate=validate,
+        steps=settings.steps,
+        validate_every=settings.validate_every,
+    )
+    train_and_report(
+        "lm",
+        task,
+        params,
+        settings,
+        device=device,
+        network=description,
+        folder=folder,
+        info=info,
+        card_keys=("tokenizer", "vocabulary_size"),
+        model_files={"tokenizer": folder / "tokenizer.json"},
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
