@@ -3,15 +3,11 @@
 import typer
 
 from quartet.commands.settings import settings
+from quartet.commands.ui import ui
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.command()(settings)
-
-
-@app.callback()
-def _commands() -> None:
-    """Keeps `settings` a named command while it is the only one."""
-
+app.command()(ui)
 
 if __name__ == "__main__":
     app(prog_name="python -m quartet")

@@ -92,7 +92,7 @@ class Training:
 class EpochTraining(Training):
     """Training counted in passes over the data."""
 
-    epochs: int = setting(60, "passes over the training examples", at_least=1)
+    epochs: int = setting(40, "passes over the training examples", at_least=1)
     steps: int | None = setting(None, "steps to train; overrides `epochs`", at_least=1)
 
 
@@ -100,8 +100,8 @@ class EpochTraining(Training):
 class StepTraining(Training):
     """Training counted in steps: its time does not grow with the data."""
 
-    steps: int = setting(1000, "steps to train", at_least=1)
-    validate_every: int = setting(200, "steps between validations", at_least=1)
+    steps: int = setting(400, "steps to train", at_least=1)
+    validate_every: int = setting(100, "steps between validations", at_least=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,8 +149,7 @@ class TrainDiffusion(StepTraining):
     dropout: float = setting(0.0, "dropout in the UNet's residual blocks", at_least=0, below=1)
     learning_rate: float = retuned(StepTraining, "learning_rate", 0.002)
     batch_size: int = retuned(StepTraining, "batch_size", 128)
-    steps: int = retuned(StepTraining, "steps", 1500)
-    validate_every: int = retuned(StepTraining, "validate_every", 250)
+    steps: int = retuned(StepTraining, "steps", 500)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,43 @@
+# `make repro` builds the environment and the whole pipeline; `make test` builds the environment and tests it.
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: setup repro test check clean ui pins
+
+setup: $(VENV)/.stamp
+
+# pip compiles the bytecode as it installs: imports are three times slower without.
+$(VENV)/.stamp: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the environment into $(VENV) (about 6 GB) ..."
+	@$(VENV)/bin/python -m pip install --quiet --compile -r requirements.txt
+	@touch $@
+
+repro: setup
+	dvc repro
+
+test: setup
+	python -m pytest
+
+check: setup
+	ruff format --check .
+	ruff check .
+	python -m pytest -m "not pipeline"
+
+ui: setup
+	python -m quartet ui
+
+# Caches alone: never mlflow.db, own data or DVC's cache.
+clean:
+	find . -name __pycache__ -type d -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
+	rm -rf .pytest_cache .ruff_cache .hypothesis
+
+# Exact versions of everything that pyproject.toml asks for, from a fresh environment; parts for NVIDIA GPUs are Linux's.
+pins:
+	rm -rf .venv-pins && $(PYTHON) -m venv .venv-pins
+	$(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print(*p["project"]["dependencies"], *p["dependency-groups"]["dev"], sep="\n")' > .venv-pins/wanted.txt
+	.venv-pins/bin/python -m pip install --quiet -r .venv-pins/wanted.txt
+	.venv-pins/bin/python -m pip freeze | sed -E 's/^((nvidia|cuda)-.*|triton==.*)$$/\1 ; sys_platform == "linux"/' > requirements.txt
+	rm -rf .venv-pins

@@ -1,0 +1,73 @@
+"""`reports/index.html`: every family's scores and pictures on one page that needs no network."""
+
+import base64
+import json
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from quartet.artifacts import paths
+from quartet.artifacts.writing import read_json, write_text
+
+FAMILY_TITLES = {
+    "cnn": ("Images", "Convolutional network", "accuracy"),
+    "rnn": ("Sequences", "Recurrent network", "accuracy"),
+    "lm": ("Language", "Transformer language model", "bits_per_byte"),
+    "diffusion": ("Text to image", "Diffusion model", "fidelity"),
+}
+PICTURES = {
+    "samples": "Drawn from their captions",
+    "confusion": "Confusion matrix",
+    "mistakes": "The surest mistakes",
+    "baselines": "Against compression and counting",
+    "reliability": "Reliability",
+    "curves": "Learning curves",
+}
+
+
+def write_report(page: Path) -> None:
+    """Gather what evaluation and training left into one self-contained page.
+
+    Raises:
+        ValueError: a family has not been evaluated.
+    """
+    families = [_family(name) for name in paths.FAMILIES]
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    preview = _embedded(paths.processed("images") / "preview.png")
+    template = environment.get_template("html_report.html.jinja")
+    write_text(page, template.render(families=families, preview=preview))
+
+
+def _family(name: str) -> dict:
+    area, network, headline = FAMILY_TITLES[name]
+    folder = paths.report(name)
+    metrics = read_json(folder / "metrics.json")
+    pictures = [
+        folder / "confusion.png",
+        *sorted((folder / "evaluation").glob("*.png")),
+        folder / "training/curves.png",
+    ]
+    order = list(PICTURES)
+    pictures.sort(key=lambda picture: order.index(picture.stem) if picture.stem in order else len(order))
+    samples = folder / "evaluation/samples.txt"
+    return {
+        "name": name,
+        "area": area,
+        "network": network,
+        "headline": (headline.replace("_", " "), _shown(metrics[headline])),
+        "metrics": [(key, _shown(value)) for key, value in sorted(metrics.items())],
+        "training": [(key, _shown(value)) for key, value in sorted(read_json(folder / "training.json").items())],
+        "pictures": [(PICTURES.get(p.stem, p.stem.replace("_", " ")), _embedded(p)) for p in pictures],
+        "samples": samples.read_text(encoding="utf-8") if samples.exists() else "",
+    }
+
+
+def _shown(value: float) -> str:
+    """A number as the metrics file has it."""
+    return json.dumps(value)
+
+
+def _embedded(picture: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
