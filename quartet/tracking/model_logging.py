@@ -12,7 +12,11 @@ REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "safetensors", "tokenizer
 def log_model(run_id: str, family: str, files: Mapping[str, Path]) -> None:
     """Log the family's served model with the files it needs, `model` the model folder among them."""
     import logging
+    import warnings
 
+    # The served models say in their docstrings what they take; a progress bar per small file is noise.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    warnings.filterwarnings("ignore", message=".*[Tt]ype hint.*")
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
