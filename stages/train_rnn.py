@@ -73,8 +73,8 @@ def train_rnn(params) -> None:
         batch_at=batch_at,
         loss_of=loss_of,
         validate=validate,
-        steps=settings.steps or settings.epochs * batches.steps_per_epoch,
-        validate_every=batches.steps_per_epoch,
+        steps=settings.epochs * batches.steps_per_epoch if settings.epochs else settings.steps,
+        validate_every=settings.validate_every,
     )
     train_and_report(
         "rnn",

@@ -86,45 +86,37 @@ class Training:
     max_seconds: float | None = setting(
         None, "benchmarks: as many steps as fit in this time; the card tells how many", above=0
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class EpochTraining(Training):
-    """Training counted in passes over the data."""
-
-    epochs: int = setting(40, "passes over the training examples", at_least=1)
-    steps: int | None = setting(None, "steps to train; overrides `epochs`", at_least=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class StepTraining(Training):
-    """Training counted in steps: its time does not grow with the data."""
-
-    steps: int = setting(400, "steps to train", at_least=1)
+    steps: int = setting(400, "steps to train: the time does not grow with the data", at_least=1)
     validate_every: int = setting(100, "steps between validations", at_least=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainCnn(EpochTraining):
+class TrainCnn(Training):
     network: str = setting("compact", "which convolutional network", choices=("compact",))
     width: int = setting(32, "channels of the first convolution", at_least=4, at_most=512)
     dropout: float = setting(0.2, "dropout before the classifier", at_least=0, below=1)
+    steps: int = retuned(Training, "steps", 800)
+    validate_every: int = retuned(Training, "validate_every", 50)
+    epochs: int | None = setting(None, "passes over the training examples; overrides `steps`", at_least=1)
     label_smoothing: float = setting(0.05, "share of the target spread over all classes", at_least=0, below=1)
     augmentation: Augmentation = section(Augmentation)
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainRnn(EpochTraining):
+class TrainRnn(Training):
     cell: str = setting("gru", "recurrent cell", choices=("gru", "lstm", "rnn"))
     hidden_size: int = setting(64, "units per layer and direction", at_least=1, at_most=4096)
     layers: int = setting(2, "stacked recurrent layers", at_least=1, at_most=16)
     bidirectional: bool = setting(True, "read the sequence both ways")
     dropout: float = setting(0.2, "dropout between layers and before the classifier", at_least=0, below=1)
+    steps: int = retuned(Training, "steps", 800)
+    validate_every: int = retuned(Training, "validate_every", 50)
+    epochs: int | None = setting(None, "passes over the training examples; overrides `steps`", at_least=1)
     augmentation: Augmentation = section(Augmentation)
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainLm(StepTraining):
+class TrainLm(Training):
     architecture: str = setting("decoder", "language model", choices=("decoder",))
     position: str = setting("rotary", "positional encoding", choices=("rotary", "sinusoidal", "learned", "none"))
     context: int = setting(128, "tokens the model sees at once", at_least=2, at_most=65536)
@@ -132,14 +124,14 @@ class TrainLm(StepTraining):
     layers: int = setting(4, "Transformer blocks", at_least=1, at_most=128)
     heads: int = setting(4, "attention heads; divides `width`", at_least=1, at_most=128)
     dropout: float = setting(0.0, "dropout after attention and feed-forward", at_least=0, below=1)
-    optimizer: str = retuned(StepTraining, "optimizer", "muon")
-    learning_rate: float = retuned(StepTraining, "learning_rate", 0.01)
-    weight_decay: float = retuned(StepTraining, "weight_decay", 0.05)
-    batch_size: int = retuned(StepTraining, "batch_size", 16)
+    optimizer: str = retuned(Training, "optimizer", "muon")
+    learning_rate: float = retuned(Training, "learning_rate", 0.01)
+    weight_decay: float = retuned(Training, "weight_decay", 0.05)
+    batch_size: int = retuned(Training, "batch_size", 16)
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainDiffusion(StepTraining):
+class TrainDiffusion(Training):
     objective: str = setting("flow", "what the network predicts", choices=("flow",))
     width: int = setting(32, "channels of the UNet's first level", at_least=8, at_most=1024)
     text_width: int = setting(64, "features per caption word", at_least=8, at_most=1024)
@@ -147,9 +139,9 @@ class TrainDiffusion(StepTraining):
     text_heads: int = setting(4, "attention heads of the text encoder; divides `text_width`", at_least=1, at_most=64)
     caption_dropout: float = setting(0.1, "share of captions left out, for guidance", at_least=0, below=1)
     dropout: float = setting(0.0, "dropout in the UNet's residual blocks", at_least=0, below=1)
-    learning_rate: float = retuned(StepTraining, "learning_rate", 0.002)
-    batch_size: int = retuned(StepTraining, "batch_size", 128)
-    steps: int = retuned(StepTraining, "steps", 500)
+    learning_rate: float = retuned(Training, "learning_rate", 0.002)
+    batch_size: int = retuned(Training, "batch_size", 128)
+    steps: int = retuned(Training, "steps", 500)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,15 +14,16 @@ def log_model(run_id: str, family: str, files: Mapping[str, Path]) -> None:
     import logging
     import warnings
 
-    # The served models say in their docstrings what they take; a progress bar per small file is noise.
+    # A progress bar per small file is noise.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    warnings.filterwarnings("ignore", message=".*[Tt]ype hint.*")
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     requirements = [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]
-    with mlflow.start_run(run_id=run_id):
+    with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+        # It asks for type hints on predict; the served models say in their docstrings what they take.
+        warnings.simplefilter("ignore", UserWarning)
         mlflow.pyfunc.log_model(
             name=family,
             python_model=str(Path(__file__).with_name("served_model.py")),
