@@ -1,0 +1,134 @@
+"""The networks, held against torch's own and against their equations."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from quartet.networks.attention import MultiHeadAttention, attention
+from quartet.networks.building import build_network
+from quartet.networks.noise_schedules import add_noise, velocity
+from quartet.networks.positional_encoding import RotaryPosition
+from quartet.networks.samplers import denoising_steps, guided, network_evaluations
+
+LM = {"name": "decoder", "vocabulary_size": 50, "context": 16, "width": 32, "layers": 2, "heads": 4, "dropout": 0.0}
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_attention_equals_torchs_fused_one(causal):
+    q, k, v = torch.randn(3, 2, 4, 7, 8).unbind()
+    torch.testing.assert_close(
+        attention(q, k, v, causal=causal), F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    )
+
+
+def test_multi_head_attention_equals_torchs_module():
+    ours, theirs = MultiHeadAttention(16, 4), nn.MultiheadAttention(16, 4, bias=False, batch_first=True)
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(torch.cat([ours.query.weight, ours.key.weight, ours.value.weight]))
+        theirs.out_proj.weight.copy_(ours.output.weight)
+    tokens, mask = torch.randn(2, 5, 16), torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    torch.testing.assert_close(ours(tokens, mask=mask), theirs(tokens, tokens, tokens, key_padding_mask=~mask)[0])
+
+
+def test_rotary_scores_depend_on_the_distance_alone():
+    rotary = RotaryPosition(20, 8)
+    query, key = torch.randn(2, 1, 1, 1, 8)
+    turned_q, turned_k = rotary(query.expand(1, 1, 20, 8)), rotary(key.expand(1, 1, 20, 8))
+    scores = (turned_q @ turned_k.transpose(-2, -1))[0, 0]
+    torch.testing.assert_close(scores[3, 1], scores[17, 15], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("position", ["rotary", "sinusoidal", "learned", "none"])
+def test_the_decoder_does_not_see_the_future(position):
+    network = build_network({**LM, "position": position}).eval()
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    tokens = torch.randint(50, (2, 16))
+    changed = tokens.clone()
+    changed[:, 10:] = (changed[:, 10:] + 1) % 50
+    before, after = network(tokens), network(changed)
+    torch.testing.assert_close(before[:, :10], after[:, :10])
+    assert not torch.allclose(before[:, 10:], after[:, 10:])
+
+
+def test_lstm_and_gru_follow_the_equations_of_the_docstring():
+    x = torch.randn(1, 6, 3)
+    lstm, gru = nn.LSTM(3, 4, batch_first=True), nn.GRU(3, 4, batch_first=True)
+    h = c = torch.zeros(4)
+    w, u, b = lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0 + lstm.bias_hh_l0
+    for step in x[0]:
+        i, f, g, o = (w @ step + u @ h + b).chunk(4)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+    torch.testing.assert_close(h, lstm(x)[0][0, -1])
+    h = torch.zeros(4)
+    for step in x[0]:
+        from_input = (gru.weight_ih_l0 @ step + gru.bias_ih_l0).chunk(3)
+        from_state = (gru.weight_hh_l0 @ h + gru.bias_hh_l0).chunk(3)
+        r, z = (from_input[0] + from_state[0]).sigmoid(), (from_input[1] + from_state[1]).sigmoid()
+        n = (from_input[2] + r * from_state[2]).tanh()
+        h = (1 - z) * n + z * h
+    torch.testing.assert_close(h, gru(x)[0][0, -1])
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_recurrent_classifiers_give_a_logit_per_class(cell, bidirectional):
+    arguments = {"features": 3, "classes": 5, "hidden_size": 6, "layers": 2, "dropout": 0.1}
+    network = build_network({"name": "recurrent", "cell": cell, "bidirectional": bidirectional, **arguments})
+    assert network(torch.randn(2, 9, 3)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("size", [8, 9, 16, 28, 32, 48])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_image_networks_size_themselves(size, channels):
+    arguments = {"channels": channels, "size": size}
+    compact = build_network({"name": "compact", "classes": 7, "width": 8, "dropout": 0.0, **arguments})
+    assert compact(torch.randn(2, channels, size, size)).shape == (2, 7)
+    if size != 9:
+        text = {"vocabulary_size": 9, "words": 4, "text_width": 16, "text_layers": 1, "text_heads": 2}
+        network = build_network({"name": "text-to-image", "width": 8, "dropout": 0.0, **text, **arguments})
+        pictures = torch.randn(2, channels, size, size)
+        captions = torch.tensor([[1, 2, 3, 0], [1, 0, 0, 0]])
+        assert network(pictures, torch.rand(2), captions).shape == pictures.shape
+
+
+def test_the_forward_process_runs_from_picture_to_noise():
+    clean, noise = torch.randn(2, 2, 1, 8, 8)
+    torch.testing.assert_close(add_noise(clean, noise, torch.zeros(2)), clean)
+    torch.testing.assert_close(add_noise(clean, noise, torch.ones(2)), noise)
+    step = (add_noise(clean, noise, torch.full((2,), 0.6)) - add_noise(clean, noise, torch.full((2,), 0.5))) / 0.1
+    torch.testing.assert_close(step, velocity(clean, noise), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun"])
+def test_samplers_follow_a_straight_path_exactly(sampler):
+    clean, noise = torch.randn(2, 3, 1, 8, 8)
+    *_, last = denoising_steps(lambda x, t: velocity(clean, noise), noise, steps=4, sampler=sampler)
+    torch.testing.assert_close(last, clean, rtol=1e-4, atol=1e-5)
+
+
+def test_heun_is_more_accurate_than_euler_on_a_curve():
+    noise = torch.ones(1, 1, 1, 1)
+    exact = torch.exp(torch.tensor(-1.0))  # dx/dt = x, from t = 1 to 0
+    errors = {}
+    for sampler in ("euler", "heun"):
+        *_, last = denoising_steps(lambda x, t: x, noise, steps=8, sampler=sampler)
+        errors[sampler] = (last - exact).abs().item()
+    assert errors["heun"] < errors["euler"] / 5
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun"])
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_network_evaluations_are_counted_honestly(sampler, guidance):
+    asked = 0
+
+    def network(pictures, times, captions):
+        nonlocal asked
+        asked += len(pictures)
+        return pictures
+
+    captions, noise = torch.tensor([[1, 2]]), torch.randn(1, 1, 8, 8)
+    list(denoising_steps(guided(network, captions, guidance), noise, steps=5, sampler=sampler))
+    assert asked == network_evaluations(steps=5, sampler=sampler, guidance=guidance)

@@ -1,0 +1,88 @@
+"""`params.yaml` becomes settings or one message with every error."""
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from quartet.params import BadSettings, Params, read_params
+from quartet.params.table import every_setting, settings_table
+
+
+def read(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return read_params(path)
+
+
+def test_the_repositorys_settings_are_the_defaults():
+    assert read_params(Path(__file__).parents[2] / "params.yaml") == Params()
+
+
+def test_all_errors_come_at_once(tmp_path):
+    cnn = "train_cnn: {learnig_rate: 0.1, batch_size: many, dropout: 1.5, epochs: true}"
+    text = f"seed: -1\n{cnn}\ndownload: {{images: cats}}"
+    with pytest.raises(BadSettings) as caught:
+        read(tmp_path, text)
+    message = str(caught.value)
+    assert len(caught.value.errors) == 6
+    assert "train_cnn.learnig_rate: unknown key; did you mean `learning_rate`?" in message
+    assert "train_cnn.batch_size: found 'many', allowed is whole number ≥ 2" in message
+    assert "seed: found -1" in message and "download.images: found 'cats'" in message
+
+
+def test_yaml_is_read_as_dvc_reads_it(tmp_path):
+    assert read(tmp_path, "train_cnn: {learning_rate: 1e-3}").train_cnn.learning_rate == 0.001
+    assert read(tmp_path, "download: {mirror: on}").download.mirror == "on"
+
+
+def test_zero_is_a_value_not_an_absence(tmp_path):
+    assert read(tmp_path, "seed: 0\ntrain_cnn: {ema: 0}").train_cnn.ema == 0
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "5", "seed: .nan", "seed: .inf", "train_cnn: 3"])
+def test_what_is_no_mapping_of_settings_is_refused(tmp_path, text):
+    with pytest.raises(BadSettings):
+        read(tmp_path, text)
+
+
+def test_contradictions_are_refused(tmp_path):
+    with pytest.raises(BadSettings, match="does not divide"):
+        read(tmp_path, "train_lm: {width: 130, heads: 4}")
+
+
+def test_a_missing_file_says_where_to_run(tmp_path):
+    with pytest.raises(BadSettings, match="top of the checkout"):
+        read_params(tmp_path / "none.yaml")
+
+
+values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+names = st.sampled_from([name for name, *_ in every_setting()])
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(names, values, max_size=5))
+def test_any_values_give_settings_or_bad_settings(tmp_path_factory, given_values):
+    nested = {}
+    for name, value in given_values.items():
+        *path, last = name.split(".")
+        place = nested
+        for part in path:
+            place = place.setdefault(part, {})
+        if not (isinstance(value, float) and not math.isfinite(value)):
+            place[last] = value
+    path = tmp_path_factory.mktemp("any") / "params.yaml"
+    with path.open("w") as stream:
+        YAML(typ="safe").dump(nested, stream)
+    try:
+        assert isinstance(read_params(path), Params)
+    except BadSettings as error:
+        assert error.errors
+
+
+def test_the_table_has_a_row_per_setting():
+    names = [name for name, *_ in every_setting()]
+    assert len(names) == len(set(names)) == len(settings_table().splitlines()) - 2

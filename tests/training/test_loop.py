@@ -1,0 +1,160 @@
+"""The one loop: it learns, keeps the best, refuses infinities, and resumes to the same bytes."""
+
+import dataclasses
+import os
+import signal
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from quartet.artifacts import paths
+from quartet.params.sections import Training
+from quartet.training.checkpoints import Checkpoint
+from quartet.training.ema import MovingAverage
+from quartet.training.interruption import Interrupted
+from quartet.training.loop import Task, train
+from quartet.training.optimizers import build_optimizers
+from quartet.training.schedules import warmup_then_decay
+from quartet.training.seeding import seed_everything
+
+CPU = torch.device("cpu")
+SETTINGS = Training(optimizer="adamw", learning_rate=0.02, batch_size=8)
+
+
+def task_of(seed, steps=12, at_step=lambda step: None, scores=None):
+    """A small regression with dropout and batch normalisation."""
+    seed_everything(seed)
+    network = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.Dropout(0.3), nn.Linear(16, 1))
+    truth = torch.tensor([1.0, -2.0, 0.5, 3.0])
+
+    def batch_at(step, generator):
+        at_step(step)
+        inputs = torch.randn(8, 4, generator=generator)
+        return inputs, inputs @ truth
+
+    def loss_of(network, batch):
+        return F.mse_loss(network(batch[0])[:, 0], batch[1])
+
+    asked = iter(scores or [])
+
+    @torch.no_grad()
+    def validate(network):
+        loss = loss_of(network, batch_at(-1, torch.Generator().manual_seed(1))).item()
+        return {"loss": loss, "score": next(asked) if scores else -loss}
+
+    return Task(network, batch_at, loss_of, validate, steps=steps, validate_every=4)
+
+
+def run(task, settings=SETTINGS, seed=0, key="test"):
+    checkpoint = Checkpoint("stage", {"key": key})
+    outcome = train(task, settings, seed=seed, device=CPU, checkpoint=checkpoint)
+    checkpoint.close(finished=True)
+    return outcome
+
+
+def same(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_it_learns_and_ends_with_the_same_bytes_each_time(home):
+    first, second = run(task_of(0, steps=200)), run(task_of(0, steps=200))
+    assert first.history[-1]["validation_loss"] < first.history[0]["validation_loss"] / 2
+    assert same(first.weights, second.weights) and first.history == second.history
+    assert not same(first.weights, run(task_of(1, steps=200), seed=1).weights)
+
+
+def test_the_best_validation_is_kept_not_the_last(home):
+    outcome = run(task_of(0, scores=[0.1, 0.9, 0.3]))
+    assert outcome.best["step"] == 8 and outcome.best["validation_score"] == 0.9
+    assert same(outcome.weights, run(task_of(0, scores=[0.0, 0.5, 0.4])).weights)
+    assert not same(outcome.weights, run(task_of(0, scores=[0.0, 0.1, 0.4])).weights)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "muon"])
+def test_a_training_stopped_by_sigterm_goes_on_to_the_same_bytes(home, optimizer):
+    settings = dataclasses.replace(SETTINGS, optimizer=optimizer)
+    whole = run(task_of(0), settings)
+
+    def stop_once(step):
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    checkpoint = Checkpoint("stage", {"key": "stopped"})
+    with pytest.raises(Interrupted):
+        train(task_of(0, at_step=stop_once), settings, seed=0, device=CPU, checkpoint=checkpoint)
+    resumed = run(task_of(0), settings, key="stopped")
+    assert same(whole.weights, resumed.weights) and whole.history == resumed.history
+
+
+def test_a_training_killed_between_validations_goes_on_to_the_same_bytes(home):
+    whole = run(task_of(0))
+
+    def die(step):
+        if step == 10:
+            raise MemoryError
+
+    checkpoint = Checkpoint("stage", {"key": "killed"})
+    with pytest.raises(MemoryError):
+        train(task_of(0, at_step=die), SETTINGS, seed=0, device=CPU, checkpoint=checkpoint)
+    checkpoint.close(finished=False)
+    seen = []
+    assert same(whole.weights, run(task_of(0, at_step=seen.append), key="killed").weights)
+    assert min(step for step in seen if step >= 0) == 8
+    assert not list((paths.checkpoints() / "stage").iterdir())
+
+
+def test_a_broken_checkpoint_is_left_aside(home):
+    checkpoint = Checkpoint("stage", {"key": "broken"})
+    checkpoint.folder.mkdir()
+    (checkpoint.folder / "progress.json").write_text("{}")
+    (checkpoint.folder / "state.safetensors").write_bytes(b"rubbish")
+    assert checkpoint.load() is None
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(home):
+    task = task_of(0)
+    before = {name: tensor.clone() for name, tensor in task.network.named_parameters()}
+    broken = dataclasses.replace(task, loss_of=lambda network, batch: network(batch[0]).sum() * float("nan"))
+    with pytest.raises(FloatingPointError, match="lower learning_rate"):
+        run(broken)
+    assert same(before, dict(task.network.named_parameters()))
+
+
+def test_max_seconds_chooses_steps_that_rebuild_the_same_bytes(home):
+    timed = run(task_of(0), dataclasses.replace(SETTINGS, max_seconds=0.05))
+    again = run(task_of(0, steps=timed.steps))
+    assert same(timed.weights, again.weights)
+
+
+def test_the_schedule_rises_then_falls_to_almost_nothing():
+    rates = [warmup_then_decay(step, 100, 0.2) for step in range(100)]
+    assert rates[:20] == sorted(rates[:20]) and rates[20:] == sorted(rates[20:], reverse=True)
+    assert max(rates) == 1 and 0 < rates[-1] < 0.02 and min(rates) > 0
+
+
+def test_the_average_follows_its_formula():
+    network = nn.Linear(2, 1)
+    average = MovingAverage(network, 0.5)
+    expected = network.weight.detach().clone()
+    for step in range(20):
+        with torch.no_grad():
+            network.weight.normal_()
+        average.update(network, step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * network.weight.detach()
+    torch.testing.assert_close(average.network.weight.detach(), expected)
+
+
+def test_settings_select_the_optimizer_and_their_values_arrive():
+    network = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 3), nn.Conv1d(3, 2, 1))
+    for name, kinds in {"sgd": ["SGD"], "adam": ["Adam"], "adamw": ["AdamW"], "muon": ["Muon", "AdamW"]}.items():
+        settings = Training(optimizer=name, learning_rate=0.123, weight_decay=0.4)
+        optimizers = build_optimizers(network, settings)
+        assert [type(optimizer).__name__ for optimizer in optimizers] == kinds
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            assert group["lr"] == 0.123
+            decayed = all(p.ndim >= 2 and p is not network[0].weight for p in group["params"])
+            assert group["weight_decay"] == (0.4 if decayed else 0.0)
+    assert [p.shape for p in optimizers[0].param_groups[0]["params"]] == [(3, 4)]
