@@ -9,6 +9,7 @@ from quartet.artifacts.checksums import sha256
 from quartet.artifacts.writing import atomic_folder, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
+    import numpy
     import torch
 
 
@@ -64,6 +65,15 @@ def save_tensors(path: Path, tensors: Mapping[str, "torch.Tensor"]) -> None:
     from safetensors.torch import save
 
     write_bytes(path, save({name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}))
+
+
+def save_arrays(path: Path, arrays: Mapping[str, "numpy.ndarray"]) -> None:
+    """`save_tensors` for numpy arrays, without importing torch."""
+    import numpy
+    from safetensors.numpy import save
+
+    # safetensors writes the memory as it lies, whatever the strides say.
+    write_bytes(path, save({name: numpy.ascontiguousarray(arrays[name]) for name in sorted(arrays)}))
 
 
 def load_tensors(path: Path) -> dict[str, "torch.Tensor"]:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from safetensors.numpy import save
 
 from quartet.artifacts.checksums import sha256_of_folder
-from quartet.artifacts.model_store import load_tensors
-from quartet.artifacts.writing import read_json, write_bytes, write_json
+from quartet.artifacts.model_store import load_tensors, save_arrays
+from quartet.artifacts.writing import read_json, write_json
 from quartet.datasets.image_reading import RawImage, read_raw_images
 from quartet.datasets.image_splits import split_images
 from quartet.params.sections import PreprocessImages
@@ -50,7 +49,7 @@ def preprocess_images(raw: Path, folder: Path, settings: PreprocessImages) -> tu
         classes,
     )
     for name, indices in splits.items():
-        write_bytes(folder / f"{name}.safetensors", save({"images": pixels[indices], "labels": labels[indices]}))
+        save_arrays(folder / f"{name}.safetensors", {"images": pixels[indices], "labels": labels[indices]})
     training = pixels[splits["train"]].astype(np.float64) / 255
     info = {
         "source": manifest["source"],

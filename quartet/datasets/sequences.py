@@ -8,11 +8,11 @@ is a row from top to bottom) or pixel by pixel (`image-pixels`), which keeps the
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
 from quartet.artifacts.checksums import sha256_of_folder
-from quartet.artifacts.model_store import load_tensors
-from quartet.artifacts.writing import read_json, write_bytes, write_json
+from quartet.artifacts.model_store import load_tensors, save_arrays
+from quartet.artifacts.writing import read_json, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,7 @@ def preprocess_sequences(raw: Path, images: Path, folder: Path) -> dict:
         # A step's features are its pixels, channel after channel.
         ordered = pictures.reshape(count, channels, steps, features).swapaxes(1, 2)
         sequences = ordered.reshape(count, steps, channels * features)
-        write_bytes(folder / f"{split}.safetensors", save({"sequences": sequences, "labels": tensors["labels"]}))
+        save_arrays(folder / f"{split}.safetensors", {"sequences": sequences, "labels": tensors["labels"]})
     info = {
         "source": described["source"],
         "kind": kind,

@@ -1,0 +1,203 @@
+"""Images: sources, decoding, splits, augmentation, batches, captions, sequences."""
+
+import collections
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as reference
+
+from quartet.artifacts.writing import write_json
+from quartet.datasets.augment import adjust_brightness, adjust_contrast, augment, rotate_and_shift
+from quartet.datasets.batches import ShuffledBatches
+from quartet.datasets.captions import TEMPLATES, UNSEEN_TEMPLATES, Captioner, UnknownWordError
+from quartet.datasets.image_sources import download_images
+from quartet.datasets.images import load_images, preprocess_images
+from quartet.datasets.sequences import as_images, as_sequences, load_sequences, preprocess_sequences
+from quartet.params.sections import Augmentation, Download, PreprocessImages
+
+MIRROR = Path(__file__).parents[2] / "../shared/data"
+
+
+def prepare(tmp_path, settings=None, **download):
+    raw, folder = tmp_path / "raw", tmp_path / "processed"
+    manifest = download_images(Download(**download), raw)
+    write_json(raw / "manifest.json", manifest)
+    return preprocess_images(raw, folder, settings or PreprocessImages())[0], folder
+
+
+def test_digits_are_split_70_10_20_by_class(tmp_path):
+    info, folder = prepare(tmp_path)
+    assert info["counts"] == {"train": 1259, "validation": 179, "test": 359}
+    shares = []
+    for split in ("train", "validation", "test"):
+        images, labels = load_images(folder, split)
+        assert images.dtype == torch.uint8 and images.shape[1:] == (1, 8, 8) and images.max() == 255
+        shares.append(torch.bincount(labels, minlength=10) / len(labels))
+    assert max((share - shares[0]).abs().max() for share in shares) < 0.01
+    train = load_images(folder, "train")[0].double() / 255
+    assert info["mean"] == [pytest.approx(train.mean().item(), abs=1e-6)]
+
+
+def draw(path, mode="L", size=(20, 20), exif=None, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), np.uint8)
+    picture = Image.fromarray(noise)
+    picture = Image.fromarray(noise[..., 0].astype(np.uint16) * 257) if mode == "I;16" else picture.convert(mode)
+    picture.save(path, **({"exif": exif} if exif else {}))
+
+
+def own_folder(tmp_path):
+    own = tmp_path / "own"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    modes = ["L", "RGB", "RGBA", "P", "I;16"]
+    for label in ("a cat", "dög"):
+        for number, mode in enumerate(modes):
+            draw(own / label / f"{number}.png", mode, (16 + number, 20))
+        draw(own / label / "turned.jpg", "RGB", (30, 20), exif)
+    return own
+
+
+def test_a_users_folder_of_mixed_pictures_works(tmp_path):
+    own = own_folder(tmp_path)
+    (own / "a cat/notes.txt").write_text("not a picture")
+    info, folder = prepare(tmp_path, images=f"folder:{own}")
+    assert info["classes"] == ["a cat", "dög"] and info["size"] == 48 and info["channels"] == 3
+    assert sum(info["counts"].values()) == 12
+    assert load_images(folder, "train")[0].shape[1:] == (3, 48, 48)
+
+
+def test_a_truncated_picture_is_named(tmp_path):
+    own = own_folder(tmp_path)
+    broken = own / "dög/turned.jpg"
+    broken.write_bytes(broken.read_bytes()[:300])
+    with pytest.raises(ValueError, match=r"dög/turned\.jpg: cannot be decoded"):
+        prepare(tmp_path, images=f"folder:{own}")
+
+
+def test_folders_that_cannot_be_classified_say_why(tmp_path):
+    draw(tmp_path / "own/only/1.png")
+    with pytest.raises(ValueError, match="at least two"):
+        prepare(tmp_path, images=f"folder:{tmp_path / 'own'}")
+    (tmp_path / "own/empty").mkdir()
+    with pytest.raises(ValueError, match="empty: no picture"):
+        prepare(tmp_path, images=f"folder:{tmp_path / 'own'}")
+    (tmp_path / "own/empty").rmdir()
+    draw(tmp_path / "own/second/1.png")
+    with pytest.raises(ValueError, match=r"fewer than 3 images.*'only' \(1\)"):
+        prepare(tmp_path, images=f"folder:{tmp_path / 'own'}")
+
+
+def test_gtsrb_tracks_stay_together_and_its_test_set_stays_the_test_set(tmp_path):
+    (tmp_path / "mirror/gtsrb").mkdir(parents=True)
+    answers = ["Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"]
+    with zipfile.ZipFile(tmp_path / "mirror/gtsrb/gtsrb.zip", "w") as archive:
+        for label in range(43):
+            for track in range(4):
+                colour = (label, track, 7)
+                for frame in range(3):
+                    stream = io.BytesIO()
+                    Image.new("RGB", (25 + frame, 30), colour).save(stream, "PPM")
+                    archive.writestr(f"gtsrb/GTSRB/Training/{label:05d}/{track:05d}_{frame:05d}.ppm", stream.getvalue())
+            archive.writestr(f"gtsrb/GTSRB/Final_Test/Images/{label:05d}.ppm", stream.getvalue())
+            answers.append(f"{label:05d}.ppm;1;1;0;0;0;0;{label}")
+        archive.writestr("gtsrb/GT-final_test.csv", "\n".join(answers))
+    info, folder = prepare(tmp_path, images="gtsrb", mirror=str(tmp_path / "mirror"))
+    assert info["counts"]["test"] == 43 and info["counts"]["validation"] == 43 * 3
+    colours = {}
+    for split in ("train", "validation"):
+        images, _ = load_images(folder, split)
+        colours[split] = {tuple(image[:2, 9, 9].tolist()) for image in images}
+    assert not colours["train"] & colours["validation"]
+
+
+@pytest.mark.skipif(not MIRROR.exists(), reason="the real data beside the checkout is absent")
+@pytest.mark.parametrize(("source", "train_and_validation", "test"), [("mnist", 60000, 10000), ("gtsrb", 1644, 860)])
+def test_real_data_from_a_mirror(tmp_path, source, train_and_validation, test):
+    info, _ = prepare(tmp_path, images=source, mirror=str(MIRROR.resolve()))
+    counts = info["counts"]
+    assert counts["train"] + counts["validation"] == train_and_validation and counts["test"] == test
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("height", "width"), [(20, 20), (16, 24)])
+def test_rotation_and_shift_equal_torchvisions(channels, height, width):
+    images = torch.rand(4, channels, height, width)
+    degrees, shifts = torch.tensor([30.0, -12.0, 0.0, 90.0]), torch.tensor([[0.1, 0], [0, -0.25], [0.5, 0.25], [0, 0]])
+    changed = rotate_and_shift(images, degrees, shifts)
+    for image, turn, (right, down), ours in zip(images, degrees, shifts, changed, strict=True):
+        translate = [right.item() * width, down.item() * height]
+        theirs = reference.affine(
+            image, -turn.item(), translate, scale=1.0, shear=[0.0], interpolation=InterpolationMode.BILINEAR
+        )
+        # torchvision blends the border with its fill by a mask; inside, both must agree.
+        inside = reference.affine(
+            torch.ones_like(image), -turn.item(), translate, 1.0, [0.0], interpolation=InterpolationMode.BILINEAR
+        )
+        torch.testing.assert_close(ours[inside > 0.999], theirs[inside > 0.999], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_brightness_and_contrast_equal_torchvisions(channels):
+    images, factors = torch.rand(3, channels, 9, 9), torch.tensor([0.6, 1.0, 1.5])
+    for ours, theirs in (
+        (adjust_brightness, reference.adjust_brightness),
+        (adjust_contrast, reference.adjust_contrast),
+    ):
+        expected = torch.stack([theirs(i, f.item()) for i, f in zip(images, factors, strict=True)])
+        torch.testing.assert_close(ours(images, factors), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_augmentation_is_seeded_per_image_and_can_be_switched_off():
+    images = torch.rand(1, 1, 8, 8).expand(6, 1, 8, 8)
+    first = augment(images, Augmentation(), torch.Generator().manual_seed(3))
+    again = augment(images, Augmentation(), torch.Generator().manual_seed(3))
+    assert torch.equal(first, again) and len(torch.unique(first, dim=0)) == 6
+    off = Augmentation(rotation=0, shift=0, brightness=0, contrast=0)
+    assert torch.equal(augment(images, off, torch.Generator()), images)
+
+
+def test_epochs_do_not_repeat_and_any_step_can_be_asked_alone():
+    device = torch.device("cpu")
+    batches = ShuffledBatches(103, 10, seed=0, device=device)
+    steps = [batches.indices(step) for step in range(20)]
+    for epoch in (steps[:10], steps[10:]):
+        assert len(set(torch.cat(epoch).tolist())) == 100
+    assert not torch.equal(torch.cat(steps[:10]), torch.cat(steps[10:]))
+    assert torch.equal(ShuffledBatches(103, 10, seed=0, device=device).indices(17), steps[17])
+    assert not torch.equal(ShuffledBatches(103, 10, seed=1, device=device).indices(17), steps[17])
+
+
+def test_unseen_templates_are_new_sentences_of_known_words():
+    captioner = Captioner(("seven", "speed limit 20"), "handwritten")
+    assert not set(TEMPLATES) & set(UNSEEN_TEMPLATES)
+    table = captioner.table(UNSEEN_TEMPLATES)
+    assert table.shape[:2] == (2, len(UNSEEN_TEMPLATES)) and table.max() < captioner.vocabulary_size
+    with pytest.raises(UnknownWordError, match=r"'sevn'.*seven"):
+        captioner.encode(["a handwritten sevn"])
+
+
+@pytest.mark.parametrize("kind", ["image-rows", "image-pixels"])
+def test_sequences_are_the_images_cut_in_steps(tmp_path, kind):
+    _, folder = prepare(tmp_path)
+    write_json(tmp_path / "sequences_raw/manifest.json", {"source": kind})
+    info = preprocess_sequences(tmp_path / "sequences_raw", folder, tmp_path / "sequences")
+    images, labels = load_images(folder, "test")
+    sequences, same_labels = load_sequences(tmp_path / "sequences", "test")
+    assert torch.equal(labels, same_labels)
+    assert torch.equal(as_images(sequences, info["image_shape"]), images)
+    assert torch.equal(as_sequences(images, info["steps"]), sequences)
+    first_row = images[0, 0, 0]
+    assert torch.equal(sequences[0, :1].flatten() if kind == "image-rows" else sequences[0, :8].flatten(), first_row)
+
+
+def test_class_counts_of_every_split_cover_every_class(tmp_path):
+    _, folder = prepare(tmp_path, PreprocessImages(split_seed=5))
+    counts = collections.Counter(load_images(folder, "validation")[1].tolist())
+    assert len(counts) == 10

@@ -1,0 +1,126 @@
+"""Text: lossless tokenizers, honest splits, prose from docstrings."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quartet.artifacts.writing import write_json
+from quartet.datasets.docstring_prose import prose_paragraphs
+from quartet.datasets.text import preprocess_text, split_text, token_stream
+from quartet.datasets.text_sources import download_text
+from quartet.datasets.text_windows import TrainingWindows, scored_windows
+from quartet.datasets.tokenizers import encode, lines, train_tokenizer
+from quartet.params.sections import Download, PreprocessText
+
+TRAINING = ["the cat sat on the mat\n", "größer, 日本 and more of the same\n"] * 5
+TOKENIZERS = {kind: train_tokenizer(kind, TRAINING, 300) for kind in ("bpe", "character", "byte")}
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@settings(deadline=None)
+@given(text=st.text())
+def test_decoding_gives_the_text_back(kind, text):
+    tokens = encode(TOKENIZERS[kind], text)
+    assert TOKENIZERS[kind].decode(tokens.tolist()) == text
+    assert "".join(lines(text)) == text
+
+
+def test_vocabularies_are_what_their_names_say():
+    assert TOKENIZERS["byte"].get_vocab_size() == 256
+    assert len(encode(TOKENIZERS["byte"], "日本")) == 6
+    assert len(encode(TOKENIZERS["character"], "日本 größer")) == 9
+    assert len(encode(TOKENIZERS["bpe"], "the cat sat on the mat")) < 22
+
+
+def test_bpe_training_is_deterministic():
+    assert TOKENIZERS["bpe"].to_str() == train_tokenizer("bpe", TRAINING, 300).to_str()
+
+
+def test_running_text_holds_out_its_end():
+    text = "".join(chr(97 + i % 26) for i in range(2000))
+    parts = split_text(text, "tail", 0)
+    assert parts["train"] + parts["validation"] + parts["test"] == text
+    assert len(parts["test"]) == 200 and len(parts["validation"]) == 90
+
+
+def test_passages_stay_whole_and_on_one_side():
+    passages = [f"passage {i}\nmore" for i in range(100)]
+    parts = split_text("\n\n".join(passages) + "\n", "passages", 0)
+    found = {name: set(text.strip().split("\n\n")) for name, text in parts.items()}
+    assert found["train"] | found["validation"] | found["test"] == set(passages)
+    assert sum(map(len, found.values())) == 100 and len(found["test"]) == 10
+
+
+def own_text(tmp_path, text):
+    (tmp_path / "own.txt").write_bytes(text)
+    raw = tmp_path / "raw"
+    manifest = download_text(Download(text=f"file:{tmp_path / 'own.txt'}"), raw)
+    write_json(raw / "manifest.json", manifest)
+    return raw
+
+
+def test_the_tokenizer_sees_the_training_text_alone(tmp_path):
+    raw = own_text(tmp_path, ("abc \n" * 500 + "日" * 300).encode())
+    preprocess_text(raw, tmp_path / "out", PreprocessText(tokenizer="character"))
+    text = (tmp_path / "out/test.txt").read_text()
+    assert "日" in text
+    assert len(token_stream(tmp_path / "out", "test")) == len(text.encode())  # unknown characters cost three bytes
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"abc\xff", "byte 3 .0xff. is not UTF-8"), (b" \n", "holds no text")])
+def test_unreadable_text_says_where(tmp_path, content, words):
+    with pytest.raises(ValueError, match=words):
+        own_text(tmp_path, content)
+
+
+def test_prose_is_kept_and_all_else_dropped():
+    docstring = """Fit the model to the training data.
+
+    Longer explanation that runs over
+    two lines of text.
+
+    Parameters
+    ----------
+    X : array of shape (n, m)
+        The training input samples to learn from.
+
+    ===== =====
+    a     b
+    ===== =====
+
+    Use it like this for example::
+
+        model.fit(X) and never keep this line of code.
+
+    .. versionadded:: 0.1
+       Nor this text of a directive.
+
+    >>> model.fit(X)
+    """
+    assert list(prose_paragraphs(docstring)) == [
+        "Fit the model to the training data.",
+        "Longer explanation that runs over two lines of text.",
+        "The training input samples to learn from.",
+    ]
+
+
+@settings(deadline=None, max_examples=50)
+@given(count=st.integers(1, 60), context=st.integers(2, 12), share=st.floats(0.1, 1), batch_size=st.integers(1, 4))
+def test_every_token_is_scored_exactly_once(count, context, share, batch_size):
+    stream = np.arange(1, count + 1, dtype=np.uint16)
+    stride = max(1, math.ceil(context * share))
+    scored = []
+    for tokens, successors, mask in scored_windows(stream, 0, context, stride, batch_size, torch.device("cpu")):
+        assert torch.equal(tokens[mask] + 1, successors[mask])
+        scored += successors[mask].tolist()
+    assert scored == stream.tolist()
+
+
+def test_training_windows_hold_successors():
+    windows = TrainingWindows(np.arange(50, dtype=np.uint16), 8, torch.device("cpu"))
+    tokens, successors = windows.batch(torch.arange(windows.count), torch.Generator().manual_seed(0))
+    assert torch.equal(tokens + 1, successors) and len(tokens.unique()) == windows.count * 8
