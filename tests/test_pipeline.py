@@ -166,10 +166,9 @@ def test_without_tracking_the_same_bytes_come_out(clone):
 
 def test_a_changed_cnn_setting_reruns_the_cnn_and_what_depends_on_it(clone):
     clone.set({"train_cnn": {"learning_rate": 0.003}})
-    try:
-        lines = clone.run("dvc", "repro", "--dry").stdout.splitlines()
-    finally:
-        clone.git("checkout", "-q", "params.yaml")
+    lines = clone.run("dvc", "repro").stdout.splitlines()
+    clone.git("reset", "-q", "--hard")
+    clone.run("dvc", "checkout", "--force")
     started = {line.split("'")[1] for line in lines if line.startswith("Running stage")}
     assert started == {"train-cnn", "evaluate@cnn", "evaluate@diffusion", "report"}
 
