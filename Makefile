@@ -18,8 +18,9 @@ $(VENV)/.stamp: requirements.txt
 repro: setup
 	dvc repro
 
+# The pipeline on one core, all other tests on the other.
 test: setup
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 check: setup
 	ruff format --check .

@@ -1,0 +1,56 @@
+"""The README tells the truth: its settings, files and commands exist."""
+
+import re
+import subprocess
+import sys
+
+from code_imports import TOP
+
+from quartet.params import read_params
+from quartet.params.table import every_setting, settings_table
+
+README = (TOP / "README.md").read_text()
+COMMANDS = [
+    line.split("#")[0].strip() for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()
+]
+
+
+def test_the_settings_table_is_the_generated_one():
+    assert settings_table() in README
+
+
+def test_every_file_is_named_and_every_named_file_exists():
+    section = README.split("## Where things are")[1].split("\n## ")[0]
+    for folder in re.findall(r"^\| `(quartet/\w+/)`", section, re.M):
+        row = next(line for line in section.splitlines() if f"`{folder}`" in line)
+        named = set(re.findall(r"`(\w+\.py)`", row))
+        existing = {path.name for path in (TOP / folder).glob("*.py")} - {"__init__.py"}
+        assert named == existing, folder
+    for stage in (TOP / "stages").glob("[a-z]*.py"):
+        assert stage.stem in section
+
+
+def test_make_targets_exist():
+    makefile = (TOP / "Makefile").read_text()
+    for command in COMMANDS:
+        if command.startswith("make "):
+            assert f"\n{command.split()[1]}: " in makefile
+
+
+def test_settings_in_commands_exist():
+    names = {name for name, *_ in every_setting()}
+    used = [setting for command in COMMANDS for setting in re.findall(r"-S ([\w.]+)=", command)]
+    assert used and set(used) <= names
+
+
+def test_every_script_has_help():
+    scripts = [f"stages.{path.stem}" for path in (TOP / "stages").glob("[a-z]*.py")]
+    for script in [*scripts, "quartet"]:
+        done = subprocess.run([sys.executable, "-m", script, "--help"], cwd=TOP, capture_output=True, text=True)
+        assert done.returncode == 0 and "Usage" in done.stdout, script
+
+
+def test_the_settings_command_prints_the_table():
+    done = subprocess.run([sys.executable, "-m", "quartet", "settings"], cwd=TOP, capture_output=True, text=True)
+    assert done.stdout == settings_table()
+    assert read_params(TOP / "params.yaml").seed == 0
