@@ -86,8 +86,8 @@ class Training:
     max_seconds: float | None = setting(
         None, "benchmarks: as many steps as fit in this time; the card tells how many", above=0
     )
-    steps: int = setting(320, "steps to train: the time does not grow with the data", at_least=1)
-    validate_every: int = setting(80, "steps between validations", at_least=1)
+    steps: int = setting(280, "steps to train: the time does not grow with the data", at_least=1)
+    validate_every: int = setting(70, "steps between validations", at_least=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +141,7 @@ class TrainDiffusion(Training):
     dropout: float = setting(0.0, "dropout in the UNet's residual blocks", at_least=0, below=1)
     learning_rate: float = retuned(Training, "learning_rate", 0.002)
     batch_size: int = retuned(Training, "batch_size", 128)
-    steps: int = retuned(Training, "steps", 400)
+    steps: int = retuned(Training, "steps", 280)
 
 
 @dataclasses.dataclass(frozen=True)
