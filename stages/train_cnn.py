@@ -28,7 +28,7 @@ def train_cnn(params) -> None:
     from quartet.datasets.augment import augment
     from quartet.datasets.batches import ShuffledBatches, normalise
     from quartet.datasets.images import load_images
-    from quartet.evaluation.classifying import logits_over, validation_scores
+    from quartet.evaluation.predictions import logits_over, validation_scores
     from quartet.evaluation.training_run import begin, train_and_report
     from quartet.networks.building import build_network
     from quartet.training.loop import Task

@@ -28,7 +28,7 @@ def train_rnn(params) -> None:
     from quartet.datasets.augment import augment
     from quartet.datasets.batches import ShuffledBatches, normalise
     from quartet.datasets.sequences import as_images, as_sequences, load_sequences
-    from quartet.evaluation.classifying import logits_over, validation_scores
+    from quartet.evaluation.predictions import logits_over, validation_scores
     from quartet.evaluation.training_run import begin, train_and_report
     from quartet.networks.building import build_network
     from quartet.training.loop import Task

@@ -10,6 +10,7 @@ from pathlib import Path
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.paths import own
 from quartet.artifacts.writing import atomic_path
+from quartet.params.sections import Download
 
 
 class FetchError(RuntimeError):
@@ -20,27 +21,24 @@ def fetch(
     name: str,
     official: str,
     target: Path,
+    settings: Download,
     *,
-    mirror: str | None,
-    retries: int,
-    timeout: float,
     expected: str | None = None,
-    checksum_of: Callable[[Path], str] | None = None,
+    checksum_of: Callable[[Path], str] = sha256,
 ) -> str:
-    """Bring a file to `target` and return its SHA-256.
+    """Bring a file to `target` and return its checksum.
 
     `name` is its path in a mirror, `official` the URL of its home. `checksum_of` computes the checksum that
-    `expected` is compared with (default: SHA-256 of the file as it is; `sha256_unpacked` looks inside a .gz).
-    `retries` further attempts follow a failed transfer after pauses of 1, 2, 4, … seconds, at most 30.
+    `expected` is compared with (`sha256_unpacked` looks inside a .gz) and may raise OSError for a damaged file.
+    `settings.retries` further attempts follow a failed transfer after pauses of 1, 2, 4, … seconds, at most 30.
 
     Raises:
         FetchError: unreachable, truncated or wrong; nothing is left at `target`.
     """
-    source = official if mirror is None else f"{mirror.rstrip('/')}/{name}"
-    checksum_of = checksum_of or sha256
+    source = official if settings.mirror is None else f"{settings.mirror.rstrip('/')}/{name}"
     with atomic_path(target) as temporary:
         if "://" in source:
-            _transfer(source, temporary, retries, timeout)
+            _transfer(source, temporary, settings.retries, settings.timeout)
         else:
             _copy(own(source), temporary)
         try:
@@ -48,7 +46,7 @@ def fetch(
         except (OSError, EOFError) as error:
             raise FetchError(f"{source}: {error}; the file is truncated or damaged. {_REMEDY}") from error
         if expected is not None and found != expected:
-            raise FetchError(f"{source}: wrong content: expected sha256 {expected}, found {found}. {_REMEDY}")
+            raise FetchError(f"{source}: wrong content: expected checksum {expected}, found {found}. {_REMEDY}")
     return found
 
 

@@ -7,6 +7,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextlib.contextmanager
@@ -60,6 +64,11 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write JSON with sorted keys, so that equal content means equal bytes."""
     write_text(path, json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_table(path: Path, table: "pd.DataFrame", index: bool = False) -> None:
+    """Write a pandas table as CSV atomically."""
+    write_text(path, table.to_csv(index=index, lineterminator="\n"))
 
 
 def read_json(path: Path) -> dict:

@@ -6,6 +6,7 @@ import io
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +46,13 @@ def read_raw_images(folder: Path, manifest: dict) -> Iterator[RawImage]:
     }
     if source == "folder":
         yield from _pictures(folder / "pictures", manifest["classes"])
-    else:
+        return
+    try:
         yield from readers[source](folder)
+    except (OSError, EOFError, zlib.error, struct.error, IndexError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{folder}: damaged since its download ({error}); `dvc repro --force download@images` brings it anew"
+        ) from error
 
 
 def decode(stream: io.BufferedIOBase, name: str) -> np.ndarray:

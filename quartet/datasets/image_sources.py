@@ -1,17 +1,20 @@
 """Where images come from: each source brings its files, as they are, and says what they are."""
 
+import dataclasses
 import gzip
 import hashlib
 import importlib.util
 import math
 import shutil
 import struct
+import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from quartet.artifacts.checksums import md5, sha256
-from quartet.artifacts.fetching import FetchError, fetch, sha256_unpacked
+from quartet.artifacts.fetching import fetch, sha256_unpacked
 from quartet.artifacts.paths import own
 from quartet.artifacts.writing import atomic_path
 from quartet.datasets.class_names import CIFAR10, DIGITS, FASHION, TRAFFIC_SIGNS
@@ -34,7 +37,8 @@ _FASHION_MD5 = (
     "bef4ecab320f06d8554ea6380940ec79",
     "bb300cfdad3c16e7a12a480ee83cd310",
 )
-_CIFAR_HOME = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+_CIFAR_ARCHIVE = "cifar-10-binary.tar.gz"
+_CIFAR_HOME = f"https://www.cs.toronto.edu/~kriz/{_CIFAR_ARCHIVE}"
 _CIFAR_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 _GTSRB_HOME = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370"
 _GTSRB_PARTS = {
@@ -54,80 +58,60 @@ def download_images(settings: Download, folder: Path) -> dict:
     if settings.images.startswith("folder:"):
         about = _own_folder(own(settings.images.removeprefix("folder:")), folder)
     else:
-        about = _SOURCES[settings.images](settings, folder)
+        source = _SOURCES[settings.images]
+        folder.mkdir(parents=True, exist_ok=True)
+        source.bring(settings, folder)
+        about = {
+            "origin": source.origin,
+            "licence": source.licence,
+            "classes": source.classes,
+            "caption_subject": source.subject,
+        }
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     checksums = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
     counts = {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
     return {"source": settings.images, **about, "checksums": checksums, "counts": counts}
 
 
-def _fetch(settings: Download, name: str, home: str, target: Path, expected: str | None, checksum_of: Callable) -> str:
-    return fetch(
-        name,
-        home,
-        target,
-        mirror=settings.mirror,
-        retries=settings.retries,
-        timeout=settings.timeout,
-        expected=expected,
-        checksum_of=checksum_of,
-    )
-
-
-def _digits(settings: Download, folder: Path) -> dict:
+def _bring_digits(settings: Download, folder: Path) -> None:
     package = Path(importlib.util.find_spec("sklearn").origin).parent
-    folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / "digits.csv.gz") as temporary:
         shutil.copyfile(package / "datasets/data/digits.csv.gz", temporary)
-    return {
-        "origin": "UCI Optical Recognition of Handwritten Digits, test part, as bundled with scikit-learn",
-        "licence": "CC BY 4.0",
-        "classes": DIGITS,
-        "caption_subject": "handwritten",
-    }
 
 
-def _mnist(settings: Download, folder: Path) -> dict:
+def _bring_mnist(settings: Download, folder: Path) -> None:
     for name, checksum in zip(_IDX, _MNIST_UNPACKED, strict=True):
-        packed = f"{name}.gz"
-        _fetch(settings, f"mnist/{packed}", f"{_MNIST_HOME}/{packed}", folder / packed, checksum, sha256_unpacked)
-    return {"origin": _MNIST_HOME, "licence": "CC BY-SA 3.0", "classes": DIGITS, "caption_subject": "handwritten"}
+        home, target = f"{_MNIST_HOME}/{name}.gz", folder / f"{name}.gz"
+        fetch(f"mnist/{name}.gz", home, target, settings, expected=checksum, checksum_of=sha256_unpacked)
 
 
-def _fashion(settings: Download, folder: Path) -> dict:
+def _bring_fashion(settings: Download, folder: Path) -> None:
     for name, checksum in zip(_IDX, _FASHION_MD5, strict=True):
-        packed = f"{name}.gz"
-        # A mirror may have packed the same data anew, so there only the content's shape can be checked.
-        official = settings.mirror is None
-        expected, checksum_of = (checksum, md5) if official else (None, _checked_idx)
-        name_in_mirror = f"fashion-mnist/{packed}"
-        _fetch(settings, name_in_mirror, f"{_FASHION_HOME}/{packed}", folder / packed, expected, checksum_of)
-    return {"origin": _FASHION_HOME, "licence": "MIT", "classes": FASHION, "caption_subject": "photographed"}
+        home, target = f"{_FASHION_HOME}/{name}.gz", folder / f"{name}.gz"
+        _fetch_packed(f"fashion-mnist/{name}.gz", home, target, settings, checksum, _checked_idx)
 
 
-def _cifar10(settings: Download, folder: Path) -> dict:
-    target = folder / "cifar-10-binary.tar.gz"
-    _fetch(settings, "cifar10/cifar-10-binary.tar.gz", _CIFAR_HOME, target, _CIFAR_MD5, md5)
-    return {
-        "origin": _CIFAR_HOME,
-        "licence": "free for research",
-        "classes": CIFAR10,
-        "caption_subject": "photographed",
-    }
+def _bring_cifar10(settings: Download, folder: Path) -> None:
+    target = folder / _CIFAR_ARCHIVE
+    _fetch_packed(f"cifar10/{_CIFAR_ARCHIVE}", _CIFAR_HOME, target, settings, _CIFAR_MD5, _checked_tar)
 
 
-def _gtsrb(settings: Download, folder: Path) -> dict:
+def _bring_gtsrb(settings: Download, folder: Path) -> None:
     target = folder / "gtsrb.zip"
     if settings.mirror is not None:
-        _fetch(settings, "gtsrb/gtsrb.zip", "", target, None, _checked_zip)
+        fetch("gtsrb/gtsrb.zip", "", target, settings, checksum_of=_checked_zip)
     else:
         _merge_official_gtsrb(settings, target)
-    return {
-        "origin": _GTSRB_HOME,
-        "licence": "free for research",
-        "classes": TRAFFIC_SIGNS,
-        "caption_subject": "photographed",
-    }
+
+
+def _fetch_packed(
+    name: str, home: str, target: Path, settings: Download, official_md5: str, checked: Callable[[Path], str]
+) -> None:
+    """A mirror may have packed the same data anew, so there `checked` looks whether the content is whole."""
+    if settings.mirror is None:
+        fetch(name, home, target, settings, expected=official_md5, checksum_of=md5)
+    else:
+        fetch(name, home, target, settings, checksum_of=checked)
 
 
 def _merge_official_gtsrb(settings: Download, target: Path) -> None:
@@ -135,7 +119,7 @@ def _merge_official_gtsrb(settings: Download, target: Path) -> None:
     parts = [target.with_name(name) for name in _GTSRB_PARTS]
     try:
         for part, checksum in zip(parts, _GTSRB_PARTS.values(), strict=True):
-            _fetch(settings, "", f"{_GTSRB_HOME}/{part.name}", part, checksum, md5)
+            fetch("", f"{_GTSRB_HOME}/{part.name}", part, settings, expected=checksum, checksum_of=md5)
         with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w") as merged:
             for part in parts:
                 with zipfile.ZipFile(part) as source:
@@ -148,7 +132,25 @@ def _merge_official_gtsrb(settings: Download, target: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-_SOURCES = {"digits": _digits, "mnist": _mnist, "fashion-mnist": _fashion, "cifar10": _cifar10, "gtsrb": _gtsrb}
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """A known source: `bring` puts its files into a folder; `subject` is what its captions call the pictures."""
+
+    bring: Callable[[Download, Path], None]
+    origin: str
+    licence: str
+    classes: list[str]
+    subject: str
+
+
+_DIGITS_ORIGIN = "UCI Optical Recognition of Handwritten Digits, test part, as bundled with scikit-learn"
+_SOURCES = {
+    "digits": _Source(_bring_digits, _DIGITS_ORIGIN, "CC BY 4.0", DIGITS, "handwritten"),
+    "mnist": _Source(_bring_mnist, _MNIST_HOME, "CC BY-SA 3.0", DIGITS, "handwritten"),
+    "fashion-mnist": _Source(_bring_fashion, _FASHION_HOME, "MIT", FASHION, "photographed"),
+    "cifar10": _Source(_bring_cifar10, _CIFAR_HOME, "free for research", CIFAR10, "photographed"),
+    "gtsrb": _Source(_bring_gtsrb, _GTSRB_HOME, "free for research", TRAFFIC_SIGNS, "photographed"),
+}
 
 
 def _own_folder(source: Path, folder: Path) -> dict:
@@ -195,6 +197,18 @@ def _checked_zip(path: Path) -> str:
     return sha256(path)
 
 
+def _checked_tar(path: Path) -> str:
+    """SHA-256 of a tar archive that can be read to its end."""
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            for member in archive:
+                if member.isfile():
+                    archive.extractfile(member).read()
+    except (tarfile.TarError, zlib.error) as error:
+        raise OSError(str(error)) from error
+    return sha256(path)
+
+
 def _checked_idx(path: Path) -> str:
     """SHA-256 of an unpacked IDX file that is as long as its header says."""
     with gzip.open(path, "rb") as stream:
@@ -203,5 +217,5 @@ def _checked_idx(path: Path) -> str:
     sizes = struct.unpack(f">{dimensions}I", content[4 : 4 + 4 * dimensions])
     length = 4 + 4 * dimensions + math.prod(sizes)
     if content[:3] != b"\0\0\x08" or len(content) != length:
-        raise FetchError(f"{path.name}: not a whole IDX file of bytes: {len(content)} bytes, its header says {length}")
+        raise OSError(f"not a whole IDX file of bytes: {len(content)} bytes, its header says {length}")
     return hashlib.sha256(content).hexdigest()

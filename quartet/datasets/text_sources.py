@@ -31,15 +31,7 @@ def download_text(settings: Download, folder: Path) -> dict:
         about = _docstrings(target)
     elif settings.text == "tinyshakespeare":
         name, home, checksum = _SHAKESPEARE
-        fetch(
-            name,
-            home,
-            target,
-            mirror=settings.mirror,
-            retries=settings.retries,
-            timeout=settings.timeout,
-            expected=checksum,
-        )
+        fetch(name, home, target, settings, expected=checksum)
         about = {"origin": home, "licence": "public domain", "split": "tail"}
     else:
         about = _own_file(own(settings.text.removeprefix("file:")), target)

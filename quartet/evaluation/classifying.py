@@ -1,33 +1,15 @@
-"""Scoring a classifier, whatever it reads: probabilities over a split, and what people look at."""
+"""What a classifier's evaluation leaves, whatever the classifier reads: its scores, tables and pictures."""
 
-from collections.abc import Callable
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
+from quartet.artifacts.writing import write_table
 from quartet.reporting.figures import image_sheet, reliability_figure, save_figure
-from quartet.reporting.report_files import write_confusion, write_table
+from quartet.reporting.report_files import write_confusion
 from quartet.reporting.scores import class_report, classification_scores, reliability
 
 MISTAKES = 10
-
-
-@torch.no_grad()
-def logits_over(
-    network: nn.Module, inputs: Tensor, prepare: Callable[[Tensor], Tensor], batch_size: int = 256
-) -> Tensor:
-    """`(examples, classes)` logits of a whole split, batch by batch, `prepare` applied to each batch first."""
-    return torch.cat([network(prepare(batch)) for batch in inputs.split(batch_size)])
-
-
-def validation_scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """`loss` (cross-entropy, nats), `accuracy`, and `score`: the accuracy, less the loss as a tie-breaker."""
-    loss = F.cross_entropy(logits, labels).item()
-    accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
-    # Small validation splits tie often; among equals the smaller loss is the better network.
-    return {"loss": loss, "accuracy": accuracy, "score": accuracy - 1e-3 * min(loss, 10.0)}
 
 
 def report_classification(folder: Path, logits: Tensor, labels: Tensor, classes: list[str], what: str) -> dict:

@@ -6,7 +6,8 @@ from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.datasets.batches import normalise
 from quartet.datasets.images import load_images
-from quartet.evaluation.classifying import logits_over, report_classification, report_mistakes
+from quartet.evaluation.classifying import report_classification, report_mistakes
+from quartet.evaluation.predictions import logits_over
 from quartet.networks.building import count_parameters, rebuild_network
 from quartet.params import Params
 

@@ -10,7 +10,7 @@ from quartet.artifacts.model_store import load_weights, read_card
 from quartet.datasets.batches import normalise
 from quartet.datasets.captions import TEMPLATES, UNSEEN_TEMPLATES, Captioner, captioner
 from quartet.datasets.images import load_images
-from quartet.evaluation.classifying import logits_over
+from quartet.evaluation.predictions import logits_over
 from quartet.networks.building import count_parameters, rebuild_network
 from quartet.networks.samplers import draw, network_evaluations
 from quartet.params import Params

@@ -9,7 +9,8 @@ from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.datasets.batches import normalise
 from quartet.datasets.sequences import as_images, as_sequences, load_sequences
-from quartet.evaluation.classifying import logits_over, report_classification, report_mistakes
+from quartet.evaluation.classifying import report_classification, report_mistakes
+from quartet.evaluation.predictions import logits_over
 from quartet.networks.building import count_parameters, rebuild_network
 from quartet.params import Params
 

@@ -9,11 +9,10 @@ import torch
 
 from quartet.artifacts import paths
 from quartet.artifacts.model_store import save_model
-from quartet.artifacts.writing import rounded, write_json
+from quartet.artifacts.writing import rounded, write_json, write_table
 from quartet.params import Params
 from quartet.params.sections import Training
 from quartet.reporting.figures import learning_curves, save_figure
-from quartet.reporting.report_files import write_table
 from quartet.tracking.runs import Run, tracked_run
 from quartet.training.checkpoints import Checkpoint
 from quartet.training.devices import pick_device

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from quartet.artifacts.writing import rounded, write_json, write_text
+from quartet.artifacts.writing import rounded, write_json, write_table
 from quartet.reporting.figures import confusion_figure, save_figure
 from quartet.reporting.scores import confusion_counts, confusion_rows
 
@@ -23,8 +22,3 @@ def write_confusion(
     counts = confusion_counts(actual, predicted, classes)
     write_table(folder / "confusion_matrix.csv", counts, index=True)
     save_figure(confusion_figure(counts, title, row_label), folder / "confusion.png")
-
-
-def write_table(path: Path, table: pd.DataFrame, index: bool = False) -> None:
-    """A CSV file."""
-    write_text(path, table.to_csv(index=index, lineterminator="\n"))

@@ -20,6 +20,7 @@ from quartet.artifacts.checksums import dvc_md5
 from quartet.artifacts.fetching import FetchError, fetch, sha256_unpacked
 from quartet.artifacts.model_store import load_tensors, load_weights, read_card, save_arrays, save_model, save_tensors
 from quartet.artifacts.writing import atomic_folder, atomic_path, write_json
+from quartet.params.sections import Download
 
 CONTENT = b"some real bytes" * 1000
 
@@ -106,7 +107,8 @@ def server(tmp_path, monkeypatch):
 
 
 def bring(mirror, target, name="file.bin", **more):
-    return fetch(name, "https://official.invalid/x", target, mirror=mirror, retries=2, timeout=5, **more)
+    settings = Download(mirror=mirror, retries=2, timeout=5.0)
+    return fetch(name, "https://official.invalid/x", target, settings, **more)
 
 
 def test_a_file_is_fetched_and_verified(server, tmp_path):
@@ -131,7 +133,7 @@ def test_what_cannot_be_had_leaves_nothing(server, tmp_path, name, words):
 @pytest.mark.parametrize("local", [True, False])
 def test_wrong_content_names_both_checksums_and_leaves_nothing(server, tmp_path, local):
     found = hashlib.sha256(CONTENT).hexdigest()
-    with pytest.raises(FetchError, match=f"file.bin.*expected sha256 {'0' * 64}, found {found}"):
+    with pytest.raises(FetchError, match=f"file.bin.*expected checksum {'0' * 64}, found {found}"):
         bring(str(tmp_path / "served") if local else server, tmp_path / "got/a", expected="0" * 64)
     assert names(tmp_path / "got") == []
 

@@ -1,7 +1,10 @@
 """Images: sources, decoding, splits, augmentation, batches, captions, sequences."""
 
 import collections
+import gzip
 import io
+import struct
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from PIL import Image
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 
+from quartet.artifacts.fetching import FetchError
 from quartet.artifacts.writing import write_json
 from quartet.datasets.augment import adjust_brightness, adjust_contrast, augment, rotate_and_shift
 from quartet.datasets.batches import ShuffledBatches
@@ -92,6 +96,61 @@ def test_folders_that_cannot_be_classified_say_why(tmp_path):
     draw(tmp_path / "own/second/1.png")
     with pytest.raises(ValueError, match=r"fewer than 3 images.*'only' \(1\)"):
         prepare(tmp_path, images=f"folder:{tmp_path / 'own'}")
+
+
+def mirror_of_idx(mirror, count):
+    """Fashion-MNIST's four files with `count` noise images each."""
+    rng = np.random.default_rng(0)
+    mirror.mkdir(parents=True)
+    for split in ("train", "t10k"):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        header = struct.pack(">4I", 0x803, count, 28, 28)
+        pixels = rng.integers(0, 255, (count, 28, 28), np.uint8).tobytes()
+        (mirror / f"{split}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + pixels))
+        header = struct.pack(">2I", 0x801, count)
+        (mirror / f"{split}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(header + labels.tobytes()))
+
+
+def test_a_mirror_may_pack_fashion_mnist_anew_but_not_shorten_it(tmp_path):
+    mirror_of_idx(tmp_path / "mirror/fashion-mnist", 60)
+    info, _ = prepare(tmp_path, images="fashion-mnist", mirror=str(tmp_path / "mirror"))
+    assert info["counts"] == {"train": 50, "validation": 10, "test": 60} and info["classes"][0] == "t-shirt"
+    short = tmp_path / "mirror/fashion-mnist/train-labels-idx1-ubyte.gz"
+    short.write_bytes(gzip.compress(gzip.decompress(short.read_bytes())[:-1]))
+    with pytest.raises(FetchError, match=r"train-labels-idx1-ubyte\.gz: not a whole IDX file"):
+        prepare(tmp_path, images="fashion-mnist", mirror=str(tmp_path / "mirror"))
+
+
+def test_a_mirror_may_pack_cifar10_anew(tmp_path):
+    archive = tmp_path / "mirror/cifar10/cifar-10-binary.tar.gz"
+    archive.parent.mkdir(parents=True)
+    with tarfile.open(archive, "w:gz") as packed:
+        for number, name in enumerate(("data_batch_1.bin", "test_batch.bin")):
+            records = np.random.default_rng(number).integers(0, 255, (40, 3073), np.uint8)
+            records[:, 0] = np.arange(40) % 10
+            entry = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            entry.size = records.size
+            packed.addfile(entry, io.BytesIO(records.tobytes()))
+    info, folder = prepare(tmp_path, images="cifar10", mirror=str(tmp_path / "mirror"))
+    images, labels = load_images(folder, "test")
+    assert info["counts"]["test"] == 40 and images.shape == (40, 3, 32, 32)
+    assert np.array_equal(images.flatten(1).numpy(), records[:, 1:]) and labels.tolist() == records[:, 0].tolist()
+    archive.write_bytes(archive.read_bytes()[:-2000])
+    with pytest.raises(FetchError, match="truncated or damaged"):
+        prepare(tmp_path, images="cifar10", mirror=str(tmp_path / "mirror"))
+
+
+@pytest.mark.parametrize(
+    ("source", "name"), [("digits", "digits.csv.gz"), ("fashion-mnist", "t10k-images-idx3-ubyte.gz")]
+)
+def test_raw_data_that_is_damaged_after_its_download_is_named(tmp_path, source, name):
+    mirror_of_idx(tmp_path / "mirror/fashion-mnist", 60)
+    raw = tmp_path / "raw"
+    manifest = download_images(Download(images=source, mirror=str(tmp_path / "mirror")), raw)
+    write_json(raw / "manifest.json", manifest)
+    (raw / name).write_bytes((raw / name).read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"raw: damaged since its download .* `dvc repro --force download@images`"):
+        preprocess_images(raw, tmp_path / "processed", PreprocessImages())
 
 
 def test_gtsrb_tracks_stay_together_and_its_test_set_stays_the_test_set(tmp_path):
