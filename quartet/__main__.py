@@ -3,10 +3,12 @@
 import typer
 
 from quartet.commands.settings import settings
+from quartet.commands.summary import summary
 from quartet.commands.ui import ui
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.command()(settings)
+app.command()(summary)
 app.command()(ui)
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ def evaluate(family: Family, params) -> None:
     import shutil
 
     from quartet.artifacts import paths
+    from quartet.artifacts.writing import write_table
+    from quartet.evaluation.layers import layers_of
     from quartet.reporting.report_files import write_metrics
     from quartet.tracking.runs import log_on_training_run, tracked_run
     from quartet.training.devices import pick_device
@@ -59,6 +61,7 @@ def evaluate(family: Family, params) -> None:
     with tracked_run(f"evaluate-{family.value}", settings, [model]) as run:
         scores = score(params, device)
         write_metrics(report, scores)
+        write_table(report / "evaluation/layers.csv", layers_of(model))
         run.log_scores({f"test_{name}": value for name, value in scores.items()})
         run.log_files([report / "confusion.png", report / "confusion_matrix.csv", report / "evaluation"])
     log_on_training_run(report / "run.json", scores)

@@ -20,68 +20,84 @@ def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("par
 
 
 def train_cnn(params) -> None:
-    """Network, batches, loss and validation for the loop."""
-    from torch.nn import functional as F
-
+    """Train on the processed images and leave the model and its reports."""
     from quartet.artifacts import paths
     from quartet.artifacts.writing import read_json
-    from quartet.datasets.augment import augment
-    from quartet.datasets.batches import ShuffledBatches, normalise
     from quartet.datasets.images import load_images
-    from quartet.evaluation.predictions import logits_over, validation_scores
     from quartet.evaluation.training_run import begin, train_and_report
-    from quartet.networks.building import build_network
-    from quartet.training.loop import Task
 
     device = begin(params)
-    settings, folder = params.train_cnn, paths.processed("images")
+    folder = paths.processed("images")
     info = read_json(folder / "info.json")
-    images, labels = (tensor.to(device) for tensor in load_images(folder, "train"))
-    held_out, held_out_labels = (tensor.to(device) for tensor in load_images(folder, "validation"))
-    description = {
-        "name": settings.network,
-        "channels": info["channels"],
-        "size": info["size"],
-        "classes": len(info["classes"]),
-        "width": settings.width,
-        "dropout": settings.dropout,
-    }
-    batches = ShuffledBatches(len(images), settings.batch_size, params.seed, device)
-
-    def prepare(pixels):
-        return normalise(pixels.float() / 255, info["mean"], info["std"])
-
-    def batch_at(step, generator):
-        chosen = batches.indices(step)
-        augmented = augment(images[chosen].float() / 255, settings.augmentation, generator)
-        return normalise(augmented, info["mean"], info["std"]), labels[chosen]
-
-    def loss_of(network, batch):
-        inputs, targets = batch
-        return F.cross_entropy(network(inputs), targets, label_smoothing=settings.label_smoothing)
-
-    def validate(network):
-        return validation_scores(logits_over(network, held_out, prepare), held_out_labels)
-
-    task = Task(
-        network=build_network(description).to(device),
-        batch_at=batch_at,
-        loss_of=loss_of,
-        validate=validate,
-        steps=settings.epochs * batches.steps_per_epoch if settings.epochs else settings.steps,
-        validate_every=settings.validate_every,
+    description, task = image_task(
+        params, info, device, train=load_images(folder, "train"), held_out=load_images(folder, "validation")
     )
     train_and_report(
         "cnn",
         task,
         params,
-        settings,
+        params.train_cnn,
         device=device,
         network=description,
         folder=folder,
         info=info,
         card_keys=("classes", "channels", "size", "mean", "std"),
     )
+
+
+def image_task(params, info, device, *, train, held_out):
+    """Network, batches, loss and validation for the loop.
+
+    `train` and `held_out` are images `(images, channels, size, size)` uint8 and labels `(images,)`; `info` is what
+    preprocessing says of them. Returns the network's description, for its card, and the task.
+    """
+    import torch
+
+    from quartet.datasets.augment import augment
+    from quartet.datasets.batches import ShuffledBatches, normalise
+    from quartet.evaluation.predictions import logits_over, validation_scores
+    from quartet.networks.building import build_network
+    from quartet.training.loop import Task
+    from quartet.training.losses import classification_loss
+
+    settings = params.train_cnn
+    images, labels = (tensor.to(device) for tensor in train)
+    held_out, held_out_labels = (tensor.to(device) for tensor in held_out)
+    description = {
+        "name": settings.network,
+        "classes": len(info["classes"]),
+        "dropout": settings.dropout,
+        "activation": settings.activation,
+    }
+    if settings.network == "compact":
+        description |= {"channels": info["channels"], "size": info["size"], "width": settings.width}
+    batches = ShuffledBatches(len(images), settings.batch_size, params.seed, device)
+
+    def normalised(pixels):
+        # Channels last is the layout in which convolutions are fastest.
+        return normalise(pixels, info["mean"], info["std"]).contiguous(memory_format=torch.channels_last)
+
+    def batch_at(step, generator):
+        chosen = batches.indices(step)
+        return normalised(augment(images[chosen].float() / 255, settings.augmentation, generator)), labels[chosen]
+
+    def loss_of(network, batch):
+        inputs, targets = batch
+        return classification_loss(network(inputs).float(), targets, settings.loss, settings.label_smoothing)
+
+    def validate(network):
+        logits = logits_over(network, held_out, lambda pixels: normalised(pixels.float() / 255))
+        return validation_scores(logits, held_out_labels)
+
+    task = Task(
+        network=build_network(description).to(device, memory_format=torch.channels_last),
+        batch_at=batch_at,
+        loss_of=loss_of,
+        validate=validate,
+        steps=settings.epochs * batches.steps_per_epoch if settings.epochs else settings.steps,
+        validate_every=settings.validate_every,
+    )
+    return description, task
 
 
 if __name__ == "__main__":

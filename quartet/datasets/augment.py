@@ -1,7 +1,7 @@
 """Random changes of whole image batches, on their device, with parameters of each image's own.
 
-One affine map and one tone curve per image: rotation and shift by resampling (`affine_grid`, as torchvision does for a
-single picture), brightness and contrast as torchvision's `adjust_brightness` and `adjust_contrast` define them.
+One affine map per image by resampling (`affine_grid`, as torchvision does for a single picture), brightness and
+contrast as torchvision's `adjust_brightness` and `adjust_contrast` define them, mirror images, and cutout.
 """
 
 import torch
@@ -24,41 +24,72 @@ def augment(images: Tensor, ranges: Augmentation, generator: torch.Generator) ->
     """
     batch = len(images)
 
-    def symmetric(limit: float, count: int) -> Tensor:
-        return limit * (2 * torch.rand(batch, count, generator=generator, device=images.device) - 1)
+    def uniform(count: int) -> Tensor:
+        return torch.rand(batch, count, generator=generator, device=images.device)
 
-    if ranges.rotation or ranges.shift:
-        degrees = symmetric(ranges.rotation, 1)[:, 0]
-        shifts = symmetric(ranges.shift, 2)
-        images = rotate_and_shift(images, degrees, shifts)
+    def symmetric(limit: float, count: int = 1) -> Tensor:
+        return limit * (2 * uniform(count) - 1)
+
+    if ranges.rotation or ranges.shift or ranges.scale or ranges.shear:
+        images = affine(
+            images,
+            degrees=symmetric(ranges.rotation)[:, 0],
+            shifts=symmetric(ranges.shift, 2),
+            scales=1 + symmetric(ranges.scale)[:, 0],
+            shears=symmetric(ranges.shear)[:, 0],
+        )
     if ranges.brightness:
-        images = adjust_brightness(images, 1 + symmetric(ranges.brightness, 1)[:, 0])
+        images = adjust_brightness(images, 1 + symmetric(ranges.brightness)[:, 0])
     if ranges.contrast:
-        images = adjust_contrast(images, 1 + symmetric(ranges.contrast, 1)[:, 0])
+        images = adjust_contrast(images, 1 + symmetric(ranges.contrast)[:, 0])
+    if ranges.flip:
+        images = torch.where(uniform(1).view(-1, 1, 1, 1) < ranges.flip, images.flip(3), images)
+    if ranges.cutout:
+        images = cut_out(images, ranges.cutout, uniform(2))
     return images
 
 
-def rotate_and_shift(images: Tensor, degrees: Tensor, shifts: Tensor) -> Tensor:
-    """Rotate about the centre, then shift; what comes from outside is black.
+def affine(images: Tensor, *, degrees: Tensor, shifts: Tensor, scales: Tensor, shears: Tensor) -> Tensor:
+    """Scale, slant and rotate each image about its centre, then shift it; what comes from outside is black.
 
     Args:
         images: `(batch, channels, height, width)`.
-        degrees: `(batch,)`, counter-clockwise.
+        degrees: `(batch,)` rotations, counter-clockwise.
         shifts: `(batch, 2)`, right and down, in shares of the width and height.
+        scales: `(batch,)` factors.
+        shears: `(batch,)` slants in degrees; a positive one moves the top to the right.
     """
     height, width = images.shape[-2:]
-    angle = torch.deg2rad(degrees)
-    cos, sin = torch.cos(angle), torch.sin(angle)
-    right, down = 2 * shifts[:, 0], 2 * shifts[:, 1]  # grid coordinates run from -1 to 1
+    angles = torch.deg2rad(degrees)
+    cos, sin, slant = torch.cos(angles), torch.sin(angles), torch.tan(torch.deg2rad(shears))
+    # The map from output to input, in pixels from the centre: undo the rotation, the slant, the scale.
+    matrix = [
+        [(cos + slant * sin) / scales, (slant * cos - sin) / scales],
+        [sin / scales, cos / scales],
+    ]
+    # The grid's coordinates run from -1 to 1 whatever the sides.
     aspect = height / width
-    # affine_grid wants the map from output to input: first undo the shift, then the rotation.
-    rows = (
-        [cos, -sin * aspect, -(cos * right - sin * aspect * down)],
-        [sin / aspect, cos, -(sin / aspect * right + cos * down)],
-    )
-    matrices = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)  # (batch, 2, 3)
+    matrix[0][1], matrix[1][0] = matrix[0][1] * aspect, matrix[1][0] / aspect
+    right, down = 2 * shifts[:, 0], 2 * shifts[:, 1]
+    rows = [torch.stack([a, b, -(a * right + b * down)], dim=1) for a, b in matrix]
+    matrices = torch.stack(rows, dim=1)  # (batch, 2, 3)
     grid = F.affine_grid(matrices.to(images.dtype), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def cut_out(images: Tensor, share: float, places: Tensor) -> Tensor:
+    """Blacken a square in each image (DeVries & Taylor 2017).
+
+    `share` is the square's side as a share of the image's; `places` `(batch, 2)` in [0, 1] are the square's centres,
+    down and right, so that part of it may lie outside.
+    """
+    inside = []
+    for dimension, place in ((2, places[:, 0]), (3, places[:, 1])):
+        side = images.shape[dimension]
+        distance = (torch.arange(side, device=images.device) + 0.5 - place[:, None] * side).abs()
+        inside.append(distance <= share * side / 2)  # (batch, side)
+    square = inside[0][:, None, :, None] & inside[1][:, None, None, :]  # (batch, 1, height, width)
+    return images.masked_fill(square, 0.0)
 
 
 def adjust_brightness(images: Tensor, factors: Tensor) -> Tensor:

@@ -1,15 +1,24 @@
 """How the image classifier is scored on the test split."""
 
+from pathlib import Path
+
 import torch
+from torch import Tensor, nn
 
 from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.datasets.batches import normalise
 from quartet.datasets.images import load_images
 from quartet.evaluation.classifying import report_classification, report_mistakes
+from quartet.evaluation.grad_cam import grad_cam
 from quartet.evaluation.predictions import logits_over
+from quartet.evaluation.test_time_augmentation import augmented_probabilities
 from quartet.networks.building import count_parameters, rebuild_network
 from quartet.params import Params
+from quartet.reporting.figures import attention_sheet, filter_sheet, save_figure
+
+LOOKED_AT = 12  # images of the sheet that shows where the network looked
+FILTERS = 64
 
 
 def evaluate(params: Params, device: torch.device) -> dict[str, float]:
@@ -17,13 +26,41 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     folder = paths.report("cnn")
     card = read_card(paths.model("cnn"))
     network = rebuild_network(card, load_weights(paths.model("cnn"))).to(device)
-    data = card["data"]
+    data, batch_size = card["data"], params.evaluate.batch_size
     images, labels = (tensor.to(device) for tensor in load_images(paths.processed("images"), "test"))
 
-    def prepare(batch: torch.Tensor) -> torch.Tensor:
-        return normalise(batch.float() / 255, data["mean"], data["std"])
+    def prepare(pixels: Tensor) -> Tensor:
+        return normalise(pixels, data["mean"], data["std"])
 
-    logits = logits_over(network, images, prepare, params.evaluate.batch_size)
+    logits = logits_over(network, images, lambda batch: prepare(batch.float() / 255), batch_size)
     scores = report_classification(folder, logits, labels, data["classes"], "Convolutional network")
     report_mistakes(folder, images, logits, labels, data["classes"])
-    return {**scores, "parameters": count_parameters(network)}
+    _report_filters(folder, network)
+    _report_attention(folder, network, images, labels, prepare, data["classes"])
+    augmented = augmented_probabilities(network, images, prepare, batch_size).argmax(dim=1)
+    return {
+        **scores,
+        "accuracy_augmented": (augmented == labels).double().mean().item(),
+        "parameters": count_parameters(network),
+    }
+
+
+def _report_filters(folder: Path, network: nn.Module) -> None:
+    """The first layer's kernels as pictures."""
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    save_figure(filter_sheet(first.weight.detach()[:FILTERS].cpu().numpy()), folder / "evaluation/filters.png")
+
+
+def _report_attention(folder: Path, network: nn.Module, images: Tensor, labels: Tensor, prepare, classes) -> None:
+    """Where the network looked in some images, one of every class before a second of any."""
+    turns = torch.zeros_like(labels)
+    for label in labels.unique():
+        of_class = labels == label
+        turns[of_class] = torch.arange(of_class.sum(), device=labels.device)
+    chosen = turns.argsort(stable=True)[:LOOKED_AT]
+    pixels = images[chosen].float() / 255
+    predicted = network(prepare(pixels)).argmax(dim=1)
+    seen = grad_cam(network, prepare(pixels), predicted)
+    names = [classes[label] for label in predicted.tolist()]
+    figure = attention_sheet(pixels.cpu().numpy(), seen.cpu().numpy(), names)
+    save_figure(figure, folder / "evaluation/grad_cam.png")

@@ -7,10 +7,12 @@ from torch import Tensor, nn
 from quartet.networks.compact_cnn import CompactCnn
 from quartet.networks.decoder import Decoder
 from quartet.networks.recurrent import RecurrentClassifier
+from quartet.networks.reference_cnn import ReferenceCnn
 from quartet.networks.text_to_image import TextToImage
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "compact": CompactCnn,
+    "reference": ReferenceCnn,
     "recurrent": RecurrentClassifier,
     "decoder": Decoder,
     "text-to-image": TextToImage,

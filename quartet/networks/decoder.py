@@ -57,6 +57,10 @@ class Decoder(nn.Module):
             hidden = block(hidden, causal=True)
         return F.linear(self.output_norm(hidden), self.embedding.weight)
 
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """Two contexts of the first token."""
+        return (torch.zeros(2, self.context, dtype=torch.long, device=self.embedding.weight.device),)
+
     @torch.no_grad()
     def generate(
         self, tokens: Tensor, count: int, *, temperature: float = 1.0, generator: torch.Generator | None = None

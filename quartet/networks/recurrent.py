@@ -71,3 +71,7 @@ class RecurrentClassifier(nn.Module):
             # The backward direction ends its reading at the first step.
             last = torch.cat([last, states[:, 0, self.hidden_size :]], dim=1)
         return self.classifier(self.dropout(last))
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """Two sequences of eight steps of zeros."""
+        return (self.classifier.weight.new_zeros(2, 8, self.recurrent.input_size),)

@@ -1,5 +1,6 @@
 """Text to image: the text encoder and the UNet, trained as one network."""
 
+import torch
 from torch import Tensor, nn
 
 from quartet.networks.text_encoder import TextEncoder
@@ -31,7 +32,7 @@ class TextToImage(nn.Module):
         dropout: float,
     ):
         super().__init__()
-        self.picture_shape = (channels, size, size)
+        self.picture_shape, self.words = (channels, size, size), words
         self.text_encoder = TextEncoder(
             vocabulary_size=vocabulary_size, words=words, width=text_width, layers=text_layers, heads=text_heads
         )
@@ -41,3 +42,10 @@ class TextToImage(nn.Module):
         """`(batch, channels, size, size)`, `(batch,)`, `(batch, words)` ids to a velocity of the pictures' shape."""
         words, mask = self.text_encoder(captions)
         return self.unet(pictures, times, words, mask)
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """Two pictures half way to noise, with captions of one word."""
+        device = next(self.parameters()).device
+        captions = torch.zeros(2, self.words, dtype=torch.long, device=device)
+        captions[:, 0] = 1
+        return torch.zeros(2, *self.picture_shape, device=device), torch.full((2,), 0.5, device=device), captions

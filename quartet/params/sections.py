@@ -66,8 +66,12 @@ class Augmentation:
 
     rotation: float = setting(10.0, "largest rotation either way, degrees", at_least=0, at_most=180)
     shift: float = setting(0.1, "largest shift either way, share of the side", at_least=0, at_most=0.5)
+    scale: float = setting(0.0, "largest relative change of size", at_least=0, below=1)
+    shear: float = setting(0.0, "largest slant either way, degrees", at_least=0, at_most=80)
     brightness: float = setting(0.2, "largest relative change of brightness", at_least=0, at_most=1)
     contrast: float = setting(0.2, "largest relative change of contrast", at_least=0, at_most=1)
+    flip: float = setting(0.0, "probability of a mirror image, left to right", at_least=0, at_most=1)
+    cutout: float = setting(0.0, "side of a black square at a random place, share of the side", at_least=0, at_most=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,14 +79,22 @@ class Training:
     """What every training stage sets, whatever its family."""
 
     optimizer: str = setting(
-        "adamw", "update rule; `muon` takes the matrices, AdamW the rest", choices=("sgd", "adam", "adamw", "muon")
+        "adamw",
+        "update rule; `muon` takes matrices and kernels, AdamW the rest",
+        choices=("sgd", "adam", "adamw", "rmsprop", "muon"),
     )
     learning_rate: float = setting(0.004, "peak learning rate", above=0, at_most=10)
     weight_decay: float = setting(0.01, "decoupled weight decay", at_least=0, at_most=10)
     batch_size: int = setting(64, "examples per step", at_least=2, at_most=65536)
     warmup: float = setting(0.1, "share of the steps over which the learning rate rises", at_least=0, at_most=1)
+    schedule: str = setting(
+        "linear", "learning rate after the warm-up: down to zero, or constant", choices=("linear", "cosine", "constant")
+    )
     ema: float = setting(0.99, "decay per step of the averaged weights; 0 switches averaging off", at_least=0, below=1)
     clip: float = setting(1.0, "largest gradient norm; 0 does not clip", at_least=0)
+    precision: str = setting(
+        "float32", "numbers of forward and backward pass; weights stay float32", choices=("float32", "bfloat16")
+    )
     max_seconds: float | None = setting(
         None, "benchmarks: as many steps as fit in this time; the card tells how many", above=0
     )
@@ -92,9 +104,23 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class TrainCnn(Training):
-    network: str = setting("compact", "which convolutional network", choices=("compact",))
-    width: int = setting(32, "channels of the first convolution", at_least=4, at_most=512)
+    network: str = setting(
+        "compact",
+        "`compact` fits any image; `reference` is the textbook's, for 48×48×3",
+        choices=("compact", "reference"),
+    )
+    width: int = setting(32, "channels of the first convolution of `compact`", at_least=4, at_most=512)
+    activation: str = setting(
+        "relu",
+        "what follows each convolution",
+        choices=("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh"),
+    )
     dropout: float = setting(0.2, "dropout before the classifier", at_least=0, below=1)
+    loss: str = setting(
+        "cross_entropy",
+        "what is made small; the last two take one-hot targets",
+        choices=("cross_entropy", "binary_cross_entropy", "mean_squared_error"),
+    )
     steps: int = retuned(Training, "steps", 800)
     validate_every: int = retuned(Training, "validate_every", 50)
     epochs: int | None = setting(None, "passes over the training examples; overrides `steps`", at_least=1)
@@ -184,6 +210,12 @@ class Params:
         """What is wrong between settings that are right one by one."""
         if self.preprocess.images.channels == 2:
             yield "preprocess.images.channels: found 2, allowed is 1 or 3, or null"
+        images = self.preprocess.images
+        if self.train_cnn.network == "reference" and (images.size, images.channels) != (48, 3):
+            yield (
+                "train_cnn.network: found `reference`, which takes 48×48 RGB images: set preprocess.images.size = 48 "
+                f"(found {_yaml(images.size)}) and preprocess.images.channels = 3 (found {_yaml(images.channels)})"
+            )
         for where, width, heads in (
             ("train_lm", self.train_lm.width, self.train_lm.heads),
             ("train_diffusion.text_", self.train_diffusion.text_width, self.train_diffusion.text_heads),
@@ -193,3 +225,7 @@ class Params:
                 yield f"{name}heads: found {heads}, which does not divide {name}width = {width}"
             elif (width // heads) % 2:
                 yield f"{name}width: found {width}, allowed is an even number of features per head"
+
+
+def _yaml(value: object) -> str:
+    return "null" if value is None else str(value)

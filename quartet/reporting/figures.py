@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from quartet.artifacts.writing import atomic_path
@@ -105,6 +106,29 @@ def image_sheet(
     if title:
         figure.text(0.1 / width, 1 - 0.12 / height, title, ha="left", va="top", fontsize=12, color=INK)
     return figure
+
+
+def filter_sheet(kernels: np.ndarray, columns: int = 16) -> Figure:
+    """Convolution kernels `(kernels, inputs, height, width)`: RGB kernels in colour, others by their first input."""
+    colour = kernels.shape[1] == 3
+    reach = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
+    shown = kernels / np.maximum(reach, 1e-12) / 2 + 0.5  # grey is zero
+    shown = shown if colour else shown[:, :1]
+    rows = [shown[start : start + columns] for start in range(0, len(shown), columns)]
+    return image_sheet(rows, [""] * len(rows), title="Filters of the first layer (grey is zero)", cell=0.6)
+
+
+def attention_sheet(images: np.ndarray, seen: np.ndarray, names: Sequence[str]) -> Figure:
+    """Images above the same images under a heat map.
+
+    `images` is `(images, channels, size, size)` in [0, 1], `seen` `(images, size, size)` in [0, 1], `names` what the
+    network took each for.
+    """
+    luminance = np.repeat(images.mean(axis=1)[..., None], 3, axis=3)
+    heat = colormaps["inferno"](seen)[..., :3]
+    blended = (0.35 * luminance + 0.65 * heat).transpose(0, 3, 1, 2)
+    title = "Where the network looked (Grad-CAM) for the class that it named"
+    return image_sheet([images, blended], ["image", "Grad-CAM"], [names, [""] * len(names)], title, cell=0.95)
 
 
 def bars(names: Sequence[str], values: Sequence[float], title: str, unit: str, highlight: str) -> Figure:

@@ -1,6 +1,7 @@
 """`reports/index.html`: every family's scores and pictures on one page that needs no network."""
 
 import base64
+import csv
 import json
 from pathlib import Path
 
@@ -21,6 +22,8 @@ PICTURES = {
     "mistakes": "The surest mistakes",
     "baselines": "Against compression and counting",
     "reliability": "Reliability",
+    "grad_cam": "Where the network looked",
+    "filters": "The first layer's filters",
     "curves": "Learning curves",
 }
 
@@ -60,8 +63,18 @@ def _family(name: str) -> dict:
         "metrics": [(key, _shown(value)) for key, value in sorted(metrics.items())],
         "training": [(key, _shown(value)) for key, value in sorted(read_json(folder / "training.json").items())],
         "pictures": [(PICTURES.get(p.stem, p.stem.replace("_", " ")), _embedded(p)) for p in pictures],
+        "layers": _table(folder / "evaluation/layers.csv"),
+        "classes": _table(folder / "evaluation/classification_report.csv"),
         "samples": samples.read_text(encoding="utf-8") if samples.exists() else "",
     }
+
+
+def _table(path: Path) -> list[list[str]]:
+    """The rows of a CSV file, its header first; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as lines:
+        return list(csv.reader(lines))
 
 
 def _shown(value: float) -> str:

@@ -68,6 +68,19 @@ class Checkpoint:
         self._lock.release()
 
 
+class NoCheckpoint:
+    """Keeps nothing: for benchmarks, which start anew."""
+
+    def load(self) -> None:
+        """Nothing was saved."""
+
+    def save(self, progress: Progress) -> None:
+        """Nothing is kept."""
+
+    def close(self, *, finished: bool) -> None:
+        """There is no place to let go of."""
+
+
 def _code_checksum() -> str:
     """Checksum of our own code: another version of it must not go on with an old state."""
     digest = hashlib.sha256()

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from quartet.params.sections import Training
-from quartet.training.checkpoints import Checkpoint, Progress
+from quartet.training.checkpoints import Checkpoint, NoCheckpoint, Progress
 from quartet.training.ema import MovingAverage
 from quartet.training.interruption import Interrupted, stop_requests
 from quartet.training.optimizers import build_optimizers, optimizer_tensors, restore_optimizers, set_learning_rate
 from quartet.training.progress_bar import progress_bar
-from quartet.training.schedules import warmup_then_decay
+from quartet.training.schedules import share_of_peak
 from quartet.training.seeding import seed_step
 
 
@@ -63,7 +63,7 @@ def train(
     *,
     seed: int,
     device: torch.device,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | NoCheckpoint,
     on_validation: Callable[[dict[str, float]], None] = lambda row: None,
 ) -> Outcome:
     """Train, keeping the weights of the best validation score.
@@ -111,12 +111,15 @@ def train(
     with stop_requests() as stop_requested, progress_bar(steps, first) as bar:
         for step in range(first, steps):
             seed_step(generator, seed, step)
-            rate = settings.learning_rate * warmup_then_decay(step, steps, settings.warmup)
+            rate = settings.learning_rate * share_of_peak(
+                step, steps, schedule=settings.schedule, warmup=settings.warmup
+            )
             set_learning_rate(optimizers, rate)
             batch = task.batch_at(step, generator)
 
             network.train()
-            loss = task.loss_of(network, batch)  # forward, loss
+            with _precision(settings, device):
+                loss = task.loss_of(network, batch)  # forward, loss
             _refuse_non_finite(loss, step, device)
             _update(network, loss, optimizers, settings.clip)  # backward, update
             average.update(network, step)
@@ -153,13 +156,17 @@ def train(
 
 def _update(network: nn.Module, loss: Tensor, optimizers: list[torch.optim.Optimizer], clip: float) -> None:
     """Back-propagate and let the optimizers take their step."""
-    for optimizer in optimizers:
-        optimizer.zero_grad(set_to_none=True)
+    network.zero_grad(set_to_none=True)
     loss.backward()
     if clip:
         nn.utils.clip_grad_norm_(network.parameters(), clip)
     for optimizer in optimizers:
         optimizer.step()
+
+
+def _precision(settings: Training, device: torch.device) -> torch.autocast:
+    """Matrix products and convolutions in the precision that the settings name."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
 
 
 _NOT_FINITE = "the loss is not finite at step {step}: lower learning_rate, raise warmup or set clip"
@@ -182,7 +189,10 @@ def _affordable_steps(task: Task, settings: Training, seed: int, device: torch.d
             _wait_for(device)
             start = time.perf_counter()
         seed_step(generator, seed, step)
-        _update(network, task.loss_of(network, task.batch_at(step, generator)), optimizers, settings.clip)
+        batch = task.batch_at(step, generator)
+        with _precision(settings, device):
+            loss = task.loss_of(network, batch)
+        _update(network, loss, optimizers, settings.clip)
     _wait_for(device)
     seconds_per_step = (time.perf_counter() - start) / timed
     start = time.perf_counter()

@@ -1,14 +1,15 @@
-"""The update rules, torch's own: SGD with Nesterov momentum, Adam, AdamW, Muon."""
+"""The update rules, torch's own: SGD with Nesterov momentum, Adam, AdamW, RMSprop; and Muon."""
 
 import torch
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, Muon, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from quartet.params.sections import Training
+from quartet.training.muon import Muon
 
 
 def build_optimizers(network: nn.Module, settings: Training) -> list[Optimizer]:
-    """The optimizers of a network: one, but for `muon`, which takes hidden matrices and leaves AdamW the rest.
+    """The optimizers of a network: one, but for `muon`, which takes matrices and kernels and leaves AdamW the rest.
 
     Weight decay acts on matrices and kernels alone, not on biases, gains and embeddings.
     """
@@ -18,15 +19,16 @@ def build_optimizers(network: nn.Module, settings: Training) -> list[Optimizer]:
     decayed = [p for p in weights if p.ndim >= 2 and id(p) not in embeddings]
     others = [p for p in weights if p.ndim < 2 or id(p) in embeddings]
     if settings.optimizer == "muon":
-        matrices = [p for p in decayed if p.ndim == 2]
-        kernels = [p for p in decayed if p.ndim > 2]
         # With its update matched to AdamW's in size, both share one learning rate (Liu et al. 2025).
-        muon = Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
-        return [muon, AdamW(_groups(kernels, others, decay), lr=rate, betas=(0.9, 0.95))]
-    groups = _groups(decayed, others, decay)
+        muon = Muon(decayed, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+        return [muon, AdamW(others, lr=rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)]
+    groups = [{"params": decayed, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
     if settings.optimizer == "sgd":
-        return [SGD(groups, lr=rate, momentum=0.9, nesterov=True)]
-    return [{"adam": Adam, "adamw": AdamW}[settings.optimizer](groups, lr=rate)]
+        return [SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)]
+    if settings.optimizer == "rmsprop":
+        return [RMSprop(groups, lr=rate)]
+    return [{"adam": Adam, "adamw": AdamW}[settings.optimizer](groups, lr=rate, fused=True)]
 
 
 def set_learning_rate(optimizers: list[Optimizer], rate: float) -> None:
@@ -56,8 +58,3 @@ def restore_optimizers(optimizers: list[Optimizer], tensors: dict[str, torch.Ten
             if int(owner) == number:
                 restored["state"].setdefault(int(index), {})[name] = tensor
         optimizer.load_state_dict(restored)
-
-
-def _groups(decayed: list[nn.Parameter], others: list[nn.Parameter], decay: float) -> list[dict]:
-    groups = [{"params": decayed, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]

@@ -1,6 +1,7 @@
 """Images: sources, decoding, splits, augmentation, batches, captions, sequences."""
 
 import collections
+import dataclasses
 import gzip
 import io
 import struct
@@ -17,7 +18,7 @@ from torchvision.transforms.v2 import functional as reference
 
 from quartet.artifacts.fetching import FetchError
 from quartet.artifacts.writing import write_json
-from quartet.datasets.augment import adjust_brightness, adjust_contrast, augment, rotate_and_shift
+from quartet.datasets.augment import adjust_brightness, adjust_contrast, affine, augment, cut_out
 from quartet.datasets.batches import ShuffledBatches
 from quartet.datasets.captions import TEMPLATES, UNSEEN_TEMPLATES, Captioner, UnknownWordError
 from quartet.datasets.image_sources import download_images
@@ -186,20 +187,24 @@ def test_real_data_from_a_mirror(tmp_path, source, train_and_validation, test):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("height", "width"), [(20, 20), (16, 24)])
-def test_rotation_and_shift_equal_torchvisions(channels, height, width):
+def test_affine_maps_equal_torchvisions(channels, height, width):
     images = torch.rand(4, channels, height, width)
     degrees, shifts = torch.tensor([30.0, -12.0, 0.0, 90.0]), torch.tensor([[0.1, 0], [0, -0.25], [0.5, 0.25], [0, 0]])
-    changed = rotate_and_shift(images, degrees, shifts)
-    for image, turn, (right, down), ours in zip(images, degrees, shifts, changed, strict=True):
-        translate = [right.item() * width, down.item() * height]
-        theirs = reference.affine(
-            image, -turn.item(), translate, scale=1.0, shear=[0.0], interpolation=InterpolationMode.BILINEAR
-        )
+    scales, shears = torch.tensor([1.0, 1.0, 0.8, 1.3]), torch.tensor([0.0, 20.0, -10.0, 5.0])
+    changed = affine(images, degrees=degrees, shifts=shifts, scales=scales, shears=shears)
+    for i, (right, down) in enumerate(shifts.tolist()):
+        how = {
+            "angle": -degrees[i].item(),
+            "translate": [right * width, down * height],
+            "scale": scales[i].item(),
+            "shear": [shears[i].item(), 0.0],
+            "interpolation": InterpolationMode.BILINEAR,
+        }
+        theirs = reference.affine(images[i], **how)
         # torchvision blends the border with its fill by a mask; inside, both must agree.
-        inside = reference.affine(
-            torch.ones_like(image), -turn.item(), translate, 1.0, [0.0], interpolation=InterpolationMode.BILINEAR
-        )
-        torch.testing.assert_close(ours[inside > 0.999], theirs[inside > 0.999], rtol=1e-3, atol=1e-3)
+        inside = reference.affine(torch.ones_like(images[i]), **how) > 0.999
+        assert inside.float().mean() > 0.15
+        torch.testing.assert_close(changed[i][inside], theirs[inside], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -218,8 +223,22 @@ def test_augmentation_is_seeded_per_image_and_can_be_switched_off():
     first = augment(images, Augmentation(), torch.Generator().manual_seed(3))
     again = augment(images, Augmentation(), torch.Generator().manual_seed(3))
     assert torch.equal(first, again) and len(torch.unique(first, dim=0)) == 6
-    off = Augmentation(rotation=0, shift=0, brightness=0, contrast=0)
-    assert torch.equal(augment(images, off, torch.Generator()), images)
+    off = {setting.name: 0 for setting in dataclasses.fields(Augmentation)}
+    assert torch.equal(augment(images, Augmentation(**off), torch.Generator()), images)
+    limits = {"rotation": 20, "shift": 0.3, "scale": 0.4, "shear": 30, "brightness": 0.5, "contrast": 0.5, "flip": 0.5}
+    for name, limit in {**limits, "cutout": 0.5}.items():
+        changed = augment(images, Augmentation(**{**off, name: limit}), torch.Generator().manual_seed(3))
+        assert not torch.equal(changed, images), name
+
+
+def test_flips_mirror_and_cutout_blackens_a_square():
+    images = 0.5 + torch.rand(40, 3, 9, 9) / 2
+    off = {setting.name: 0 for setting in dataclasses.fields(Augmentation)}
+    flipped = augment(images, Augmentation(**{**off, "flip": 1.0}), torch.Generator())
+    assert torch.equal(flipped, images.flip(3))
+    cut = cut_out(images, 1 / 3, torch.full((40, 2), 0.5))
+    assert torch.equal((cut == 0).nonzero()[:, 2:].unique(), torch.tensor([3, 4, 5]))
+    assert (cut == 0).sum() == 40 * 3 * 9 and torch.equal(cut[cut > 0], images[cut > 0])
 
 
 def test_epochs_do_not_repeat_and_any_step_can_be_asked_alone():

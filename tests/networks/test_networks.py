@@ -6,12 +6,46 @@ from torch import nn
 from torch.nn import functional as F
 
 from quartet.networks.attention import MultiHeadAttention, attention
-from quartet.networks.building import build_network
+from quartet.networks.building import build_network, count_parameters
+from quartet.networks.layer_table import layer_table
 from quartet.networks.noise_schedules import add_noise, velocity
 from quartet.networks.positional_encoding import RotaryPosition
 from quartet.networks.samplers import denoising_steps, guided, network_evaluations
 
+COMPACT = {
+    "name": "compact",
+    "channels": 1,
+    "size": 28,
+    "classes": 7,
+    "width": 8,
+    "dropout": 0.1,
+    "activation": "relu",
+}
+RECURRENT = {
+    "name": "recurrent",
+    "features": 3,
+    "classes": 5,
+    "cell": "lstm",
+    "hidden_size": 6,
+    "layers": 2,
+    "bidirectional": True,
+    "dropout": 0.1,
+}
+TEXT_TO_IMAGE = {
+    "name": "text-to-image",
+    "channels": 1,
+    "size": 16,
+    "vocabulary_size": 9,
+    "words": 4,
+    "width": 8,
+    "text_width": 16,
+    "text_layers": 1,
+    "text_heads": 2,
+    "dropout": 0.0,
+}
 LM = {"name": "decoder", "vocabulary_size": 50, "context": 16, "width": 32, "layers": 2, "heads": 4, "dropout": 0.0}
+
+DECODER = {**LM, "position": "rotary"}
 
 
 @pytest.mark.parametrize("causal", [True, False])
@@ -84,7 +118,9 @@ def test_recurrent_classifiers_give_a_logit_per_class(cell, bidirectional):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_image_networks_size_themselves(size, channels):
     arguments = {"channels": channels, "size": size}
-    compact = build_network({"name": "compact", "classes": 7, "width": 8, "dropout": 0.0, **arguments})
+    compact = build_network(
+        {"name": "compact", "classes": 7, "width": 8, "dropout": 0.0, "activation": "relu", **arguments}
+    )
     assert compact(torch.randn(2, channels, size, size)).shape == (2, 7)
     if size != 9:
         text = {"vocabulary_size": 9, "words": 4, "text_width": 16, "text_layers": 1, "text_heads": 2}
@@ -92,6 +128,34 @@ def test_image_networks_size_themselves(size, channels):
         pictures = torch.randn(2, channels, size, size)
         captions = torch.tensor([[1, 2, 3, 0], [1, 0, 0, 0]])
         assert network(pictures, torch.rand(2), captions).shape == pictures.shape
+
+
+def test_the_reference_network_is_the_textbooks():
+    network = build_network({"name": "reference", "classes": 43, "dropout": 0.5, "activation": "relu"})
+    layers = {layer.name: layer for layer in layer_table(network)}
+    assert [(name, layer.output, layer.parameters) for name, layer in layers.items() if layer.parameters] == [
+        ("convolution1", (32, 48, 48), 896),
+        ("convolution2", (64, 48, 48), 18_496),
+        ("convolution3", (128, 24, 24), 73_856),
+        ("hidden", (512,), 128 * 12 * 12 * 512 + 512),
+        ("classifier", (43,), 512 * 43 + 43),
+    ]
+    assert layers["pooling1"].output == (64, 24, 24) and layers["pooling2"].output == (128, 12, 12)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh", "gelu", "silu", "elu", "leaky_relu"])
+def test_the_named_activation_is_used(activation):
+    layers = layer_table(build_network({**COMPACT, "activation": activation}))
+    kinds = {layer.kind.lower() for layer in layers if layer.name.endswith("activation")}
+    assert kinds == {activation.replace("_", "")}
+
+
+@pytest.mark.parametrize("description", [COMPACT, RECURRENT, DECODER, TEXT_TO_IMAGE], ids=lambda d: d["name"])
+def test_the_layer_table_counts_every_parameter_once(description):
+    network = build_network(description).train()
+    layers = layer_table(network)
+    assert sum(layer.parameters for layer in layers) == count_parameters(network)
+    assert all(layer.output for layer in layers) and network.training
 
 
 def test_the_forward_process_runs_from_picture_to_noise():

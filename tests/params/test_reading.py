@@ -86,3 +86,9 @@ def test_any_values_give_settings_or_bad_settings(tmp_path_factory, given_values
 def test_the_table_has_a_row_per_setting():
     names = [name for name, *_ in every_setting()]
     assert len(names) == len(set(names)) == len(settings_table().splitlines()) - 2
+
+
+def test_the_reference_network_names_both_settings_that_it_needs(tmp_path):
+    with pytest.raises(BadSettings, match=r"preprocess\.images\.size = 48 \(found null\).*channels = 3 \(found 1\)"):
+        read(tmp_path, "{train_cnn: {network: reference}, preprocess: {images: {channels: 1}}}")
+    read(tmp_path, "{train_cnn: {network: reference}, preprocess: {images: {channels: 3, size: 48}}}")

@@ -15,8 +15,10 @@ from quartet.training.checkpoints import Checkpoint
 from quartet.training.ema import MovingAverage
 from quartet.training.interruption import Interrupted
 from quartet.training.loop import Task, train
+from quartet.training.losses import classification_loss
+from quartet.training.muon import Muon
 from quartet.training.optimizers import build_optimizers
-from quartet.training.schedules import warmup_then_decay
+from quartet.training.schedules import share_of_peak
 from quartet.training.seeding import seed_everything
 
 CPU = torch.device("cpu")
@@ -72,7 +74,7 @@ def test_the_best_validation_is_kept_not_the_last(home):
     assert not same(outcome.weights, run(task_of(0, scores=[0.0, 0.1, 0.4])).weights)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "muon"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop", "muon"])
 def test_a_training_stopped_by_sigterm_goes_on_to_the_same_bytes(home, optimizer):
     settings = dataclasses.replace(SETTINGS, optimizer=optimizer)
     whole = run(task_of(0), settings)
@@ -128,10 +130,28 @@ def test_max_seconds_chooses_steps_that_rebuild_the_same_bytes(home):
     assert same(timed.weights, again.weights)
 
 
-def test_the_schedule_rises_then_falls_to_almost_nothing():
-    rates = [warmup_then_decay(step, 100, 0.2) for step in range(100)]
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_the_schedule_rises_then_falls_to_almost_nothing(schedule):
+    rates = [share_of_peak(step, 100, schedule=schedule, warmup=0.2) for step in range(100)]
     assert rates[:20] == sorted(rates[:20]) and rates[20:] == sorted(rates[20:], reverse=True)
     assert max(rates) == 1 and 0 < rates[-1] < 0.02 and min(rates) > 0
+
+
+def test_schedules_equal_torchs():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = {
+        "linear": torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=40),
+        "cosine": torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40),
+        "constant": torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0),
+    }
+    for name, scheduler in theirs.items():
+        optimizer.param_groups[0]["lr"] = 1.0
+        scheduler.last_epoch = 0
+        for step in range(40):
+            ours = share_of_peak(step, 40, schedule=name, warmup=0.0)
+            assert ours == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9), (name, step)
+            optimizer.step()
+            scheduler.step()
 
 
 def test_the_average_follows_its_formula():
@@ -149,7 +169,8 @@ def test_the_average_follows_its_formula():
 
 def test_settings_select_the_optimizer_and_their_values_arrive():
     network = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 3), nn.Conv1d(3, 2, 1))
-    for name, kinds in {"sgd": ["SGD"], "adam": ["Adam"], "adamw": ["AdamW"], "muon": ["Muon", "AdamW"]}.items():
+    kinds_of = {"sgd": ["SGD"], "adam": ["Adam"], "adamw": ["AdamW"], "rmsprop": ["RMSprop"], "muon": ["Muon", "AdamW"]}
+    for name, kinds in kinds_of.items():
         settings = Training(optimizer=name, learning_rate=0.123, weight_decay=0.4)
         optimizers = build_optimizers(network, settings)
         assert [type(optimizer).__name__ for optimizer in optimizers] == kinds
@@ -157,4 +178,40 @@ def test_settings_select_the_optimizer_and_their_values_arrive():
             assert group["lr"] == 0.123
             decayed = all(p.ndim >= 2 and p is not network[0].weight for p in group["params"])
             assert group["weight_decay"] == (0.4 if decayed else 0.0)
-    assert [p.shape for p in optimizers[0].param_groups[0]["params"]] == [(3, 4)]
+    assert [p.shape for p in optimizers[0].param_groups[0]["params"]] == [(3, 4), (2, 3)]
+
+
+def test_muon_updates_a_kernel_as_the_matrix_of_its_patches():
+    torch.manual_seed(0)
+    kernel = nn.Parameter(torch.randn(6, 2, 3, 3))
+    matrix = nn.Parameter(kernel.detach().flatten(1).clone())
+    settings = {"lr": 0.1, "weight_decay": 0.2, "adjust_lr_fn": "match_rms_adamw"}
+    ours, theirs = Muon([kernel], **settings), torch.optim.Muon([matrix], **settings)
+    for _ in range(3):
+        kernel.grad = torch.randn_like(kernel)
+        matrix.grad = kernel.grad.flatten(1).clone()
+        ours.step()
+        theirs.step()
+    assert torch.equal(kernel.detach().flatten(1), matrix.detach())
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_one_hot_losses_equal_their_formulas(smoothing):
+    logits, labels = torch.randn(5, 4), torch.tensor([0, 3, 1, 1, 2])
+    targets = torch.full((5, 4), smoothing / 4)
+    targets[torch.arange(5), labels] += 1 - smoothing
+    share = logits.sigmoid()
+    expected = {
+        "cross_entropy": -(targets * logits.log_softmax(1)).sum(1).mean(),
+        "binary_cross_entropy": -(targets * share.log() + (1 - targets) * (1 - share).log()).mean(),
+        "mean_squared_error": ((logits - targets) ** 2).mean(),
+    }
+    for name, value in expected.items():
+        torch.testing.assert_close(classification_loss(logits, labels, name, smoothing), value)
+
+
+def test_bfloat16_changes_the_numbers_but_not_the_weights_type(home):
+    coarse = run(task_of(0), dataclasses.replace(SETTINGS, precision="bfloat16"), key="coarse")
+    assert not same(coarse.weights, run(task_of(0)).weights)
+    assert coarse.weights["0.weight"].dtype == torch.float32
+    assert same(coarse.weights, run(task_of(0), dataclasses.replace(SETTINGS, precision="bfloat16")).weights)

@@ -1,0 +1,268 @@
+"""Images against the textbook's loop: `python -m benchmarks.images --mirror ../shared/data`.
+
+In one run, on the same MNIST: images per second and peak memory of the same network (`reference`) in the textbook's
+loop and in ours, then test accuracy against training time for both and for `compact`. Writes `images.csv` (every
+measured point), `images.md` (the table) and `images.png` into `reports/benchmarks`. About an hour on 2 cores.
+
+Every arm trains on all 60,000 training images and is scored on the 10,000 test images; the recipes were chosen on a
+validation split of the training images. Times are of training alone, without start-up and scoring.
+"""
+
+import contextlib
+import dataclasses
+import io
+import multiprocessing
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from quartet.params.sections import Augmentation, Download, Params, PreprocessImages, TrainCnn
+
+TARGETS = (0.98, 0.99, 0.995, 0.997)
+THROUGHPUT_ROUNDS, THROUGHPUT_IMAGES = 3, 64 * 40
+
+# What the textbook sets, in our loop.
+REFERENCE = TrainCnn(
+    network="reference",
+    activation="relu",
+    dropout=0.5,
+    optimizer="adam",
+    learning_rate=1e-3,
+    weight_decay=1e-4,
+    batch_size=64,
+    warmup=0.0,
+    schedule="constant",
+    ema=0.0,
+    clip=0.0,
+    label_smoothing=0.0,
+    precision="bfloat16",
+    augmentation=Augmentation(rotation=10.0, shift=0.0, brightness=0.2, contrast=0.2),
+)
+_COMPACT = TrainCnn(
+    activation="relu", dropout=0.0, batch_size=64, learning_rate=0.007, warmup=0.3, clip=0.0, precision="bfloat16"
+)
+_STILL = Augmentation(rotation=0.0, shift=0.0, brightness=0.0, contrast=0.0)
+_MOVED = Augmentation(rotation=7.0, shift=0.05, scale=0.1, shear=5.0, brightness=0.0, contrast=0.0)
+_LONG = dataclasses.replace(_COMPACT, batch_size=128, learning_rate=0.01, augmentation=_MOVED)
+# How long each `compact` trains, and how, for the accuracy that it is named after.
+COMPACT = {
+    "99.0 %": dataclasses.replace(_COMPACT, steps=420, ema=0.0, augmentation=_STILL),
+    "99.5 %": dataclasses.replace(_COMPACT, steps=1500, ema=0.98, augmentation=_MOVED),
+    "99.7 %": dataclasses.replace(_LONG, steps=5000, ema=0.99),
+    "99.78 %": dataclasses.replace(_LONG, steps=20000, ema=0.999, width=48),
+}
+
+
+def main(
+    mirror: Annotated[
+        str | None, typer.Option(help="Folder or URL that serves MNIST; its official home if none.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds of each of our arms but the longest, which has one.", min=1)] = 5,
+    epochs: Annotated[float, typer.Option(help="Epochs of the textbook's loop, one seed.", min=0.01, max=2)] = 1.0,
+    out: Annotated[Path, typer.Option(help="Where the table and the plot go.")] = Path("reports/benchmarks"),
+) -> None:
+    """Measure, and write the table and the plot."""
+    from quartet.artifacts.writing import write_table, write_text
+
+    with tempfile.TemporaryDirectory() as folder:
+        own, large = Path(folder, "28"), Path(folder, "48")
+        prepare(mirror, own, PreprocessImages())
+        prepare(mirror, large, PreprocessImages(size=48, channels=3))
+        throughput = measure_throughput(large)
+        points = list(measure_accuracy(own, large, seeds, epochs))
+    table = pd.DataFrame(points)
+    write_table(out / "images.csv", table)
+    write_text(out / "images.md", summary(table, throughput))
+    plot(table, out / "images.png")
+    print((out / "images.md").read_text())
+
+
+def prepare(mirror: str | None, folder: Path, settings: PreprocessImages) -> None:
+    """Download MNIST and preprocess it into `folder`."""
+    from quartet.artifacts.writing import write_json
+    from quartet.datasets.image_sources import download_images
+    from quartet.datasets.images import preprocess_images
+
+    raw = folder / "raw"
+    write_json(raw / "manifest.json", download_images(Download(images="mnist", mirror=mirror), raw))
+    preprocess_images(raw, folder, settings)
+
+
+def measure_throughput(large: Path) -> dict[str, list]:
+    """Images per second and peak memory of the same network in both loops, taking turns."""
+    measured: dict[str, list] = {"textbook": [], "ours": []}
+    for _ in range(THROUGHPUT_ROUNDS):
+        textbook = in_own_process(run_textbook, large, [THROUGHPUT_IMAGES], False)
+        steps = THROUGHPUT_IMAGES // REFERENCE.batch_size
+        ours = in_own_process(run_ours, large, dataclasses.replace(REFERENCE, steps=steps), 0, steps, False)
+        for name, (points, memory) in (("textbook", textbook), ("ours", ours)):
+            images, seconds, _ = points[-1]
+            measured[name].append((images / seconds, memory))
+            print(f"{name}: {images / seconds:.0f} images per second, {memory:.2f} GiB", flush=True)
+    return measured
+
+
+def measure_accuracy(own: Path, large: Path, seeds: int, epochs: float):
+    """Test accuracy over training time of every arm, a row per scoring."""
+
+    def rows(arm, seed, result):
+        for images, seconds, accuracy in result[0]:
+            print(f"{arm}, seed {seed}: {accuracy:.4f} after {seconds:.1f} s, {images} images", flush=True)
+            yield {"arm": arm, "seed": seed, "images": images, "seconds": round(seconds, 2), "accuracy": accuracy}
+
+    for target, settings in COMPACT.items():
+        longest = settings is list(COMPACT.values())[-1]
+        for seed in range(1 if longest else seeds):
+            yield from rows(
+                f"compact {target}", seed, in_own_process(run_ours, own, settings, seed, settings.steps, True)
+            )
+    marks = [round(epochs * share * 60000) for share in (0.25, 0.5, 0.75, 1)]
+    settings = dataclasses.replace(REFERENCE, steps=marks[-1] // REFERENCE.batch_size)
+    yield from rows("reference", 0, in_own_process(run_ours, large, settings, 0, settings.steps // 4, True))
+    yield from rows("textbook", 0, in_own_process(run_textbook, large, marks, True))
+
+
+def in_own_process(function, *arguments):
+    """Call in a fresh process, so that memory and warm-up are the call's own; adds its peak memory in GiB."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_with_memory, (function, *arguments))
+
+
+def _with_memory(function, *arguments):
+    with contextlib.redirect_stdout(io.StringIO()):
+        result = function(*arguments)
+    # `getrusage` would count what the parent held when it forked; this peak begins with the process's own program.
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return result, int(peak.split()[1]) / 2**20
+
+
+def load(folder: Path):
+    """All training images with their labels, and the test images with theirs."""
+    import torch
+
+    from quartet.datasets.images import load_images
+
+    train, validation = load_images(folder, "train"), load_images(folder, "validation")
+    return tuple(torch.cat(pair) for pair in zip(train, validation, strict=True)), load_images(folder, "test")
+
+
+def run_textbook(folder: Path, marks: list[int], scored: bool) -> list[tuple[int, float, float]]:
+    """Train the reference network in the textbook's loop; `(images, seconds, accuracy)` at each mark."""
+    import torch
+
+    from benchmarks.textbook_loop import textbook_accuracy, textbook_training
+    from quartet.networks.reference_cnn import ReferenceCnn
+
+    torch.manual_seed(0)
+    (images, labels), test = load(folder)
+    # The textbook reads the grey pictures and resizes them itself.
+    network = ReferenceCnn(classes=10, dropout=0.5, activation="relu")
+    points = []
+    for seen, seconds in textbook_training(network, images[:, :1], labels):
+        if seen >= marks[len(points)]:
+            accuracy = textbook_accuracy(network, test[0][:, :1], test[1]) if scored else float("nan")
+            points.append((seen, seconds, accuracy))
+            if len(points) == len(marks):
+                return points
+    return points
+
+
+def run_ours(folder: Path, settings: TrainCnn, seed: int, every: int, scored: bool) -> list[tuple[int, float, float]]:
+    """Train in our loop; `(images, seconds, accuracy)` every so many steps."""
+    import torch._dynamo  # torch's optimizers import it when they are first used: start-up, not training
+
+    from quartet.artifacts.writing import read_json
+    from quartet.training.checkpoints import NoCheckpoint
+    from quartet.training.devices import pick_device
+    from quartet.training.loop import train
+    from quartet.training.seeding import seed_everything
+    from stages.train_cnn import image_task
+
+    params = dataclasses.replace(Params(), seed=seed, train_cnn=dataclasses.replace(settings, validate_every=every))
+    device = pick_device(params.runtime)
+    seed_everything(seed)
+    training, test = load(folder)
+    info = read_json(folder / "info.json")
+    _, task = image_task(params, info, device, train=training, held_out=test)
+    points, scoring = [], 0.0
+
+    def validate(network):
+        nonlocal scoring
+        start = time.perf_counter()
+        seconds = start - begin - scoring
+        scores = task.validate(network) if scored else {"loss": 0.0, "accuracy": float("nan"), "score": 0.0}
+        points.append(((len(points) + 1) * every * settings.batch_size, seconds, scores["accuracy"]))
+        scoring += time.perf_counter() - start
+        return scores
+
+    begin = time.perf_counter()
+    train(
+        dataclasses.replace(task, validate=validate),
+        params.train_cnn,
+        seed=seed,
+        device=device,
+        checkpoint=NoCheckpoint(),
+    )
+    return points
+
+
+def summary(table: pd.DataFrame, throughput: dict[str, list]) -> str:
+    """The table in Markdown."""
+    speed = {name: statistics.median(rate for rate, _ in rounds) for name, rounds in throughput.items()}
+    memory = {name: max(gibibytes for _, gibibytes in rounds) for name, rounds in throughput.items()}
+    lines = [
+        "| `reference`, batch 64 | images per second | peak memory |",
+        "|---|---|---|",
+        *(f"| {name} | {speed[name]:.0f} | {memory[name]:.2f} GiB |" for name in speed),
+        f"| ratio | {speed['ours'] / speed['textbook']:.2f} | {memory['ours'] / memory['textbook']:.2f} |",
+        "",
+        "| arm | seeds | images seen | training time | test accuracy |",
+        "|---|---|---|---|---|",
+    ]
+    for (arm, images), rows in table.groupby(["arm", "images"], sort=False):
+        spread = f" ± {rows.accuracy.std():.4f}" if len(rows) > 1 else ""
+        seconds = f"{rows.seconds.mean():.1f} s" + (f" (at most {rows.seconds.max():.1f})" if len(rows) > 1 else "")
+        lines.append(f"| {arm} | {len(rows)} | {images:,} | {seconds} | {rows.accuracy.mean():.4f}{spread} |")
+    lines += ["", "| test accuracy | " + " | ".join(f"{target:.1%}" for target in TARGETS) + " |"]
+    lines.append("|---|" + "---|" * len(TARGETS))
+    for name in ("textbook", "reference", "compact"):
+        arms = table[table.arm.str.startswith(name)]
+        means = arms.groupby(["arm", "images"]).agg({"seconds": "mean", "accuracy": "mean"})
+        reached = [means[means.accuracy >= target].seconds.min() for target in TARGETS]
+        shown = [f"{value:.1f} s" if value == value else f"not in {arms.seconds.max():.0f} s" for value in reached]
+        lines.append(f"| {name} | " + " | ".join(shown) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def plot(table: pd.DataFrame, path: Path) -> None:
+    """Test error over training time."""
+    from matplotlib.figure import Figure
+
+    from quartet.reporting.figures import BLUE, GREY, ORANGE, save_figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for name, colour in (("textbook", GREY), ("reference", ORANGE), ("compact", BLUE)):
+        arms = table[table.arm.str.startswith(name)]
+        label = {"textbook": "textbook loop", "reference": "same network, our loop", "compact": "compact, our loop"}[
+            name
+        ]
+        means = arms.groupby(["arm", "images"], sort=False).agg({"seconds": "mean", "accuracy": "mean"})
+        axes.plot(means.seconds, 100 * (1 - means.accuracy), "o-", color=colour, label=label)
+        axes.plot(arms.seconds, 100 * (1 - arms.accuracy), ".", color=colour, alpha=0.35)
+    axes.set(
+        xscale="log", yscale="log", xlabel="training time, s", ylabel="test error, %", title="MNIST on this machine"
+    )
+    axes.set_yticks([0.2, 0.3, 0.5, 1, 2, 5], ["0.2", "0.3", "0.5", "1", "2", "5"])
+    axes.grid(alpha=0.25, which="both")
+    axes.legend(frameon=False)
+    save_figure(figure, path)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,26 @@
+"""What a classifier is trained to make small; each is torch's own, one-hot targets and smoothing aside."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def classification_loss(logits: Tensor, labels: Tensor, name: str, label_smoothing: float) -> Tensor:
+    """The loss `name` of `(batch, classes)` logits against `(batch,)` labels, averaged.
+
+    cross_entropy         −Σ_c t_c log softmax(z)_c
+    binary_cross_entropy  one against the rest: −mean_c [t_c log σ(z_c) + (1 − t_c) log(1 − σ(z_c))]
+    mean_squared_error    mean_c (z_c − t_c)²
+
+    The target t is one-hot, with `label_smoothing` of it spread evenly over all classes (Szegedy et al. 2016).
+    """
+    if name == "cross_entropy":
+        return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    targets = smoothed_one_hot(labels, logits.shape[1], label_smoothing).to(logits.dtype)
+    if name == "binary_cross_entropy":
+        return F.binary_cross_entropy_with_logits(logits, targets)
+    return F.mse_loss(logits, targets)
+
+
+def smoothed_one_hot(labels: Tensor, classes: int, smoothing: float) -> Tensor:
+    """`(batch,)` labels to `(batch, classes)` targets that sum to one."""
+    return F.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes

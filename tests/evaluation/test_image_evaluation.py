@@ -1,0 +1,60 @@
+"""How the image classifier is looked at: Grad-CAM, test-time augmentation, the pictures."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from quartet.evaluation.grad_cam import grad_cam
+from quartet.evaluation.test_time_augmentation import SHIFTS, augmented_probabilities
+from quartet.reporting.figures import attention_sheet, confusion_figure, filter_sheet
+from quartet.reporting.scores import confusion_counts
+
+
+class Corners(nn.Module):
+    """Logit 0 is the sum of the upper left quarter, logit 1 that of the lower right one."""
+
+    def feature_maps(self, images):
+        half = images.shape[-1] // 2
+        maps = torch.zeros(len(images), 2, *images.shape[-2:])
+        maps[:, 0, :half, :half] = images[:, 0, :half, :half]
+        maps[:, 1, half:, half:] = images[:, 0, half:, half:]
+        return maps
+
+    def logits_of(self, maps):
+        return maps.sum(dim=(2, 3))
+
+    def forward(self, images):
+        return self.logits_of(self.feature_maps(images))
+
+
+def test_grad_cam_looks_where_the_class_comes_from():
+    images = torch.rand(2, 1, 8, 8) + 0.1
+    seen = grad_cam(Corners(), images, torch.tensor([0, 1]))
+    assert seen.shape == (2, 8, 8) and seen.amax(dim=(1, 2)).tolist() == [1.0, 1.0]
+    assert seen[0, :4, :4].min() > 0 and seen[0, 4:].max() == 0 and seen[0, :, 4:].max() == 0
+    assert seen[1, 4:, 4:].min() > 0 and seen[1, :4].max() == 0
+
+
+def test_test_time_augmentation_is_the_mean_over_the_shifted_images():
+    # A shift by one of 28 pixels is whole, so rolling an image with an empty border does the same.
+    images = torch.zeros(3, 1, 28, 28, dtype=torch.uint8)
+    images[:, :, 4:-4, 4:-4] = torch.randint(256, (3, 1, 20, 20), dtype=torch.uint8)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(784, 5))
+    expected = torch.zeros(3, 5)
+    for right, down in SHIFTS:
+        moved = images.roll((round(down * 28), round(right * 28)), dims=(2, 3))
+        expected += network(moved.float() / 255).softmax(dim=1).detach() / len(SHIFTS)
+    found = augmented_probabilities(network, images, lambda pixels: pixels, batch_size=2)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_pictures_hold_a_hundred_classes_and_any_channels():
+    labels = np.arange(200) % 100
+    counts = confusion_counts(labels, np.roll(labels, 1), [f"class {number}" for number in range(100)])
+    figure = confusion_figure(counts, "a hundred classes")
+    assert len(figure.axes[0].get_xticklabels()) == 100
+    for channels in (1, 3):
+        rng = np.random.default_rng(0)
+        assert filter_sheet(rng.normal(size=(20, channels, 5, 5))).axes
+        images, seen = rng.random((4, channels, 8, 8)), rng.random((4, 8, 8))
+        assert len(attention_sheet(images, seen, ["a"] * 4).axes) == 8
