@@ -51,7 +51,7 @@ def right_in_fold(params, pixels: np.ndarray, labels: np.ndarray, train: np.ndar
     from quartet.training.devices import pick_device
     from quartet.training.loop import train as train_network
     from quartet.training.seeding import seed_everything
-    from stages.train_cnn import image_task
+    from stages.train_cnn import plan_for
 
     device = pick_device(params.runtime)
     seed_everything(params.seed)
@@ -59,13 +59,13 @@ def right_in_fold(params, pixels: np.ndarray, labels: np.ndarray, train: np.ndar
     info = {"classes": range(10), "size": 8, "channels": 1, "mean": [shares.mean()], "std": [shares.std()]}
     images, targets = torch.from_numpy(pixels), torch.from_numpy(labels)
     settings = dataclasses.replace(params.train_cnn, validate_every=10**9)  # scored once, after the last step
-    _, task = image_task(
+    task = plan_for(
         dataclasses.replace(params, train_cnn=settings),
         info,
         device,
         train=(images[train], targets[train]),
         held_out=(images[test], targets[test]),
-    )
+    ).task
     with contextlib.redirect_stdout(io.StringIO()):
         outcome = train_network(task, settings, seed=params.seed, device=device, checkpoint=NoCheckpoint())
     return round(outcome.history[-1]["validation_accuracy"] * len(test))

@@ -10,6 +10,7 @@ validation split of the training images. Times are of training alone, without st
 
 import contextlib
 import dataclasses
+import importlib
 import io
 import multiprocessing
 import statistics
@@ -174,21 +175,19 @@ def run_textbook(folder: Path, marks: list[int], scored: bool) -> list[tuple[int
 
 def run_ours(folder: Path, settings: TrainCnn, seed: int, every: int, scored: bool) -> list[tuple[int, float, float]]:
     """Train in our loop; `(images, seconds, accuracy)` every so many steps."""
-    import torch._dynamo  # torch's optimizers import it when they are first used: start-up, not training
-
     from quartet.artifacts.writing import read_json
     from quartet.training.checkpoints import NoCheckpoint
     from quartet.training.devices import pick_device
     from quartet.training.loop import train
     from quartet.training.seeding import seed_everything
-    from stages.train_cnn import image_task
+    from stages.train_cnn import plan_for
 
     params = dataclasses.replace(Params(), seed=seed, train_cnn=dataclasses.replace(settings, validate_every=every))
     device = pick_device(params.runtime)
     seed_everything(seed)
     training, test = load(folder)
     info = read_json(folder / "info.json")
-    _, task = image_task(params, info, device, train=training, held_out=test)
+    task = plan_for(params, info, device, train=training, held_out=test).task
     points, scoring = [], 0.0
 
     def validate(network):
@@ -200,6 +199,7 @@ def run_ours(folder: Path, settings: TrainCnn, seed: int, every: int, scored: bo
         scoring += time.perf_counter() - start
         return scores
 
+    importlib.import_module("torch._dynamo")  # torch's optimizers import it on their first use: start-up, not training
     begin = time.perf_counter()
     train(
         dataclasses.replace(task, validate=validate),

@@ -16,46 +16,33 @@ def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("par
     with clear_errors("train_cnn"):
         from quartet.params import read_params
 
-        train_cnn(read_params(params))
+        settings = read_params(params)  # before the slow imports
+        from quartet.evaluation.training_run import run_training
+
+        run_training("cnn", "images", settings, image_plan)
 
 
-def train_cnn(params) -> None:
-    """Train on the processed images and leave the model and its reports."""
-    from quartet.artifacts import paths
-    from quartet.artifacts.writing import read_json
+def image_plan(params, folder, info, device):
+    """The plan for the splits of the processed images."""
     from quartet.datasets.images import load_images
-    from quartet.evaluation.training_run import begin, train_and_report
 
-    device = begin(params)
-    folder = paths.processed("images")
-    info = read_json(folder / "info.json")
-    description, task = image_task(
+    return plan_for(
         params, info, device, train=load_images(folder, "train"), held_out=load_images(folder, "validation")
     )
-    train_and_report(
-        "cnn",
-        task,
-        params,
-        params.train_cnn,
-        device=device,
-        network=description,
-        folder=folder,
-        info=info,
-        card_keys=("classes", "channels", "size", "mean", "std"),
-    )
 
 
-def image_task(params, info, device, *, train, held_out):
+def plan_for(params, info, device, *, train, held_out):
     """Network, batches, loss and validation for the loop.
 
     `train` and `held_out` are images `(images, channels, size, size)` uint8 and labels `(images,)`; `info` is what
-    preprocessing says of them. Returns the network's description, for its card, and the task.
+    preprocessing says of them.
     """
     import torch
 
     from quartet.datasets.augment import augment
     from quartet.datasets.batches import ShuffledBatches, normalise
     from quartet.evaluation.predictions import logits_over, validation_scores
+    from quartet.evaluation.training_run import Plan
     from quartet.networks.building import build_network
     from quartet.training.loop import Task
     from quartet.training.losses import classification_loss
@@ -97,7 +84,7 @@ def image_task(params, info, device, *, train, held_out):
         steps=settings.epochs * batches.steps_per_epoch if settings.epochs else settings.steps,
         validate_every=settings.validate_every,
     )
-    return description, task
+    return Plan(task, description, ("classes", "channels", "size", "mean", "std"))
 
 
 if __name__ == "__main__":

@@ -16,28 +16,27 @@ def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("par
     with clear_errors("train_diffusion"):
         from quartet.params import read_params
 
-        train_diffusion(read_params(params))
+        settings = read_params(params)  # before the slow imports
+        from quartet.evaluation.training_run import run_training
+
+        run_training("diffusion", "images", settings, diffusion_plan)
 
 
-def train_diffusion(params) -> None:
+def diffusion_plan(params, folder, info, device):
     """Network, batches, loss and validation for the loop."""
     import torch
     from torch.nn import functional as F
 
-    from quartet.artifacts import paths
-    from quartet.artifacts.writing import read_json
     from quartet.datasets.batches import ShuffledBatches
     from quartet.datasets.captions import TEMPLATES, captioner
     from quartet.datasets.images import load_images
-    from quartet.evaluation.training_run import begin, train_and_report
+    from quartet.evaluation.training_run import Plan
     from quartet.networks.building import build_network
     from quartet.networks.noise_schedules import add_noise, velocity
     from quartet.networks.text_encoder import without_caption
     from quartet.training.loop import Task
 
-    device = begin(params)
-    settings, folder = params.train_diffusion, paths.processed("images")
-    info = read_json(folder / "info.json")
+    settings = params.train_diffusion
     images, labels = (tensor.to(device) for tensor in load_images(folder, "train"))
     held_out, held_out_labels = (tensor.to(device) for tensor in load_images(folder, "validation"))
     captions = captioner(info)
@@ -92,17 +91,7 @@ def train_diffusion(params) -> None:
         steps=settings.steps,
         validate_every=settings.validate_every,
     )
-    train_and_report(
-        "diffusion",
-        task,
-        params,
-        settings,
-        device=device,
-        network=description,
-        folder=folder,
-        info=info,
-        card_keys=("classes", "caption_subject", "channels", "size"),
-    )
+    return Plan(task, description, ("classes", "caption_subject", "channels", "size"))
 
 
 if __name__ == "__main__":

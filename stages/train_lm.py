@@ -16,27 +16,26 @@ def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("par
     with clear_errors("train_lm"):
         from quartet.params import read_params
 
-        train_lm(read_params(params))
+        settings = read_params(params)  # before the slow imports
+        from quartet.evaluation.training_run import run_training
+
+        run_training("lm", "text", settings, language_plan)
 
 
-def train_lm(params) -> None:
+def language_plan(params, folder, info, device):
     """Network, batches, loss and validation for the loop."""
     from torch.nn import functional as F
 
-    from quartet.artifacts import paths
-    from quartet.artifacts.writing import read_json
     from quartet.datasets.batches import ShuffledBatches
     from quartet.datasets.text import token_stream
     from quartet.datasets.text_windows import TrainingWindows
     from quartet.datasets.tokenizers import load_tokenizer
     from quartet.evaluation.lm import validation_scores
-    from quartet.evaluation.training_run import begin, train_and_report
+    from quartet.evaluation.training_run import Plan
     from quartet.networks.building import build_network
     from quartet.training.loop import Task
 
-    device = begin(params)
-    settings, folder = params.train_lm, paths.processed("text")
-    info = read_json(folder / "info.json")
+    settings = params.train_lm
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     windows = TrainingWindows(token_stream(folder, "train"), settings.context, device)
     held_out, held_out_bytes = token_stream(folder, "validation"), info["counts"]["validation"]["bytes"]
@@ -70,18 +69,7 @@ def train_lm(params) -> None:
         steps=settings.steps,
         validate_every=settings.validate_every,
     )
-    train_and_report(
-        "lm",
-        task,
-        params,
-        settings,
-        device=device,
-        network=description,
-        folder=folder,
-        info=info,
-        card_keys=("tokenizer", "vocabulary_size"),
-        model_files={"tokenizer": folder / "tokenizer.json"},
-    )
+    return Plan(task, description, ("tokenizer", "vocabulary_size"), {"tokenizer": folder / "tokenizer.json"})
 
 
 if __name__ == "__main__":

@@ -16,26 +16,25 @@ def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("par
     with clear_errors("train_rnn"):
         from quartet.params import read_params
 
-        train_rnn(read_params(params))
+        settings = read_params(params)  # before the slow imports
+        from quartet.evaluation.training_run import run_training
+
+        run_training("rnn", "sequences", settings, sequence_plan)
 
 
-def train_rnn(params) -> None:
+def sequence_plan(params, folder, info, device):
     """Network, batches, loss and validation for the loop."""
     from torch.nn import functional as F
 
-    from quartet.artifacts import paths
-    from quartet.artifacts.writing import read_json
     from quartet.datasets.augment import augment
     from quartet.datasets.batches import ShuffledBatches, normalise
     from quartet.datasets.sequences import as_images, as_sequences, load_sequences
     from quartet.evaluation.predictions import logits_over, validation_scores
-    from quartet.evaluation.training_run import begin, train_and_report
+    from quartet.evaluation.training_run import Plan
     from quartet.networks.building import build_network
     from quartet.training.loop import Task
 
-    device = begin(params)
-    settings, folder = params.train_rnn, paths.processed("sequences")
-    info = read_json(folder / "info.json")
+    settings = params.train_rnn
     sequences, labels = (tensor.to(device) for tensor in load_sequences(folder, "train"))
     held_out, held_out_labels = (tensor.to(device) for tensor in load_sequences(folder, "validation"))
     description = {
@@ -76,17 +75,7 @@ def train_rnn(params) -> None:
         steps=settings.epochs * batches.steps_per_epoch if settings.epochs else settings.steps,
         validate_every=settings.validate_every,
     )
-    train_and_report(
-        "rnn",
-        task,
-        params,
-        settings,
-        device=device,
-        network=description,
-        folder=folder,
-        info=info,
-        card_keys=("kind", "classes", "image_shape", "steps", "features", "mean", "std"),
-    )
+    return Plan(task, description, ("kind", "classes", "image_shape", "steps", "features", "mean", "std"))
 
 
 if __name__ == "__main__":
