@@ -36,7 +36,7 @@ def layer_table(network: nn.Module) -> list[Layer]:
     layers = [
         (name, module)
         for name, module in network.named_modules()
-        if name and (not list(module.children()) or list(module.parameters(recurse=False)))
+        if name and not isinstance(module, nn.Identity) and _is_layer(module)
     ]
     handles = [module.register_forward_hook(look_at(name)) for name, module in layers]
     mode = network.training
@@ -48,3 +48,7 @@ def layer_table(network: nn.Module) -> list[Layer]:
         for handle in handles:
             handle.remove()
     return list(rows.values())
+
+
+def _is_layer(module: nn.Module) -> bool:
+    return not list(module.children()) or bool(list(module.parameters(recurse=False)))
