@@ -39,8 +39,9 @@ def main(
 
                 manifest = download_text(settings, folder)
             else:
-                # Rows and pixels are cut from the processed images.
-                manifest = {"source": settings.sequences, "origin": "data/processed/images"}
+                from quartet.datasets.sequence_sources import download_sequences
+
+                manifest = download_sequences(settings, folder)
             write_json(folder / "manifest.json", manifest)
         print(f"{paths.raw(item.value)}: {manifest['source']} from {manifest['origin']}")
 

@@ -41,9 +41,9 @@ def main(
 
                 info = preprocess_text(raw, folder, settings.text)
             else:
-                from quartet.datasets.sequences import preprocess_sequences
+                from quartet.datasets.sequence_preparation import preprocess_sequences
 
-                info = preprocess_sequences(raw, paths.processed("images"), folder)
+                info = preprocess_sequences(raw, paths.processed("images"), folder, settings.sequences)
         print(f"{paths.processed(item.value)}: {info['source']}, {info['counts']}")
 
 

@@ -27,45 +27,47 @@ def sequence_plan(params, folder, info, device):
     from torch.nn import functional as F
 
     from quartet.datasets.augment import augment
-    from quartet.datasets.batches import ShuffledBatches, normalise
-    from quartet.datasets.sequences import as_images, as_sequences, load_sequences
-    from quartet.evaluation.predictions import logits_over, validation_scores
+    from quartet.datasets.batches import ShuffledBatches
+    from quartet.datasets.sequences import as_images, as_sequences, load_sequences, network_inputs
+    from quartet.evaluation.predictions import logits_over_sequences, validation_scores
     from quartet.evaluation.training_run import Plan
     from quartet.networks.building import build_network
     from quartet.training.loop import Task
 
     settings = params.train_rnn
-    sequences, labels = (tensor.to(device) for tensor in load_sequences(folder, "train"))
-    held_out, held_out_labels = (tensor.to(device) for tensor in load_sequences(folder, "validation"))
+    training = load_sequences(folder, "train").to(device)
+    held_out = load_sequences(folder, "validation").to(device)
     description = {
         "name": "recurrent",
-        "features": info["features"],
+        "vocabulary_size" if info["input"] == "tokens" else "features": info.get("vocabulary_size", info["features"]),
         "classes": len(info["classes"]),
         "cell": settings.cell,
         "hidden_size": settings.hidden_size,
         "layers": settings.layers,
         "bidirectional": settings.bidirectional,
+        "pooling": settings.pooling,
         "dropout": settings.dropout,
     }
-    batches = ShuffledBatches(len(sequences), settings.batch_size, params.seed, device)
+    batches = ShuffledBatches(len(training), settings.batch_size, params.seed, device)
+    varying = len(training.lengths.unique()) > 1
 
-    def pictures(pixels):
-        return as_images(pixels.float() / 255, info["image_shape"])
-
-    def steps_of(images):
-        return as_sequences(normalise(images, info["mean"], info["std"]), info["steps"])
+    def augmented(pixels, generator):
+        images = augment(as_images(pixels.float() / 255, info["image_shape"]), settings.augmentation, generator)
+        return as_sequences(images * 255, info["steps"])
 
     def batch_at(step, generator):
         chosen = batches.indices(step)
-        return steps_of(augment(pictures(sequences[chosen]), settings.augmentation, generator)), labels[chosen]
+        values, lengths = training.padded(chosen)
+        if info["input"] == "pixels":
+            values = augmented(values, generator)
+        return network_inputs(values, info), lengths if varying else None, training.labels[chosen]
 
     def loss_of(network, batch):
-        inputs, targets = batch
-        return F.cross_entropy(network(inputs), targets)
+        inputs, lengths, labels = batch
+        return F.cross_entropy(network(inputs, lengths), labels)
 
     def validate(network):
-        logits = logits_over(network, held_out, lambda pixels: steps_of(pictures(pixels)))
-        return validation_scores(logits, held_out_labels)
+        return validation_scores(logits_over_sequences(network, held_out, info), held_out.labels)
 
     task = Task(
         network=build_network(description).to(device),
@@ -75,7 +77,9 @@ def sequence_plan(params, folder, info, device):
         steps=settings.epochs * batches.steps_per_epoch if settings.epochs else settings.steps,
         validate_every=settings.validate_every,
     )
-    return Plan(task, description, ("kind", "classes", "image_shape", "steps", "features", "mean", "std"))
+    keys = ("kind", "input", "classes", "image_shape", "steps", "features", "vocabulary_size", "mean", "std")
+    files = {"tokenizer": folder / "tokenizer.json"} if info["input"] == "tokens" else {}
+    return Plan(task, description, tuple(key for key in keys if key in info), files)
 
 
 if __name__ == "__main__":

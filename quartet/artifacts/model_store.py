@@ -1,7 +1,7 @@
 """Models on disk: `model.safetensors` beside a readable `card.json`, together all that rebuilds the network."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,14 +76,30 @@ def save_arrays(path: Path, arrays: Mapping[str, "numpy.ndarray"]) -> None:
     write_bytes(path, save({name: numpy.ascontiguousarray(arrays[name]) for name in sorted(arrays)}))
 
 
+def load_arrays(path: Path) -> "dict[str, numpy.ndarray]":
+    """Read a safetensors file as numpy arrays, without importing torch.
+
+    Raises:
+        ValueError: the file is missing or broken.
+    """
+    from safetensors.numpy import load
+
+    return _loaded(path, load)
+
+
 def load_tensors(path: Path) -> dict[str, "torch.Tensor"]:
     """Read a safetensors file.
 
     Raises:
         ValueError: the file is missing or broken.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load
+
+    return _loaded(path, load)
+
+
+def _loaded(path: Path, load: Callable[[bytes], dict]) -> dict:
+    from safetensors import SafetensorError
 
     try:
         # Read whole rather than memory-mapped: a mapped file that is replaced would change under the tensors.

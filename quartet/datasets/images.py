@@ -14,7 +14,7 @@ from quartet.artifacts.checksums import sha256_of_folder
 from quartet.artifacts.model_store import load_tensors, save_arrays
 from quartet.artifacts.writing import read_json, write_json
 from quartet.datasets.image_reading import RawImage, read_raw_images
-from quartet.datasets.image_splits import split_images
+from quartet.datasets.splits import split_examples
 from quartet.params.sections import PreprocessImages
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def preprocess_images(raw: Path, folder: Path, settings: PreprocessImages) -> tu
     channels = settings.channels or (3 if any(image.pixels.ndim == 3 for image in images) else 1)
     pixels = np.stack([to_square(image.pixels, size, channels) for image in images])
     labels = np.asarray([image.label for image in images], np.int64)
-    splits = split_images(
+    splits = split_examples(
         labels,
         [image.official_split for image in images],
         [image.track for image in images],

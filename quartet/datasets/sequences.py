@@ -1,65 +1,70 @@
-"""Labelled sequences as the pipeline keeps them: one tensor per split.
+"""Labelled sequences as the pipeline keeps them: the steps of all sequences one after another.
 
-`data/processed/sequences/` holds `{train,validation,test}.safetensors`, each with `sequences` `(examples, steps,
-features)` and `labels` `(examples,)` int64, and `info.json`. Images become sequences row by row (`image-rows`: a step
-is a row from top to bottom) or pixel by pixel (`image-pixels`), which keeps them uint8.
+`data/processed/sequences/` holds `{train,validation,test}.safetensors`, each with `values` `(all steps, features)`,
+`lengths` `(examples,)` int64 and `labels` `(examples,)` int64, and `info.json`. What the values are is `info["input"]`:
+`pixels` (uint8), `tokens` (int32, one feature) or `numbers` (float32).
 """
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from safetensors.numpy import load_file
+import torch
+from torch import Tensor
 
-from quartet.artifacts.checksums import sha256_of_folder
-from quartet.artifacts.model_store import load_tensors, save_arrays
-from quartet.artifacts.writing import read_json, write_json
-
-if TYPE_CHECKING:
-    import torch
-
-SPLITS = ("train", "validation", "test")
+from quartet.artifacts.model_store import load_tensors
 
 
-def preprocess_sequences(raw: Path, images: Path, folder: Path) -> dict:
-    """Cut the processed images into sequences, split as they are; returns what `info.json` holds."""
-    kind = read_json(raw / "manifest.json")["source"]
-    described = read_json(images / "info.json")
-    for split in SPLITS:
-        tensors = load_file(images / f"{split}.safetensors")
-        pictures = tensors["images"]  # (images, channels, height, width)
-        count, channels, height, width = pictures.shape
-        steps, features = (height, width) if kind == "image-rows" else (height * width, 1)
-        # A step's features are its pixels, channel after channel.
-        ordered = pictures.reshape(count, channels, steps, features).swapaxes(1, 2)
-        sequences = ordered.reshape(count, steps, channels * features)
-        save_arrays(folder / f"{split}.safetensors", {"sequences": sequences, "labels": tensors["labels"]})
-    info = {
-        "source": described["source"],
-        "kind": kind,
-        "classes": described["classes"],
-        "image_shape": [channels, height, width],
-        "steps": steps,
-        "features": channels * features,
-        "mean": described["mean"],
-        "std": described["std"],
-        "counts": described["counts"],
-        "sha256": sha256_of_folder(folder),
-    }
-    write_json(folder / "info.json", info)
-    return info
+@dataclasses.dataclass(frozen=True)
+class Sequences:
+    """Sequences of any lengths with their labels, on one device."""
+
+    values: Tensor  # (all steps, features)
+    lengths: Tensor  # (examples,)
+    labels: Tensor  # (examples,)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def to(self, device: torch.device) -> "Sequences":
+        """The same on another device."""
+        return Sequences(self.values.to(device), self.lengths.to(device), self.labels.to(device))
+
+    def padded(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Values `(batch, longest, features)`, zero behind each sequence's end, and lengths `(batch,)`."""
+        lengths = self.lengths[chosen]
+        starts = (self.lengths.cumsum(0) - self.lengths)[chosen]
+        steps = torch.arange(int(lengths.max()), device=lengths.device)
+        inside = steps < lengths[:, None]  # (batch, longest)
+        rows = torch.where(inside, starts[:, None] + steps, 0)
+        return self.values[rows] * inside[..., None], lengths
 
 
-def load_sequences(folder: Path, split: str) -> tuple["torch.Tensor", "torch.Tensor"]:
-    """`sequences` and `labels` of one split, on the CPU.
+def load_sequences(folder: Path, split: str) -> Sequences:
+    """One split, on the CPU.
 
     Raises:
         ValueError: the file is missing or broken.
     """
-    tensors = load_tensors(folder / f"{split}.safetensors")
-    return tensors["sequences"], tensors["labels"]
+    return Sequences(**load_tensors(folder / f"{split}.safetensors"))
 
 
-def as_images(sequences: "torch.Tensor", image_shape: list[int]) -> "torch.Tensor":
+def network_inputs(values: Tensor, info: Mapping[str, object]) -> Tensor:
+    """Padded values `(batch, steps, features)` to what the network reads.
+
+    `info` is that of `info.json`, or of the model's card. Pixels and numbers become normalised numbers of the same
+    shape, tokens ids `(batch, steps)`.
+    """
+    if info["input"] == "tokens":
+        return values[..., 0].long()
+    scale = 255 if info["input"] == "pixels" else 1
+    # The statistics are those of a channel; a step's pixels come channel after channel.
+    repeats = values.shape[-1] // len(info["mean"])
+    mean, std = (torch.tensor(info[name], device=values.device).repeat_interleave(repeats) for name in ("mean", "std"))
+    return (values.float() / scale - mean) / std
+
+
+def as_images(sequences: Tensor, image_shape: list[int]) -> Tensor:
     """`(batch, steps, features)` back to `(batch, channels, height, width)`."""
     batch, steps, features = sequences.shape
     channels, height, width = image_shape
@@ -70,7 +75,7 @@ def as_images(sequences: "torch.Tensor", image_shape: list[int]) -> "torch.Tenso
     )
 
 
-def as_sequences(images: "torch.Tensor", steps: int) -> "torch.Tensor":
+def as_sequences(images: Tensor, steps: int) -> Tensor:
     """`(batch, channels, height, width)` to `(batch, steps, features)`."""
     batch, channels = images.shape[:2]
     return images.reshape(batch, channels, steps, -1).transpose(1, 2).reshape(batch, steps, -1)

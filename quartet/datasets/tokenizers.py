@@ -64,6 +64,11 @@ def encode(tokenizer: Tokenizer, text: str) -> np.ndarray:
     return np.concatenate([np.asarray(line.ids, dtype) for line in encoded] or [np.empty(0, dtype)])
 
 
+def encode_each(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
+    """The token ids of each text, `(tokens,)` int32; a text without tokens is an error of the caller's."""
+    return [np.asarray(encoded.ids, np.int32) for encoded in tokenizer.encode_batch_fast(texts)]
+
+
 def _byte_level(model: models.BPE, *, split_words: bool) -> Tokenizer:
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=split_words)

@@ -30,11 +30,16 @@ def report_mistakes(folder: Path, images: Tensor, logits: Tensor, labels: Tensor
 
     `images` is `(examples, channels, height, width)` uint8.
     """
-    confidence, predicted = logits.softmax(dim=1).max(dim=1)
-    wrong = (predicted != labels).nonzero()[:, 0]
-    wrong = wrong[confidence[wrong].argsort(descending=True)][:MISTAKES]
+    wrong, predicted = surest_mistakes(logits, labels), logits.argmax(dim=1)
     if len(wrong):
         titles = [f"{classes[labels[i]]}, not {classes[predicted[i]]}" for i in wrong]
         shown = images[wrong].cpu().numpy() / 255
         figure = image_sheet([shown], ["wrong"], [titles], "The surest mistakes on the test split", cell=1.3)
         save_figure(figure, folder / "evaluation/mistakes.png")
+
+
+def surest_mistakes(logits: Tensor, labels: Tensor) -> Tensor:
+    """The indices of the most confidently wrong examples, the surest first."""
+    confidence, predicted = logits.softmax(dim=1).max(dim=1)
+    wrong = (predicted != labels).nonzero()[:, 0]
+    return wrong[confidence[wrong].argsort(descending=True)][:MISTAKES]

@@ -1,10 +1,12 @@
 """What a classifier says over a whole split, and how validation scores it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from quartet.datasets.sequences import Sequences, network_inputs
 
 
 @torch.no_grad()
@@ -13,6 +15,21 @@ def logits_over(
 ) -> Tensor:
     """`(examples, classes)` logits of a whole split, batch by batch, `prepare` applied to each batch first."""
     return torch.cat([network(prepare(batch)) for batch in inputs.split(batch_size)])
+
+
+@torch.no_grad()
+def logits_over_sequences(
+    network: nn.Module, sequences: Sequences, info: Mapping[str, object], batch_size: int = 256
+) -> Tensor:
+    """`(examples, classes)` logits of sequences of any lengths; `info` says what their values are."""
+    batches = torch.arange(len(sequences), device=sequences.lengths.device).split(batch_size)
+    logits = []
+    for chosen in batches:
+        values, lengths = sequences.padded(chosen)
+        # Without lengths torch's modules need not pack.
+        same = bool((lengths == values.shape[1]).all())
+        logits.append(network(network_inputs(values, info), None if same else lengths))
+    return torch.cat(logits)
 
 
 def validation_scores(logits: Tensor, labels: Tensor) -> dict[str, float]:

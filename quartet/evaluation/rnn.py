@@ -1,47 +1,87 @@
-"""How the sequence classifier is scored on the test split, beside logistic regression on the flattened sequences."""
+"""How the sequence classifier is scored on the test split, beside a linear classifier of the same sequences."""
 
-import numpy as np
+from pathlib import Path
+
+import pandas as pd
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score
 
 from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card
-from quartet.datasets.batches import normalise
-from quartet.datasets.sequences import as_images, as_sequences, load_sequences
-from quartet.evaluation.classifying import report_classification, report_mistakes
-from quartet.evaluation.predictions import logits_over
+from quartet.artifacts.writing import write_table, write_text
+from quartet.datasets.sequences import Sequences, as_images, load_sequences, network_inputs
+from quartet.evaluation.classifying import report_classification, report_mistakes, surest_mistakes
+from quartet.evaluation.hidden_states import TENTHS, accuracy_by_tenths_read, gradient_reach, trajectories
+from quartet.evaluation.predictions import logits_over_sequences
+from quartet.evaluation.sequence_baselines import linear_baseline
 from quartet.networks.building import count_parameters, rebuild_network
 from quartet.params import Params
+from quartet.reporting.figures import line_figure, paths_figure, save_figure
+
+SHOWN = 12  # sequences whose hidden states are drawn
 
 
 def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     """Score the recurrent network; writes pictures and tables into `reports/rnn`."""
-    folder = paths.report("rnn")
+    folder, processed = paths.report("rnn"), paths.processed("sequences")
     card = read_card(paths.model("rnn"))
     network = rebuild_network(card, load_weights(paths.model("rnn"))).to(device)
-    data = card["data"]
-    processed = paths.processed("sequences")
-    sequences, labels = (tensor.to(device) for tensor in load_sequences(processed, "test"))
+    data, batch_size = card["data"], params.evaluate.batch_size
+    sequences = load_sequences(processed, "test").to(device)
 
-    def prepare(batch: torch.Tensor) -> torch.Tensor:
-        images = as_images(batch.float() / 255, data["image_shape"])
-        return as_sequences(normalise(images, data["mean"], data["std"]), data["steps"])
-
-    logits = logits_over(network, sequences, prepare, params.evaluate.batch_size)
-    scores = report_classification(folder, logits, labels, data["classes"], "Recurrent network")
-    report_mistakes(folder, as_images(sequences, data["image_shape"]), logits, labels, data["classes"])
-    train_sequences, train_labels = load_sequences(processed, "train")
-    baseline = _logistic_regression(train_sequences, train_labels, sequences.cpu(), labels.cpu())
-    return {**scores, **baseline, "parameters": count_parameters(network)}
+    logits = logits_over_sequences(network, sequences, data, batch_size)
+    scores = report_classification(folder, logits, sequences.labels, data["classes"], "Recurrent network")
+    _report_mistakes(folder, processed, sequences, logits, data)
+    _report_early_knowledge(folder, network, sequences, data, batch_size)
+    _report_hidden_states(folder, network, sequences, data)
+    _report_gradient_reach(folder, network, data, params.seed)
+    return {**scores, **linear_baseline(processed, data), "parameters": count_parameters(network)}
 
 
-def _logistic_regression(train: torch.Tensor, train_labels: torch.Tensor, test: torch.Tensor, labels: torch.Tensor):
-    """What a linear classifier makes of the same numbers, to show what recurrence buys."""
-    model = LogisticRegression(max_iter=200, tol=1e-3)
-    model.fit(train.flatten(1).numpy().astype(np.float32) / 255, train_labels.numpy())
-    predicted = model.predict(test.flatten(1).numpy().astype(np.float32) / 255)
-    return {
-        "baseline_accuracy": float(accuracy_score(labels, predicted)),
-        "baseline_macro_f1": float(f1_score(labels, predicted, average="macro")),
-    }
+def _report_mistakes(folder: Path, processed: Path, sequences: Sequences, logits: torch.Tensor, data: dict) -> None:
+    """The surest mistakes: as images, or as text."""
+    if data["input"] == "pixels":
+        everything = torch.arange(len(sequences), device=logits.device)
+        images = as_images(sequences.padded(everything)[0], data["image_shape"])
+        report_mistakes(folder, images, logits, sequences.labels, data["classes"])
+    elif data["input"] == "tokens":
+        texts, classes = pd.read_csv(processed / "test.csv", keep_default_na=False)["text"], data["classes"]
+        predicted = logits.argmax(dim=1)
+        lines = [
+            f"{classes[sequences.labels[i]]}, not {classes[predicted[i]]}: {texts[i]}"
+            for i in surest_mistakes(logits, sequences.labels).tolist()
+        ]
+        write_text(folder / "evaluation/mistakes.txt", "\n\n".join(lines) + "\n")
+
+
+def _report_early_knowledge(folder: Path, network, sequences: Sequences, data: dict, batch_size: int) -> None:
+    accuracy = accuracy_by_tenths_read(network, sequences, data, batch_size)
+    shares = [tenths / 10 for tenths in TENTHS]
+    table = pd.DataFrame({"share_read": shares, "accuracy": accuracy})
+    write_table(folder / "evaluation/early_knowledge.csv", table.round(6))
+    figure = line_figure(
+        {"accuracy": (shares, accuracy)},
+        title="How early does it know?",
+        x="share of each sequence that is read",
+        y="accuracy",
+    )
+    save_figure(figure, folder / "evaluation/early_knowledge.png")
+
+
+def _report_hidden_states(folder: Path, network, sequences: Sequences, data: dict) -> None:
+    chosen = torch.arange(min(SHOWN, len(sequences)), device=sequences.labels.device)
+    values, lengths = sequences.padded(chosen)
+    names = [data["classes"][label] for label in sequences.labels[chosen].tolist()]
+    figure = paths_figure(trajectories(network, network_inputs(values, data), lengths), names)
+    save_figure(figure, folder / "evaluation/hidden_states.png")
+
+
+def _report_gradient_reach(folder: Path, network, data: dict, seed: int) -> None:
+    """The vanishing gradient: a plain cell against a gated one, of this network's size, before training."""
+    steps = min(int(data["steps"]), 200)
+    size = {"steps": steps, "features": network.recurrent.input_size, "hidden_size": network.hidden_size, "seed": seed}
+    back = list(range(steps - 1, -1, -1))
+    lines = {cell: (back, gradient_reach(cell, **size)) for cell in ("rnn", "lstm")}
+    figure = line_figure(
+        lines, title="How far the gradient reaches back", x="steps before the last", y="gradient norm", logarithmic=True
+    )
+    save_figure(figure, folder / "evaluation/gradient_reach.png")

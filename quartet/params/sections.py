@@ -30,7 +30,10 @@ class Download:
         "docstrings", "text for the language model", choices=("docstrings", "tinyshakespeare"), prefixes=("file:",)
     )
     sequences: str = setting(
-        "image-rows", "labelled sequences; both kinds read the images", choices=("image-rows", "image-pixels")
+        "image-rows",
+        "labelled sequences: the images in steps, scikit-learn's docstrings by module, or a file of time series",
+        choices=("image-rows", "image-pixels", "docstring-topics"),
+        prefixes=("csv:",),
     )
     mirror: str | None = setting(None, "folder or URL that serves the sources instead of their official homes")
     retries: int = setting(4, "further attempts after a failed transfer, with growing pauses", at_least=0, at_most=20)
@@ -55,9 +58,22 @@ class PreprocessText:
 
 
 @dataclasses.dataclass(frozen=True)
+class PreprocessSequences:
+    validation: float = setting(
+        0.1, "share of all sequences held out for validation; images keep theirs", above=0, below=0.5
+    )
+    split_seed: int = setting(0, "seed of the splits, independent of `seed`", at_least=0, below=2**32)
+    vocabulary_size: int = setting(
+        2048, "tokens of the vocabulary of `docstring-topics`, the 256 bytes included", at_least=256, at_most=65536
+    )
+    missing: str = setting("error", "what an empty cell of a time series means", choices=("error", "previous", "zero"))
+
+
+@dataclasses.dataclass(frozen=True)
 class Preprocess:
     images: PreprocessImages = section(PreprocessImages)
     text: PreprocessText = section(PreprocessText)
+    sequences: PreprocessSequences = section(PreprocessSequences)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,10 +146,13 @@ class TrainCnn(Training):
 
 @dataclasses.dataclass(frozen=True)
 class TrainRnn(Training):
-    cell: str = setting("gru", "recurrent cell", choices=("gru", "lstm", "rnn"))
+    cell: str = setting("gru", "recurrent cell", choices=("gru", "lstm", "rnn", "mingru"))
     hidden_size: int = setting(64, "units per layer and direction", at_least=1, at_most=4096)
     layers: int = setting(2, "stacked recurrent layers", at_least=1, at_most=16)
     bidirectional: bool = setting(True, "read the sequence both ways")
+    pooling: str = setting(
+        "last", "which states are classified: the last, or the mean or largest of all", choices=("last", "mean", "max")
+    )
     dropout: float = setting(0.2, "dropout between layers and before the classifier", at_least=0, below=1)
     steps: int = retuned(Training, "steps", 800)
     validate_every: int = retuned(Training, "validate_every", 50)

@@ -1,6 +1,6 @@
 """The figures: learning curves, confusion matrices, reliability, sheets of images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +129,43 @@ def attention_sheet(images: np.ndarray, seen: np.ndarray, names: Sequence[str]) 
     blended = (0.35 * luminance + 0.65 * heat).transpose(0, 3, 1, 2)
     title = "Where the network looked (Grad-CAM) for the class that it named"
     return image_sheet([images, blended], ["image", "Grad-CAM"], [names, [""] * len(names)], title, cell=0.95)
+
+
+def line_figure(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    title: str,
+    x: str,
+    y: str,
+    logarithmic: bool = False,
+) -> Figure:
+    """Named lines `(x values, y values)`; one line alone has no legend."""
+    figure = Figure(figsize=(6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for colour, (name, (places, values)) in zip((BLUE, ORANGE, GREY), lines.items(), strict=False):
+        axes.plot(places, values, "o-" if len(places) <= 20 else "-", color=colour, label=name)
+    axes.set(title=title, xlabel=x, ylabel=y)
+    if logarithmic:
+        axes.set_yscale("log")
+    if len(lines) > 1:
+        axes.legend(frameon=False)
+    _tidy(axes)
+    return figure
+
+
+def paths_figure(paths: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
+    """Paths `(steps, 2)` in a plane, coloured by name; a dot ends each."""
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    axes = figure.subplots()
+    colours = dict(zip(dict.fromkeys(names), colormaps["tab20"].colors, strict=False))
+    for path, name in zip(paths, names, strict=True):
+        colour = colours.get(name, GREY)
+        axes.plot(path[:, 0], path[:, 1], "-", color=colour, linewidth=1, alpha=0.8)
+        axes.plot(path[-1, 0], path[-1, 1], "o", color=colour)
+        axes.annotate(name, path[-1], textcoords="offset points", xytext=(5, 4), fontsize=8, color=INK)
+    axes.set(title="Hidden states from step to step", xlabel="first principal component", ylabel="second")
+    _tidy(axes)
+    return figure
 
 
 def bars(names: Sequence[str], values: Sequence[float], title: str, unit: str, highlight: str) -> Figure:

@@ -16,7 +16,7 @@ from mlflow.pyfunc import PythonModel
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.datasets.batches import normalise
 from quartet.datasets.captions import captioner
-from quartet.datasets.sequences import as_images, as_sequences
+from quartet.datasets.sequences import network_inputs
 from quartet.datasets.tokenizers import load_tokenizer
 from quartet.networks.building import rebuild_network
 from quartet.networks.samplers import draw
@@ -47,12 +47,11 @@ class ServedModel(PythonModel):
 
     def _classify(self, inputs: np.ndarray) -> pd.DataFrame:
         data = self.card["data"]
-        pixels = torch.from_numpy(np.ascontiguousarray(inputs)).float() / 255
+        values = torch.from_numpy(np.ascontiguousarray(inputs))
         if self.card["family"] == "rnn":
-            images = normalise(as_images(pixels, data["image_shape"]), data["mean"], data["std"])
-            logits = self.network(as_sequences(images, data["steps"]))
+            logits = self.network(network_inputs(values, data))
         else:
-            logits = self.network(normalise(pixels, data["mean"], data["std"]))
+            logits = self.network(normalise(values.float() / 255, data["mean"], data["std"]))
         probabilities = logits.softmax(dim=1)
         table = pd.DataFrame(probabilities.numpy(), columns=data["classes"])
         table.insert(0, "class", [data["classes"][label] for label in probabilities.argmax(dim=1).tolist()])

@@ -23,7 +23,6 @@ from quartet.datasets.batches import ShuffledBatches
 from quartet.datasets.captions import TEMPLATES, UNSEEN_TEMPLATES, Captioner, UnknownWordError
 from quartet.datasets.image_sources import download_images
 from quartet.datasets.images import load_images, preprocess_images
-from quartet.datasets.sequences import as_images, as_sequences, load_sequences, preprocess_sequences
 from quartet.params.sections import Augmentation, Download, PreprocessImages
 
 MIRROR = Path(__file__).parents[2] / "../shared/data"
@@ -95,7 +94,7 @@ def test_folders_that_cannot_be_classified_say_why(tmp_path):
         prepare(tmp_path, images=f"folder:{tmp_path / 'own'}")
     (tmp_path / "own/empty").rmdir()
     draw(tmp_path / "own/second/1.png")
-    with pytest.raises(ValueError, match=r"fewer than 3 images.*'only' \(1\)"):
+    with pytest.raises(ValueError, match=r"fewer than 3 examples.*'only' \(1\)"):
         prepare(tmp_path, images=f"folder:{tmp_path / 'own'}")
 
 
@@ -259,20 +258,6 @@ def test_unseen_templates_are_new_sentences_of_known_words():
     assert table.shape[:2] == (2, len(UNSEEN_TEMPLATES)) and table.max() < captioner.vocabulary_size
     with pytest.raises(UnknownWordError, match=r"'sevn'.*seven"):
         captioner.encode(["a handwritten sevn"])
-
-
-@pytest.mark.parametrize("kind", ["image-rows", "image-pixels"])
-def test_sequences_are_the_images_cut_in_steps(tmp_path, kind):
-    _, folder = prepare(tmp_path)
-    write_json(tmp_path / "sequences_raw/manifest.json", {"source": kind})
-    info = preprocess_sequences(tmp_path / "sequences_raw", folder, tmp_path / "sequences")
-    images, labels = load_images(folder, "test")
-    sequences, same_labels = load_sequences(tmp_path / "sequences", "test")
-    assert torch.equal(labels, same_labels)
-    assert torch.equal(as_images(sequences, info["image_shape"]), images)
-    assert torch.equal(as_sequences(images, info["steps"]), sequences)
-    first_row = images[0, 0, 0]
-    assert torch.equal(sequences[0, :1].flatten() if kind == "image-rows" else sequences[0, :8].flatten(), first_row)
 
 
 def test_class_counts_of_every_split_cover_every_class(tmp_path):

@@ -29,6 +29,7 @@ RECURRENT = {
     "hidden_size": 6,
     "layers": 2,
     "bidirectional": True,
+    "pooling": "last",
     "dropout": 0.1,
 }
 TEXT_TO_IMAGE = {
@@ -109,7 +110,7 @@ def test_lstm_and_gru_follow_the_equations_of_the_docstring():
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_recurrent_classifiers_give_a_logit_per_class(cell, bidirectional):
-    arguments = {"features": 3, "classes": 5, "hidden_size": 6, "layers": 2, "dropout": 0.1}
+    arguments = {"features": 3, "classes": 5, "hidden_size": 6, "layers": 2, "pooling": "last", "dropout": 0.1}
     network = build_network({"name": "recurrent", "cell": cell, "bidirectional": bidirectional, **arguments})
     assert network(torch.randn(2, 9, 3)).shape == (2, 5)
 

@@ -1,4 +1,4 @@
-"""Which images train, which validate, which test: stratified by class, reproducible by a seed of its own."""
+"""Which examples train, which validate, which test: stratified by class, reproducible by a seed of its own."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 TEST = 0.2  # share of all images where the source has no test set of its own
 
 
-def split_images(
+def split_examples(
     labels: Sequence[int],
     official: Sequence[str | None],
     tracks: Sequence[str | None],
@@ -18,27 +18,31 @@ def split_images(
     """Index arrays of `train`, `validation` and `test`, each ascending.
 
     An official test set stays the test set, and `validation` is that share of the rest; without one, 20 % of all
-    images test and the share `validation` of all validates. Images of one track stay together.
+    examples test and the share `validation` of all validates. Examples of one track, which show the same thing, stay
+    together.
 
     Raises:
-        ValueError: a class has too few images to be in every split.
+        ValueError: a class has too few examples to be in every split.
     """
     labels_of = np.asarray(labels)
     everything = np.arange(len(labels_of))
     random = np.random.default_rng(seed)
+
+    def draw(indices: np.ndarray, share: float) -> np.ndarray:
+        if any(tracks):
+            return _draw_tracks(indices, labels_of, tracks, share, random)
+        return _draw(indices, labels_of, share, random)
+
     if any(official):
         testing = np.asarray([split == "test" for split in official])
         test, rest = everything[testing], everything[~testing]
         share = validation
     else:
         _refuse_small_classes(labels_of, classes)
-        test = _draw(everything, labels_of, TEST, random)
+        test = draw(everything, TEST)
         rest = np.setdiff1d(everything, test)
         share = validation / (1 - TEST)
-    if any(tracks):
-        held_out = _draw_tracks(rest, labels_of, tracks, share, random)
-    else:
-        held_out = _draw(rest, labels_of, share, random)
+    held_out = draw(rest, share)
     return {"train": np.setdiff1d(rest, held_out), "validation": held_out, "test": test}
 
 
@@ -46,7 +50,7 @@ def _refuse_small_classes(labels: np.ndarray, classes: Sequence[str]) -> None:
     counts = np.bincount(labels, minlength=len(classes))
     small = [f"{classes[label]!r} ({count})" for label, count in enumerate(counts) if count < 3]
     if small:
-        raise ValueError(f"classes with fewer than 3 images cannot be in every split: {', '.join(small)}; add images")
+        raise ValueError(f"classes with fewer than 3 examples cannot be in every split: {', '.join(small)}; add some")
 
 
 def _draw(indices: np.ndarray, labels: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,137 @@
+"""minGRU (Feng et al. 2024): a gated recurrent unit whose gate and candidate see the input alone.
+
+    z_t = σ(W_z x_t + b_z)              update gate
+    n_t = W_n x_t + b_n                 candidate
+    h_t = (1 − z_t) ⊙ h_{t-1} + z_t ⊙ n_t
+
+Since nothing but the last line looks back, all gates of a sequence are computed at once, and what remains is the linear
+recurrence h_t = a_t ⊙ h_{t-1} + b_t, elementwise.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class MinGru(nn.Module):
+    """A stack of minGRU layers that is called as torch's recurrent modules are.
+
+    Args:
+        input_size: features per step.
+        hidden_size: units per layer and direction.
+        num_layers: stacked layers.
+        bidirectional: read the sequence both ways.
+        dropout: between layers.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        batch_first: bool = True,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        if not batch_first:
+            raise ValueError("sequences come as (batch, steps, features)")
+        self.input_size, self.hidden_size = input_size, hidden_size
+        directions = 2 if bidirectional else 1
+        sizes = [input_size] + [hidden_size * directions] * (num_layers - 1)
+        self.layers = nn.ModuleList(
+            nn.ModuleList(MinGruLayer(size, hidden_size, backward=way == 1) for way in range(directions))
+            for size in sizes
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, sequences: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, None]:
+        """`(batch, steps, features)` to the last layer's states, `(batch, steps, directions · hidden)`.
+
+        `lengths` `(batch,)` says how many steps of each sequence count; states behind are zero.
+        """
+        states = sequences.transpose(0, 1)  # time-major: (steps, batch, features)
+        inside = None
+        if lengths is not None:
+            inside = (torch.arange(len(states), device=states.device)[:, None] < lengths)[
+                ..., None
+            ]  # (steps, batch, 1)
+        for number, ways in enumerate(self.layers):
+            if number:
+                states = self.dropout(states)
+            states = torch.cat([way(states, inside) for way in ways], dim=2)
+        return states.transpose(0, 1), None
+
+
+class MinGruLayer(nn.Module):
+    """One layer in one direction."""
+
+    def __init__(self, inputs: int, hidden_size: int, *, backward: bool = False):
+        super().__init__()
+        self.gate_and_candidate = nn.Linear(inputs, 2 * hidden_size)
+        self.backward_in_time = backward
+
+    def forward(self, inputs: Tensor, inside: Tensor | None = None) -> Tensor:
+        """`(steps, batch, inputs)` to states `(steps, batch, hidden)`, from a first state of zero.
+
+        Where `inside` `(steps, batch, 1)` is false, the state is zero.
+        """
+        gate, candidate = self.gate_and_candidate(inputs).chunk(2, dim=2)
+        update = gate.sigmoid()
+        decay, drive = 1 - update, update * candidate
+        if inside is not None:
+            decay, drive = decay * inside, drive * inside
+        if self.backward_in_time:
+            return linear_recurrence(decay.flip(0), drive.flip(0)).flip(0)
+        return linear_recurrence(decay, drive)
+
+
+def linear_recurrence(decay: Tensor, drive: Tensor) -> Tensor:
+    """h_t = decay_t ⊙ h_{t-1} + drive_t with h_{-1} = 0, over the first dimension of `(steps, batch, hidden)`."""
+    return _LinearRecurrence.apply(decay.contiguous(), drive.contiguous())
+
+
+class _LinearRecurrence(torch.autograd.Function):
+    """The gradient of a linear recurrence is the same recurrence backwards: g_t = ∂h_t + decay_{t+1} ⊙ g_{t+1}."""
+
+    @staticmethod
+    def forward(ctx, decay: Tensor, drive: Tensor) -> Tensor:
+        states = _solve(decay, drive)
+        ctx.save_for_backward(decay, states)
+        return states
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        decay, states = ctx.saved_tensors
+        later = torch.cat([decay[1:], decay.new_zeros(1, *decay.shape[1:])])
+        to_drive = _solve(later.flip(0), gradient.flip(0)).flip(0)
+        before = torch.cat([states.new_zeros(1, *states.shape[1:]), states[:-1]])
+        return to_drive * before, to_drive
+
+
+def _solve(decay: Tensor, drive: Tensor) -> Tensor:
+    # A processor goes step by step, each step in place in its cache; a GPU needs few large operations.
+    return step_by_step(decay, drive) if drive.device.type == "cpu" else parallel_scan(decay, drive)
+
+
+def step_by_step(decay: Tensor, drive: Tensor) -> Tensor:
+    """The recurrence as it is written: `steps` small operations."""
+    states = drive.clone()
+    for before, now, share in zip(states[:-1], states[1:], decay[1:], strict=True):
+        now.addcmul_(share, before)
+    return states
+
+
+def parallel_scan(decay: Tensor, drive: Tensor) -> Tensor:
+    """The recurrence in log₂(steps) rounds (Hillis & Steele 1986).
+
+    After the round of distance d, `drive_t` sums up the last 2d steps and `decay_t` is their product. Decays lie in
+    [0, 1], so products only ever fade to zero: no logarithms, no overflow.
+    """
+    distance = 1
+    while distance < len(drive):
+        reached = decay[distance:]
+        drive = torch.cat([drive[:distance], drive[distance:] + reached * drive[:-distance]])
+        decay = torch.cat([decay[:distance], reached * decay[:-distance]])
+        distance *= 2
+    return drive

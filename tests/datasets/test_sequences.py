@@ -1,0 +1,74 @@
+"""Sequences: every kind from raw data to padded batches."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from quartet.artifacts.writing import write_json
+from quartet.datasets.image_sources import download_images
+from quartet.datasets.images import load_images, preprocess_images
+from quartet.datasets.sequence_preparation import preprocess_sequences
+from quartet.datasets.sequence_sources import download_sequences
+from quartet.datasets.sequences import Sequences, as_images, as_sequences, load_sequences, network_inputs
+from quartet.params.sections import Download, PreprocessImages, PreprocessSequences
+
+
+def prepare(tmp_path, source, settings=None):
+    raw, folder = tmp_path / "raw_sequences", tmp_path / "sequences"
+    write_json(raw / "manifest.json", download_sequences(Download(sequences=source), raw))
+    return preprocess_sequences(raw, tmp_path / "images", folder, settings or PreprocessSequences()), folder
+
+
+@pytest.mark.parametrize("kind", ["image-rows", "image-pixels"])
+def test_images_are_cut_in_steps(tmp_path, kind):
+    raw = tmp_path / "raw"
+    write_json(raw / "manifest.json", download_images(Download(), raw))
+    preprocess_images(raw, tmp_path / "images", PreprocessImages())
+    info, folder = prepare(tmp_path, kind)
+    images, labels = load_images(tmp_path / "images", "test")
+    sequences = load_sequences(folder, "test")
+    values, lengths = sequences.padded(torch.arange(len(sequences)))
+    assert torch.equal(labels, sequences.labels) and set(lengths.tolist()) == {info["steps"]}
+    assert torch.equal(as_images(values, info["image_shape"]), images)
+    assert torch.equal(as_sequences(images, info["steps"]), values)
+    first_row = images[0, 0, 0]
+    assert torch.equal(values[0, :1].flatten() if kind == "image-rows" else values[0, :8].flatten(), first_row)
+    assert abs(network_inputs(values, info).mean()) < 0.1
+
+
+def test_time_series_keep_their_lengths_and_are_standardised(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"s{number:03}", step, "up" if number % 2 else "down", 100 + rng.normal() + number % 2 * step, rng.normal())
+        for number in range(40)
+        for step in range(3 + number % 5)
+    ]
+    pd.DataFrame(rows, columns=["series", "step", "label", "x", "y"]).to_csv(tmp_path / "own.csv", index=False)
+    info, folder = prepare(tmp_path, f"csv:{tmp_path / 'own.csv'}")
+    assert info["classes"] == ["down", "up"] and info["steps"] == 7 and info["features"] == 2
+    assert sum(info["counts"].values()) == 40
+    train = load_sequences(folder, "train")
+    values = network_inputs(train.values[None], info)[0]
+    torch.testing.assert_close(values.mean(0), torch.zeros(2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(values.std(0, correction=0), torch.ones(2), atol=1e-4, rtol=0)
+
+
+def test_topics_are_split_by_object_and_masked(tmp_path):
+    info, folder = prepare(tmp_path, "docstring-topics", PreprocessSequences(vocabulary_size=400))
+    assert info["vocabulary_size"] == 400 and len(info["classes"]) > 15 and "linear_model" in info["classes"]
+    raw = pd.read_csv(tmp_path / "raw_sequences/passages.csv")
+    assert not raw["text"].str.contains(r"\b(?:sklearn|linear_model|metrics)\b", case=False, regex=True).any()
+    texts = {split: set(pd.read_csv(folder / f"{split}.csv")["text"]) for split in ("train", "validation", "test")}
+    objects = {split: set(raw[raw["text"].isin(kept)]["object_name"]) for split, kept in texts.items()}
+    shared = objects["train"] & objects["test"]
+    assert len(shared) < 0.01 * len(objects["test"]) + 5, shared  # texts that two objects share, if any
+    test = load_sequences(folder, "test")
+    values, lengths = test.padded(torch.arange(len(test)))
+    assert network_inputs(values, info).max() < 400 and lengths.min() > 0
+
+
+def test_padding_is_zero_and_sequences_keep_their_order():
+    sequences = Sequences(torch.arange(1, 7)[:, None], torch.tensor([2, 1, 3]), torch.tensor([0, 1, 0]))
+    values, lengths = sequences.padded(torch.tensor([2, 0]))
+    assert values[..., 0].tolist() == [[4, 5, 6], [1, 2, 0]] and lengths.tolist() == [3, 2]
