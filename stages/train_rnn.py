@@ -52,8 +52,8 @@ def sequence_plan(params, folder, info, device):
     varying = len(training.lengths.unique()) > 1
 
     def augmented(pixels, generator):
-        images = augment(as_images(pixels.float() / 255, info["image_shape"]), settings.augmentation, generator)
-        return as_sequences(images * 255, info["steps"])
+        images = augment(as_images(pixels.float() / 255, info), settings.augmentation, generator)
+        return as_sequences(images * 255, info)
 
     def batch_at(step, generator):
         chosen = batches.indices(step)
@@ -77,7 +77,7 @@ def sequence_plan(params, folder, info, device):
         steps=settings.epochs * batches.steps_per_epoch if settings.epochs else settings.steps,
         validate_every=settings.validate_every,
     )
-    keys = ("kind", "input", "classes", "image_shape", "steps", "features", "vocabulary_size", "mean", "std")
+    keys = ("kind", "input", "classes", "image_shape", "order", "steps", "features", "vocabulary_size", "mean", "std")
     files = {"tokenizer": folder / "tokenizer.json"} if info["input"] == "tokens" else {}
     return Plan(task, description, tuple(key for key in keys if key in info), files)
 

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 
 from quartet.artifacts.checksums import sha256_of_folder
-from quartet.artifacts.model_store import load_arrays, save_arrays
+from quartet.artifacts.model_store import save_arrays
 from quartet.artifacts.writing import read_json, write_json, write_table, write_text
+from quartet.datasets.images import load_images
+from quartet.datasets.sequences import as_sequences
 from quartet.datasets.splits import split_examples
 from quartet.datasets.time_series import read_time_series
 from quartet.datasets.tokenizers import encode_each, train_tokenizer
@@ -28,25 +30,18 @@ def preprocess_sequences(raw: Path, images: Path, folder: Path, settings: Prepro
     elif kind == "docstring-topics":
         info = _from_passages(raw / "passages.csv", folder, settings)
     else:
-        info = _from_images(kind, images, folder)
+        info = _from_images(kind, images, folder, settings)
     info = {**info, "kind": kind, "sha256": sha256_of_folder(folder)}
     write_json(folder / "info.json", info)
     return info
 
 
-def _from_images(kind: str, images: Path, folder: Path) -> dict:
+def _from_images(kind: str, images: Path, folder: Path, settings: PreprocessSequences) -> dict:
     """Row by row (a step is a row from top to bottom) or pixel by pixel, split as the images are."""
     described = read_json(images / "info.json")
-    for split in SPLITS:
-        arrays = load_arrays(images / f"{split}.safetensors")
-        pictures = arrays["images"]  # (images, channels, height, width)
-        count, channels, height, width = pictures.shape
-        steps, features = (height, width) if kind == "image-rows" else (height * width, 1)
-        # A step's features are its pixels, channel after channel.
-        values = pictures.reshape(count, channels, steps, features).swapaxes(1, 2)
-        values = values.reshape(count * steps, channels * features)
-        _save(folder, split, values, np.full(count, steps), arrays["labels"])
-    return {
+    channels, height, width = described["channels"], described["size"], described["size"]
+    steps, features = (height, width) if kind == "image-rows" else (height * width, 1)
+    info = {
         "source": described["source"],
         "input": "pixels",
         "classes": described["classes"],
@@ -57,6 +52,13 @@ def _from_images(kind: str, images: Path, folder: Path) -> dict:
         "std": described["std"],
         "counts": described["counts"],
     }
+    if kind == "image-pixels" and settings.pixel_order == "permuted":
+        info["order"] = np.random.default_rng(settings.split_seed).permutation(steps).tolist()
+    for split in SPLITS:
+        images_of_split, labels = load_images(images, split)
+        values = as_sequences(images_of_split, info).flatten(0, 1).numpy()
+        _save(folder, split, values, np.full(len(labels), steps), labels.numpy())
+    return info
 
 
 def _from_time_series(path: Path, folder: Path, settings: PreprocessSequences) -> dict:

@@ -64,18 +64,26 @@ def network_inputs(values: Tensor, info: Mapping[str, object]) -> Tensor:
     return (values.float() / scale - mean) / std
 
 
-def as_images(sequences: Tensor, image_shape: list[int]) -> Tensor:
-    """`(batch, steps, features)` back to `(batch, channels, height, width)`."""
+def as_sequences(images: Tensor, info: Mapping[str, object]) -> Tensor:
+    """`(batch, channels, height, width)` to `(batch, steps, features)`.
+
+    A step is a row or a pixel, its features are its pixels, channel after channel; where `info` has an `order`, it says
+    which place of the image each step shows.
+    """
+    batch, channels = images.shape[:2]
+    sequences = images.reshape(batch, channels, info["steps"], -1).transpose(1, 2).reshape(batch, info["steps"], -1)
+    return sequences[:, info["order"]] if "order" in info else sequences
+
+
+def as_images(sequences: Tensor, info: Mapping[str, object]) -> Tensor:
+    """The inverse of `as_sequences`."""
     batch, steps, features = sequences.shape
-    channels, height, width = image_shape
+    if "order" in info:
+        places = torch.tensor(info["order"], device=sequences.device)
+        sequences = sequences[:, places.argsort()]
+    channels, height, width = info["image_shape"]
     return (
         sequences.reshape(batch, steps, channels, features // channels)
         .transpose(1, 2)
         .reshape(-1, channels, height, width)
     )
-
-
-def as_sequences(images: Tensor, steps: int) -> Tensor:
-    """`(batch, channels, height, width)` to `(batch, steps, features)`."""
-    batch, channels = images.shape[:2]
-    return images.reshape(batch, channels, steps, -1).transpose(1, 2).reshape(batch, steps, -1)

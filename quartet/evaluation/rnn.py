@@ -41,7 +41,7 @@ def _report_mistakes(folder: Path, processed: Path, sequences: Sequences, logits
     """The surest mistakes: as images, or as text."""
     if data["input"] == "pixels":
         everything = torch.arange(len(sequences), device=logits.device)
-        images = as_images(sequences.padded(everything)[0], data["image_shape"])
+        images = as_images(sequences.padded(everything)[0], data)
         report_mistakes(folder, images, logits, sequences.labels, data["classes"])
     elif data["input"] == "tokens":
         texts, classes = pd.read_csv(processed / "test.csv", keep_default_na=False)["text"], data["classes"]

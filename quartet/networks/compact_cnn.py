@@ -27,8 +27,10 @@ class CompactCnn(nn.Module):
         self.image_shape = (channels, size, size)
         large = size >= 16
         block = functools.partial(ConvolutionBlock, activation=activation)
-        self.stem = block(channels, width, kernel=5 if large else 3, stride=2 if large else 1)
-        side = ((size + 1) // 2 if large else size) // 2
+        if large:
+            self.stem, side = block(channels, width, kernel=5, stride=2, padding=0), (size - 3) // 4
+        else:
+            self.stem, side = block(channels, width), size // 2
         levels = [block(width, width, pooled=True), block(width, 2 * width), block(2 * width, 2 * width)]
         width = 2 * width
         while side >= 12:
@@ -60,17 +62,25 @@ class CompactCnn(nn.Module):
 
 
 class ConvolutionBlock(nn.Module):
-    """Convolution that keeps the side (or divides it by the stride), batch normalisation, activation.
+    """Convolution (3×3 that keeps the side, if nothing else is said), batch normalisation, activation.
 
     Max-pooling, if asked for, comes before the normalisation, which then has a quarter of the work.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, activation: str, kernel: int = 3, stride: int = 1, pooled: bool = False
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        activation: str,
+        kernel: int = 3,
+        stride: int = 1,
+        padding: int = 1,
+        pooled: bool = False,
     ):
         super().__init__()
         # The normalisation has a bias of its own.
-        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
         self.pooling = nn.MaxPool2d(2) if pooled else nn.Identity()
         self.normalisation = nn.BatchNorm2d(outputs)
         self.activation = ACTIVATIONS[activation]()

@@ -66,6 +66,11 @@ class PreprocessSequences:
     vocabulary_size: int = setting(
         2048, "tokens of the vocabulary of `docstring-topics`, the 256 bytes included", at_least=256, at_most=65536
     )
+    pixel_order: str = setting(
+        "raster",
+        "steps of `image-pixels`: line by line, or in one random order for all images (permuted MNIST)",
+        choices=("raster", "permuted"),
+    )
     missing: str = setting("error", "what an empty cell of a time series means", choices=("error", "previous", "zero"))
 
 
@@ -125,7 +130,7 @@ class TrainCnn(Training):
         "`compact` fits any image; `reference` is the textbook's, for 48×48×3",
         choices=("compact", "reference"),
     )
-    width: int = setting(32, "channels of the first convolution of `compact`", at_least=4, at_most=512)
+    width: int = setting(48, "channels of the first convolution of `compact`", at_least=4, at_most=512)
     activation: str = setting(
         "relu",
         "what follows each convolution",
@@ -137,7 +142,7 @@ class TrainCnn(Training):
         "what is made small; the last two take one-hot targets",
         choices=("cross_entropy", "binary_cross_entropy", "mean_squared_error"),
     )
-    steps: int = retuned(Training, "steps", 800)
+    steps: int = retuned(Training, "steps", 600)
     validate_every: int = retuned(Training, "validate_every", 50)
     epochs: int | None = setting(None, "passes over the training examples; overrides `steps`", at_least=1)
     label_smoothing: float = setting(0.05, "share of the target spread over all classes", at_least=0, below=1)
@@ -147,14 +152,14 @@ class TrainCnn(Training):
 @dataclasses.dataclass(frozen=True)
 class TrainRnn(Training):
     cell: str = setting("gru", "recurrent cell", choices=("gru", "lstm", "rnn", "mingru"))
-    hidden_size: int = setting(64, "units per layer and direction", at_least=1, at_most=4096)
+    hidden_size: int = setting(128, "units per layer and direction", at_least=1, at_most=4096)
     layers: int = setting(2, "stacked recurrent layers", at_least=1, at_most=16)
     bidirectional: bool = setting(True, "read the sequence both ways")
     pooling: str = setting(
         "last", "which states are classified: the last, or the mean or largest of all", choices=("last", "mean", "max")
     )
     dropout: float = setting(0.2, "dropout between layers and before the classifier", at_least=0, below=1)
-    steps: int = retuned(Training, "steps", 800)
+    steps: int = retuned(Training, "steps", 500)
     validate_every: int = retuned(Training, "validate_every", 50)
     epochs: int | None = setting(None, "passes over the training examples; overrides `steps`", at_least=1)
     augmentation: Augmentation = section(Augmentation)

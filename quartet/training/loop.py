@@ -140,7 +140,8 @@ def train(
                     raise FloatingPointError(_NOT_FINITE.format(step=done))
                 loss_sum.zero_()
                 history.append(row)
-                if not best or scores["score"] > best["validation_score"]:
+                # Of equal scores the later weights, which are trained and averaged longer.
+                if not best or scores["score"] >= best["validation_score"]:
                     best = row
                     best_weights = {k: v.detach().clone() for k, v in average.network.state_dict().items()}
                 bar.describe(row)

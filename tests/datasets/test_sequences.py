@@ -30,11 +30,25 @@ def test_images_are_cut_in_steps(tmp_path, kind):
     sequences = load_sequences(folder, "test")
     values, lengths = sequences.padded(torch.arange(len(sequences)))
     assert torch.equal(labels, sequences.labels) and set(lengths.tolist()) == {info["steps"]}
-    assert torch.equal(as_images(values, info["image_shape"]), images)
-    assert torch.equal(as_sequences(images, info["steps"]), values)
+    assert torch.equal(as_images(values, info), images)
+    assert torch.equal(as_sequences(images, info), values)
     first_row = images[0, 0, 0]
     assert torch.equal(values[0, :1].flatten() if kind == "image-rows" else values[0, :8].flatten(), first_row)
     assert abs(network_inputs(values, info).mean()) < 0.1
+
+
+def test_permuted_pixels_are_the_same_pixels_in_one_order_for_all(tmp_path):
+    raw = tmp_path / "raw"
+    write_json(raw / "manifest.json", download_images(Download(), raw))
+    preprocess_images(raw, tmp_path / "images", PreprocessImages())
+    plain, _ = prepare(tmp_path, "image-pixels")
+    permuted, _ = prepare(tmp_path, "image-pixels", PreprocessSequences(pixel_order="permuted"))
+    again, permuted_folder = prepare(tmp_path, "image-pixels", PreprocessSequences(pixel_order="permuted"))
+    assert "order" not in plain and sorted(permuted["order"]) == list(range(64)) != permuted["order"] == again["order"]
+    images, _ = load_images(tmp_path / "images", "test")
+    values, _ = load_sequences(permuted_folder, "test").padded(torch.arange(len(images)))
+    assert torch.equal(values[:, 7, 0], images.flatten(1)[:, permuted["order"][7]])
+    assert torch.equal(as_images(values, permuted), images)
 
 
 def test_time_series_keep_their_lengths_and_are_standardised(tmp_path):
