@@ -47,9 +47,11 @@ def sequence_plan(params, folder, info, device):
         "bidirectional": settings.bidirectional,
         "pooling": settings.pooling,
         "dropout": settings.dropout,
+        "token_dropout": settings.token_dropout if info["input"] == "tokens" else 0.0,
     }
-    batches = ShuffledBatches(len(training), settings.batch_size, params.seed, device)
     varying = len(training.lengths.unique()) > 1
+    lengths = training.lengths if varying else None
+    batches = ShuffledBatches(len(training), settings.batch_size, params.seed, device, lengths=lengths)
 
     def augmented(pixels, generator):
         images = augment(as_images(pixels.float() / 255, info), settings.augmentation, generator)

@@ -44,6 +44,7 @@ class RecurrentClassifier(nn.Module):
         bidirectional: read the sequence both ways.
         pooling: `last` takes each direction's last state, `mean` and `max` those over all steps.
         dropout: between layers and before the classifier.
+        token_dropout: share of the tokens whose features are zero while training (word dropout, Iyyer et al. 2015).
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class RecurrentClassifier(nn.Module):
         bidirectional: bool,
         pooling: str,
         dropout: float,
+        token_dropout: float = 0.0,
         features: int | None = None,
         vocabulary_size: int | None = None,
     ):
@@ -70,6 +72,7 @@ class RecurrentClassifier(nn.Module):
             dropout=dropout if layers > 1 else 0.0,
         )
         self.hidden_size, self.bidirectional, self.pooling = hidden_size, bidirectional, pooling
+        self.token_dropout = nn.Dropout1d(token_dropout)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(hidden_size * (2 if bidirectional else 1), classes)
 
@@ -84,7 +87,7 @@ class RecurrentClassifier(nn.Module):
 
     def states(self, sequences: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The last layer's state at each step, `(batch, steps, directions · hidden)`; zero behind a sequence's end."""
-        inputs = sequences if self.embedding is None else self.embedding(sequences)
+        inputs = sequences if self.embedding is None else self.token_dropout(self.embedding(sequences))
         if lengths is None:
             return self.recurrent(inputs)[0]
         if isinstance(self.recurrent, MinGru):

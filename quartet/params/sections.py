@@ -159,6 +159,7 @@ class TrainRnn(Training):
         "last", "which states are classified: the last, or the mean or largest of all", choices=("last", "mean", "max")
     )
     dropout: float = setting(0.2, "dropout between layers and before the classifier", at_least=0, below=1)
+    token_dropout: float = setting(0.3, "share of a text's tokens that are hidden while training", at_least=0, below=1)
     steps: int = retuned(Training, "steps", 500)
     validate_every: int = retuned(Training, "validate_every", 50)
     epochs: int | None = setting(None, "passes over the training examples; overrides `steps`", at_least=1)
