@@ -8,14 +8,9 @@ Every arm trains on all 60,000 training images and is scored on the 10,000 test 
 validation split of the training images. Times are of training alone, without start-up and scoring.
 """
 
-import contextlib
 import dataclasses
-import importlib
-import io
-import multiprocessing
 import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +18,8 @@ import numpy as np
 import pandas as pd
 import typer
 
-from quartet.params.sections import Augmentation, Download, Params, PreprocessImages, TrainCnn
+from benchmarks.measuring import accuracy_over_time, in_own_process, prepare_mnist
+from quartet.params.sections import Augmentation, Params, PreprocessImages, TrainCnn
 
 TARGETS = (0.98, 0.99, 0.995, 0.997)
 THROUGHPUT_ROUNDS, THROUGHPUT_IMAGES = 3, 64 * 40
@@ -80,8 +76,8 @@ def main(
 
     with tempfile.TemporaryDirectory() as folder:
         own, large = Path(folder, "28"), Path(folder, "48")
-        prepare(mirror, own, PreprocessImages())
-        prepare(mirror, large, PreprocessImages(size=48, channels=3))
+        prepare_mnist(mirror, own, PreprocessImages())
+        prepare_mnist(mirror, large, PreprocessImages(size=48, channels=3))
         throughput = measure_throughput(large)
         points = list(measure_accuracy(own, large, seeds, epochs))
     table = pd.DataFrame(points)
@@ -89,17 +85,6 @@ def main(
     write_text(out / "images.md", summary(table, throughput))
     plot(table, out / "images.png")
     print((out / "images.md").read_text())
-
-
-def prepare(mirror: str | None, folder: Path, settings: PreprocessImages) -> None:
-    """Download MNIST and preprocess it into `folder`."""
-    from quartet.artifacts.writing import write_json
-    from quartet.datasets.image_sources import download_images
-    from quartet.datasets.images import preprocess_images
-
-    raw = folder / "raw"
-    write_json(raw / "manifest.json", download_images(Download(images="mnist", mirror=mirror), raw))
-    preprocess_images(raw, folder, settings)
 
 
 def measure_throughput(large: Path) -> dict[str, list]:
@@ -132,22 +117,8 @@ def measure_accuracy(own: Path, large: Path, seeds: int, epochs: float):
             )
     marks = [round(epochs * share * 60000) for share in (0.25, 0.5, 0.75, 1)]
     settings = dataclasses.replace(REFERENCE, steps=marks[-1] // REFERENCE.batch_size)
-    yield from rows("reference", 0, in_own_process(run_ours, large, settings, 0, settings.steps // 4, True))
+    yield from rows("reference", 0, in_own_process(run_ours, large, settings, 0, -(-settings.steps // 4), True))
     yield from rows("textbook", 0, in_own_process(run_textbook, large, marks, True))
-
-
-def in_own_process(function, *arguments):
-    """Call in a fresh process, so that memory and warm-up are the call's own; adds its peak memory in GiB."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_with_memory, (function, *arguments))
-
-
-def _with_memory(function, *arguments):
-    with contextlib.redirect_stdout(io.StringIO()):
-        result = function(*arguments)
-    # `getrusage` would count what the parent held when it forked; this peak begins with the process's own program.
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return result, int(peak.split()[1]) / 2**20
 
 
 def load(folder: Path):
@@ -184,9 +155,7 @@ def run_textbook(folder: Path, marks: list[int], scored: bool) -> list[tuple[int
 def run_ours(folder: Path, settings: TrainCnn, seed: int, every: int, scored: bool) -> list[tuple[int, float, float]]:
     """Train in our loop; `(images, seconds, accuracy)` every so many steps."""
     from quartet.artifacts.writing import read_json
-    from quartet.training.checkpoints import NoCheckpoint
     from quartet.training.devices import pick_device
-    from quartet.training.loop import train
     from quartet.training.seeding import seed_everything
     from stages.train_cnn import plan_for
 
@@ -196,27 +165,7 @@ def run_ours(folder: Path, settings: TrainCnn, seed: int, every: int, scored: bo
     training, test = load(folder)
     info = read_json(folder / "info.json")
     task = plan_for(params, info, device, train=training, held_out=test).task
-    points, scoring = [], 0.0
-
-    def validate(network):
-        nonlocal scoring
-        start = time.perf_counter()
-        seconds = start - begin - scoring
-        scores = task.validate(network) if scored else {"loss": 0.0, "accuracy": float("nan"), "score": 0.0}
-        points.append(((len(points) + 1) * every * settings.batch_size, seconds, scores["accuracy"]))
-        scoring += time.perf_counter() - start
-        return scores
-
-    importlib.import_module("torch._dynamo")  # torch's optimizers import it on their first use: start-up, not training
-    begin = time.perf_counter()
-    train(
-        dataclasses.replace(task, validate=validate),
-        params.train_cnn,
-        seed=seed,
-        device=device,
-        checkpoint=NoCheckpoint(),
-    )
-    return points
+    return accuracy_over_time(task, params.train_cnn, seed, device, scored=scored)
 
 
 def summary(table: pd.DataFrame, throughput: dict[str, list]) -> str:
@@ -279,7 +228,8 @@ def plot(table: pd.DataFrame, path: Path) -> None:
         xscale="log", yscale="log", xlabel="training time, s", ylabel="test error, %", title="MNIST on this machine"
     )
     axes.set_yticks([0.2, 0.3, 0.5, 1, 2, 5], ["0.2", "0.3", "0.5", "1", "2", "5"])
-    axes.grid(alpha=0.25, which="both")
+    axes.minorticks_off()
+    axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     save_figure(figure, path)
 

@@ -2,11 +2,16 @@
 
 In one run, on MNIST read by rows (28 steps), by the pixels of its halved images (196) and by its pixels (784): steps of
 sequences per second of each cell in our loop, and of `torch.nn.LSTM` fed by a `DataLoader` with `.item()` after every
-batch, all with two layers of 128 units and batches of 64. Writes `sequences.csv` and `sequences.md` into
-`reports/benchmarks`. About ten minutes on 2 cores.
+batch, all with two layers of 128 units and batches of 64. Then test accuracy against training time by rows, and of
+minGRU by pixels. Writes `sequences.csv`, `sequences_accuracy.csv`, `sequences.md` and `sequences.png` into
+`reports/benchmarks`. About an hour on 2 cores, half of it minGRU's.
+
+The accuracy arms train on all 60,000 training images and are scored on the 10,000 test images; their recipes were
+chosen on a validation split of the training images. Times are of training alone, without start-up and scoring.
 """
 
 import contextlib
+import dataclasses
 import importlib
 import io
 import tempfile
@@ -17,58 +22,151 @@ from typing import Annotated
 import pandas as pd
 import typer
 
+from benchmarks.measuring import accuracy_over_time, in_own_process, prepare_mnist
+from quartet.params.sections import Augmentation, Params, PreprocessImages, PreprocessSequences, TrainRnn
+
 CELLS = ("rnn", "lstm", "gru", "mingru")
 ROUNDS, HIDDEN, LAYERS, BATCH, EXAMPLES = 3, 128, 2, 64, 2048
 TRAINING_STEPS = {28: 40, 196: 10, 784: 4}  # by length: each measurement takes seconds
+
+_ROWS = TrainRnn(
+    cell="lstm",
+    hidden_size=64,
+    dropout=0.05,
+    optimizer="muon",
+    learning_rate=0.006,
+    batch_size=128,
+    precision="bfloat16",
+    augmentation=Augmentation(rotation=7.0, shift=0.05, scale=0.1, brightness=0.0, contrast=0.0),
+)
+ROWS = {
+    "one minute": dataclasses.replace(_ROWS, steps=1500),
+    "eight minutes": dataclasses.replace(_ROWS, steps=6000, hidden_size=128, ema=0.999),
+}
+PIXELS = TrainRnn(cell="mingru", hidden_size=HIDDEN, bidirectional=False, pooling="mean", dropout=0.0, batch_size=BATCH)
 
 
 def main(
     mirror: Annotated[
         str | None, typer.Option(help="Folder or URL that serves MNIST; its official home if none.")
     ] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds of the arm of one minute; the others have one.", min=1)] = 5,
+    epochs: Annotated[float, typer.Option(help="Epochs of the usual LSTM by rows.", min=0.01)] = 2.0,
+    minutes: Annotated[float, typer.Option(help="How long minGRU trains on the pixels; 0 leaves it out.", min=0)] = 30,
     out: Annotated[Path, typer.Option(help="Where the tables go.")] = Path("reports/benchmarks"),
 ) -> None:
-    """Measure, and write the tables."""
+    """Measure, and write the tables and the plot."""
     from quartet.artifacts.writing import write_table, write_text
 
     importlib.import_module("torch._dynamo")  # torch's optimizers import it on their first use: start-up, not training
-    rows = []
-    for length, sequences, labels in sequence_sets(mirror):
-        for number in range(ROUNDS):
-            for name in ("usual LSTM", *CELLS):
-                measure = usual_lstm if name == "usual LSTM" else our_loop
-                rate = (
-                    BATCH * length * TRAINING_STEPS[length] / measure(name, sequences, labels, TRAINING_STEPS[length])
-                )
-                rows.append({"length": length, "cell": name, "round": number, "steps_per_second": round(rate)})
-                print(f"{length} steps, {name}: {rate:,.0f} steps per second", flush=True)
-    table = pd.DataFrame(rows)
-    write_table(out / "sequences.csv", table)
-    write_text(out / "sequences.md", summary(table))
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder)
+        prepare_mnist(mirror, images, PreprocessImages())
+        rates = pd.DataFrame(measure_rates(images))
+        write_table(out / "sequences.csv", rates)
+        rate = rates[(rates.length == 784) & (rates.cell == "mingru")].steps_per_second.median()
+        points = pd.DataFrame(measure_accuracy(images, seeds, epochs, round(minutes * 60 * rate / (784 * BATCH))))
+    write_table(out / "sequences_accuracy.csv", points)
+    write_text(out / "sequences.md", summary(rates, points))
+    plot(points[points.task == "rows"], out / "sequences.png")
     print((out / "sequences.md").read_text())
 
 
-def sequence_sets(mirror: str | None):
+def measure_rates(images: Path):
+    """Steps of sequences per second of every cell at every length, in rounds; a row per measurement."""
+    for length, sequences, labels in sequence_sets(images):
+        for number in range(ROUNDS):
+            for name in ("usual LSTM", *CELLS):
+                measure = usual_lstm if name == "usual LSTM" else our_loop
+                steps = TRAINING_STEPS[length]
+                rate = BATCH * length * steps / measure(name, sequences, labels, steps)
+                print(f"{length} steps, {name}: {rate:,.0f} steps per second", flush=True)
+                yield {"length": length, "cell": name, "round": number, "steps_per_second": round(rate)}
+
+
+def measure_accuracy(images: Path, seeds: int, epochs: float, pixel_steps: int):
+    """Test accuracy over training time of every arm; a row per scoring."""
+
+    def rows(task, arm, seed, points):
+        for examples, seconds, accuracy in points:
+            print(f"{task}, {arm}, seed {seed}: {accuracy:.4f} after {seconds:.1f} s", flush=True)
+            told = {"task": task, "arm": arm, "seed": seed, "examples": examples}
+            yield {**told, "seconds": round(seconds, 2), "accuracy": accuracy}
+
+    for arm, settings in ROWS.items():
+        for seed in range(seeds if arm == "one minute" else 1):
+            points, _ = in_own_process(train_ours, images, "image-rows", settings, seed, settings.steps)
+            yield from rows("rows", arm, seed, points)
+    points, _ = in_own_process(train_usual_lstm, images, epochs)
+    yield from rows("rows", "usual LSTM", 0, points)
+    if pixel_steps:
+        settings = dataclasses.replace(PIXELS, steps=pixel_steps)
+        points, _ = in_own_process(train_ours, images, "image-pixels", settings, 0, -(-pixel_steps // 6))
+        yield from rows("pixels", "minGRU", 0, points)
+
+
+def train_ours(images: Path, kind: str, settings: TrainRnn, seed: int, every: int) -> list[tuple[int, float, float]]:
+    """Train in our loop on all training images; `(sequences, seconds, test accuracy)` every so many steps."""
+    import torch
+
+    from quartet.artifacts.writing import write_json
+    from quartet.datasets.sequence_preparation import preprocess_sequences
+    from quartet.datasets.sequences import Sequences, load_sequences
+    from quartet.training.devices import pick_device
+    from quartet.training.seeding import seed_everything
+    from stages.train_rnn import plan_for
+
+    params = dataclasses.replace(Params(), seed=seed, train_rnn=dataclasses.replace(settings, validate_every=every))
+    device = pick_device(params.runtime)
+    seed_everything(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder, "raw")
+        write_json(raw / "manifest.json", {"source": kind})
+        info = preprocess_sequences(raw, images, Path(folder), PreprocessSequences())
+        splits = [load_sequences(Path(folder), split) for split in ("train", "validation", "test")]
+    every_part = zip(*(dataclasses.astuple(split) for split in splits[:2]), strict=True)
+    task = plan_for(params, info, device, train=Sequences(*map(torch.cat, every_part)), held_out=splits[2]).task
+    return accuracy_over_time(task, params.train_rnn, seed, device, scored=True)
+
+
+def train_usual_lstm(images: Path, epochs: float) -> list[tuple[int, float, float]]:
+    """Train torch's LSTM the usual way; `(sequences, seconds, test accuracy)` four times."""
+    import torch
+
+    from quartet.datasets.images import load_images
+
+    loaded = [load_images(images, split) for split in ("train", "validation", "test")]
+    rows, labels = (torch.cat(pair) for pair in zip(*loaded[:2], strict=True))
+    test_rows, test_labels = loaded[2]
+    network, training = usual_training(rows[:, 0].float() / 255, labels)
+    steps = round(epochs * len(labels) / BATCH)
+    points, scoring, begin = [], 0.0, time.perf_counter()
+    for step in range(1, steps + 1):
+        next(training)
+        if step in {round(steps * share) for share in (0.25, 0.5, 0.75, 1)}:
+            start = time.perf_counter()
+            with torch.no_grad():
+                right = (network(test_rows[:, 0].float() / 255).argmax(1) == test_labels).float().mean().item()
+            points.append((step * BATCH, start - begin - scoring, right))
+            scoring += time.perf_counter() - start
+    return points
+
+
+def sequence_sets(images: Path):
     """`(length, sequences (examples, length, features) in [0, 1], labels)` of each kind."""
     from torch.nn import functional as F
 
-    from benchmarks.images import prepare
     from quartet.datasets.images import load_images
-    from quartet.params.sections import PreprocessImages
 
-    with tempfile.TemporaryDirectory() as folder:
-        prepare(mirror, Path(folder), PreprocessImages())
-        images, labels = load_images(Path(folder), "validation")
+    images, labels = load_images(images, "validation")
     pictures, labels = images[:EXAMPLES].float() / 255, labels[:EXAMPLES]
     yield 28, pictures[:, 0], labels
     yield 196, F.avg_pool2d(pictures, 2).flatten(1)[..., None], labels
     yield 784, pictures.flatten(1)[..., None], labels
 
 
-def usual_lstm(name: str, sequences, labels, steps: int) -> float:
-    """Seconds for so many steps of the loop that everybody writes."""
-    import itertools
-
+def usual_training(sequences, labels):
+    """The network, and an iterator that trains it by one batch at a time: the loop that everybody writes."""
     import torch
     from torch import nn
     from torch.utils.data import DataLoader, TensorDataset
@@ -84,19 +182,30 @@ def usual_lstm(name: str, sequences, labels, steps: int) -> float:
         def forward(self, inputs):
             return self.classifier(self.lstm(inputs)[0][:, -1])
 
+    def training():
+        optimizer, criterion = torch.optim.Adam(network.parameters(), lr=1e-3), nn.CrossEntropyLoss()
+        loader = DataLoader(TensorDataset(sequences, labels), batch_size=BATCH, shuffle=True)
+        total = 0.0
+        while True:
+            for inputs, targets in loader:
+                optimizer.zero_grad()
+                loss = criterion(network(inputs), targets)
+                loss.backward()
+                optimizer.step()
+                total += loss.item()
+                yield
+
     network = Lstm()
-    optimizer, criterion = torch.optim.Adam(network.parameters(), lr=1e-3), nn.CrossEntropyLoss()
-    loader = DataLoader(TensorDataset(sequences, labels), batch_size=BATCH, shuffle=True)
-    batches = itertools.chain.from_iterable(itertools.repeat(loader))
-    total, start = 0.0, 0.0
-    for number, (inputs, targets) in enumerate(itertools.islice(batches, steps + 1)):
-        if number == 1:  # the first one warms up
-            start = time.perf_counter()
-        optimizer.zero_grad()
-        loss = criterion(network(inputs), targets)
-        loss.backward()
-        optimizer.step()
-        total += loss.item()
+    return network, training()
+
+
+def usual_lstm(name: str, sequences, labels, steps: int) -> float:
+    """Seconds for so many steps of the usual loop."""
+    _, training = usual_training(sequences, labels)
+    next(training)  # the first one warms up
+    start = time.perf_counter()
+    for _ in range(steps):
+        next(training)
     return time.perf_counter() - start
 
 
@@ -145,16 +254,47 @@ def our_loop(cell: str, sequences, labels, steps: int) -> float:
     return times[-1] - times[1]  # the first step warms up
 
 
-def summary(table: pd.DataFrame) -> str:
-    """Medians over the rounds, and their ratio to the usual LSTM's, in Markdown."""
-    medians = table.groupby(["length", "cell"], sort=False).steps_per_second.median()
-    lengths = list(dict.fromkeys(table.length))
+def summary(rates: pd.DataFrame, points: pd.DataFrame) -> str:
+    """Median rates with their ratio to the usual LSTM's, and the accuracies, in Markdown."""
+    medians = rates.groupby(["length", "cell"], sort=False).steps_per_second.median()
+    lengths = list(dict.fromkeys(rates.length))
     lines = ["| steps per second | " + " | ".join(f"length {length}" for length in lengths) + " |"]
     lines.append("|---|" + "---|" * len(lengths))
-    for cell in dict.fromkeys(table.cell):
+    for cell in dict.fromkeys(rates.cell):
         shown = [f"{medians[n, cell]:,.0f} ({medians[n, cell] / medians[n, 'usual LSTM']:.2f}×)" for n in lengths]
         lines.append(f"| {cell} | " + " | ".join(shown) + " |")
+    lines += [
+        "",
+        "| MNIST by | arm | seeds | sequences seen | training time | test accuracy |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (task, arm, examples), scored in points.groupby(["task", "arm", "examples"], sort=False):
+        spread = f" ± {scored.accuracy.std():.4f}" if len(scored) > 1 else ""
+        seconds = f"{scored.seconds.mean():.0f} s" + (f" (at most {scored.seconds.max():.0f})" if spread else "")
+        told = f"{scored.accuracy.mean():.4f}{spread}"
+        lines.append(f"| {task} | {arm} | {len(scored)} | {examples:,} | {seconds} | {told} |")
     return "\n".join(lines) + "\n"
+
+
+def plot(points: pd.DataFrame, path: Path) -> None:
+    """Test error over training time, by rows."""
+    from matplotlib.figure import Figure
+
+    from quartet.reporting.figures import BLUE, GREY, save_figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    usual, ours = points[points.arm == "usual LSTM"], points[points.arm != "usual LSTM"]
+    axes.plot(usual.seconds, 100 * (1 - usual.accuracy), "o-", color=GREY, label="nn.LSTM, the usual loop")
+    means = ours.groupby("arm", sort=False).agg({"seconds": "mean", "accuracy": "mean"})
+    axes.plot(means.seconds, 100 * (1 - means.accuracy), "o-", color=BLUE, label="ours")
+    axes.plot(ours.seconds, 100 * (1 - ours.accuracy), ".", color=BLUE, alpha=0.35)
+    axes.set(xscale="log", yscale="log", xlabel="training time, s", ylabel="test error, %", title="MNIST by rows")
+    axes.set_yticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"])
+    axes.minorticks_off()
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":

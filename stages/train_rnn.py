@@ -3,6 +3,7 @@
 Reads `data/processed/sequences`; writes `models/rnn` and the training's part of `reports/rnn`.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -23,20 +24,33 @@ def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("par
 
 
 def sequence_plan(params, folder, info, device):
-    """Network, batches, loss and validation for the loop."""
+    """The plan for the splits of the processed sequences."""
+    from quartet.datasets.sequences import load_sequences
+
+    plan = plan_for(
+        params, info, device, train=load_sequences(folder, "train"), held_out=load_sequences(folder, "validation")
+    )
+    files = {"tokenizer": folder / "tokenizer.json"} if info["input"] == "tokens" else {}
+    return dataclasses.replace(plan, model_files=files)
+
+
+def plan_for(params, info, device, *, train, held_out):
+    """Network, batches, loss and validation for the loop.
+
+    `train` and `held_out` are `Sequences`; `info` is what preprocessing says of them.
+    """
     from torch.nn import functional as F
 
     from quartet.datasets.augment import augment
     from quartet.datasets.batches import ShuffledBatches
-    from quartet.datasets.sequences import as_images, as_sequences, load_sequences, network_inputs
+    from quartet.datasets.sequences import as_images, as_sequences, network_inputs
     from quartet.evaluation.predictions import logits_over_sequences, validation_scores
     from quartet.evaluation.training_run import Plan
     from quartet.networks.building import build_network
     from quartet.training.loop import Task
 
     settings = params.train_rnn
-    training = load_sequences(folder, "train").to(device)
-    held_out = load_sequences(folder, "validation").to(device)
+    training, held_out = train.to(device), held_out.to(device)
     description = {
         "name": "recurrent",
         "vocabulary_size" if info["input"] == "tokens" else "features": info.get("vocabulary_size", info["features"]),
@@ -80,8 +94,7 @@ def sequence_plan(params, folder, info, device):
         validate_every=settings.validate_every,
     )
     keys = ("kind", "input", "classes", "image_shape", "order", "steps", "features", "vocabulary_size", "mean", "std")
-    files = {"tokenizer": folder / "tokenizer.json"} if info["input"] == "tokens" else {}
-    return Plan(task, description, tuple(key for key in keys if key in info), files)
+    return Plan(task, description, tuple(key for key in keys if key in info))
 
 
 if __name__ == "__main__":

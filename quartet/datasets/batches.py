@@ -19,9 +19,7 @@ class ShuffledBatches:
 
     WINDOW = 16  # batches
 
-    def __init__(
-        self, count: int, batch_size: int, seed: int, device: torch.device, *, lengths: Tensor | None = None
-    ):
+    def __init__(self, count: int, batch_size: int, seed: int, device: torch.device, *, lengths: Tensor | None = None):
         self.count, self.seed, self.device = count, seed, device
         self.lengths = None if lengths is None else lengths.cpu().numpy()
         self.batch_size = min(batch_size, count)

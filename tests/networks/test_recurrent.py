@@ -69,6 +69,20 @@ def test_tokens_are_embedded(cell):
     assert network(torch.randint(11, (2, 9)), torch.tensor([9, 3])).shape == (2, 5)
 
 
+def test_word_dropout_hides_whole_tokens_while_training_only():
+    torch.manual_seed(0)
+    network = build_network({**CLASSIFIER, "cell": "gru", "vocabulary_size": 50, "token_dropout": 0.4})
+    tokens = torch.randint(50, (4, 200))
+    seen = []
+    network.recurrent.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    network(tokens)
+    hidden = (seen[0] == 0).all(dim=2)
+    assert hidden.float().mean().item() == pytest.approx(0.4, abs=0.06)
+    assert torch.equal((seen[0] == 0).any(dim=2), hidden)
+    network.eval()(tokens)
+    assert torch.equal(seen[1], network.embedding(tokens))
+
+
 def test_mingru_is_called_as_torchs_modules_are():
     ours, theirs = MinGru(3, 4, 2, bidirectional=True), nn.GRU(3, 4, 2, bidirectional=True, batch_first=True)
     x = torch.randn(2, 7, 3)

@@ -1,0 +1,59 @@
+"""What the benchmarks share: MNIST made ready, a process of its own for each arm, accuracy over training time."""
+
+import contextlib
+import dataclasses
+import importlib
+import io
+import multiprocessing
+import time
+from pathlib import Path
+
+from quartet.params.sections import Download, PreprocessImages, Training
+
+
+def prepare_mnist(mirror: str | None, folder: Path, settings: PreprocessImages) -> None:
+    """Download MNIST and preprocess it into `folder`."""
+    from quartet.artifacts.writing import write_json
+    from quartet.datasets.image_sources import download_images
+    from quartet.datasets.images import preprocess_images
+
+    raw = folder / "raw"
+    write_json(raw / "manifest.json", download_images(Download(images="mnist", mirror=mirror), raw))
+    preprocess_images(raw, folder, settings)
+
+
+def in_own_process(function, *arguments):
+    """Call in a fresh process, so that memory and warm-up are the call's own; adds its peak memory in GiB."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_with_memory, (function, *arguments))
+
+
+def _with_memory(function, *arguments):
+    with contextlib.redirect_stdout(io.StringIO()):
+        result = function(*arguments)
+    # `getrusage` would count what the parent held when it forked; this peak begins with the process's own program.
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return result, int(peak.split()[1]) / 2**20
+
+
+def accuracy_over_time(task, settings: Training, seed: int, device, *, scored: bool) -> list[tuple[int, float, float]]:
+    """Train; `(examples, seconds of training, accuracy)` at each validation, which does not count as training."""
+    from quartet.training.checkpoints import NoCheckpoint
+    from quartet.training.loop import train
+
+    points, scoring = [], 0.0
+
+    def validate(network):
+        nonlocal scoring
+        start = time.perf_counter()
+        seconds = start - begin - scoring
+        scores = task.validate(network) if scored else {"loss": 0.0, "accuracy": float("nan"), "score": 0.0}
+        step = min((len(points) + 1) * task.validate_every, task.steps)
+        points.append((step * settings.batch_size, seconds, scores["accuracy"]))
+        scoring += time.perf_counter() - start
+        return scores
+
+    importlib.import_module("torch._dynamo")  # torch's optimizers import it on their first use: start-up, not training
+    begin = time.perf_counter()
+    train(dataclasses.replace(task, validate=validate), settings, seed=seed, device=device, checkpoint=NoCheckpoint())
+    return points
