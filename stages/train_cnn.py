@@ -81,7 +81,7 @@ def plan_for(params, info, device, *, train, held_out):
         batch_at=batch_at,
         loss_of=loss_of,
         validate=validate,
-        steps=settings.epochs * batches.steps_per_epoch if settings.epochs else settings.steps,
+        steps=batches.steps_in(settings.epochs, settings.accumulate) if settings.epochs else settings.steps,
         validate_every=settings.validate_every,
     )
     return Plan(task, description, ("classes", "channels", "size", "mean", "std"))

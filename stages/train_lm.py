@@ -10,7 +10,7 @@ import typer
 
 
 def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml")) -> None:
-    """Train the Transformer; keep the weights with the fewest bits per byte on the validation text."""
+    """Train the language model; keep the weights with the fewest bits per byte on the validation text."""
     from quartet.artifacts.errors import clear_errors
 
     with clear_errors("train_lm"):
@@ -27,6 +27,7 @@ def language_plan(params, folder, info, device):
     from torch.nn import functional as F
 
     from quartet.datasets.batches import ShuffledBatches
+    from quartet.datasets.span_corruption import with_holes
     from quartet.datasets.text import token_stream
     from quartet.datasets.text_windows import TrainingWindows
     from quartet.datasets.tokenizers import load_tokenizer
@@ -40,29 +41,36 @@ def language_plan(params, folder, info, device):
     windows = TrainingWindows(token_stream(folder, "train"), settings.context, device)
     held_out, held_out_bytes = token_stream(folder, "validation"), info["counts"]["validation"]["bytes"]
     description = {
-        "name": settings.architecture,
         "vocabulary_size": info["vocabulary_size"],
         "context": settings.context,
         "width": settings.width,
         "layers": settings.layers,
-        "heads": settings.heads,
-        "position": settings.position,
         "dropout": settings.dropout,
     }
+    if settings.architecture in ("lstm", "gru"):
+        description |= {"name": "recurrent-language-model", "cell": settings.architecture}
+    else:
+        description |= {"name": settings.architecture, "heads": settings.heads, "position": settings.position}
+    network = build_network(description).to(device)
     batches = ShuffledBatches(windows.count, settings.batch_size, params.seed, device)
 
     def batch_at(step, generator):
-        return windows.batch(batches.indices(step), generator)
+        tokens, successors = windows.batch(batches.indices(step), generator)
+        if settings.architecture != "encoder-decoder":
+            return (tokens,), successors
+        read, writing, written = with_holes(tokens, settings, network.hole_tokens, generator)
+        return (read, writing), written
 
     def loss_of(network, batch):
-        tokens, successors = batch
-        return F.cross_entropy(network(tokens).flatten(0, 1), successors.flatten())
+        inputs, targets = batch
+        logits = network.fill(*inputs) if settings.architecture == "encoder-decoder" else network(*inputs)
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
     def validate(network):
         return validation_scores(network, held_out, tokenizer, held_out_bytes, device)
 
     task = Task(
-        network=build_network(description).to(device),
+        network=network,
         batch_at=batch_at,
         loss_of=loss_of,
         validate=validate,

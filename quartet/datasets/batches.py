@@ -34,6 +34,10 @@ class ShuffledBatches:
             self._epoch = epoch
         return self._batches[within]
 
+    def steps_in(self, epochs: int, accumulate: int) -> int:
+        """Training steps that so many epochs take, if a step takes `accumulate` batches."""
+        return -(-epochs * self.steps_per_epoch // accumulate)
+
     def _shuffled(self, epoch: int) -> np.ndarray:
         """An epoch's batches, `(steps, batch)`."""
         # numpy mixes seed and epoch well, and permutes on the CPU: the order does not depend on the device.

@@ -16,6 +16,7 @@ from quartet.datasets.text_windows import scored_windows
 from quartet.datasets.tokenizers import load_tokenizer
 from quartet.evaluation.text_baselines import compression_bits_per_byte, ngram_bits_per_byte
 from quartet.networks.building import count_parameters, rebuild_network
+from quartet.networks.generation import generate
 from quartet.params import Params
 from quartet.reporting.figures import bars, save_figure
 from quartet.reporting.report_files import write_confusion
@@ -102,7 +103,7 @@ def samples(network: nn.Module, tokenizer: Tokenizer, device: torch.device) -> s
     parts = []
     for temperature in TEMPERATURES:
         generator = torch.Generator(device).manual_seed(0)
-        tokens = network.generate(start, SAMPLE_TOKENS, temperature=temperature, generator=generator)
+        tokens = generate(network, start, SAMPLE_TOKENS, temperature=temperature, generator=generator)
         parts.append(f"temperature {temperature}\n{tokenizer.decode(tokens[0].tolist()).strip()}\n")
     return "\n".join(parts)
 

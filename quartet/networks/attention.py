@@ -1,8 +1,9 @@
-"""Self-attention, cross-attention and multi-head attention (Vaswani et al. 2017).
+"""Self-attention, cross-attention and multi-head attention (Vaswani et al. 2017), and the key-value cache.
 
 attention(Q, K, V) = softmax(Q Kᵀ / √d) V
 """
 
+import dataclasses
 import math
 
 import torch
@@ -38,6 +39,14 @@ def attention(
     return attention_weights(queries, keys, mask, causal) @ values
 
 
+@dataclasses.dataclass(frozen=True)
+class KeyValues:
+    """What the steps of a sequence offer to attention; of the steps already read it is the key-value cache."""
+
+    keys: Tensor  # (batch, heads, steps, head features)
+    values: Tensor
+
+
 class MultiHeadAttention(nn.Module):
     """Several attentions side by side, each over its share of the features.
 
@@ -67,34 +76,86 @@ class MultiHeadAttention(nn.Module):
         self.position = position
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self, tokens: Tensor, context: Tensor | None = None, mask: Tensor | None = None, causal: bool = False
-    ) -> Tensor:
-        """Attend from `tokens` to `context` (default: to themselves).
+    def forward(self, tokens: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Attend from `tokens` to `context` (default: to themselves, both ways).
 
         Args:
             tokens: `(batch, steps, features)`.
             context: `(batch, context steps, context features)`.
             mask: `(batch, context steps)`, True at what may be looked at.
-            causal: a step sees those up to itself alone.
 
         Returns:
             `(batch, steps, features)`.
         """
-        context = tokens if context is None else context
         queries = self._split(self.query(tokens))  # (batch, heads, steps, head features)
-        keys = self._split(self.key(context))  # (batch, heads, context steps, head features)
-        values = self._split(self.value(context))
+        offered = self.keys_and_values(tokens if context is None else context)
+        if self.position is not None:
+            queries, offered = self.position(queries), KeyValues(self.position(offered.keys), offered.values)
+        return self._mixed(queries, offered, mask=None if mask is None else mask[:, None, None, :])
+
+    def causal(self, tokens: Tensor, past: KeyValues | None = None) -> tuple[Tensor, KeyValues]:
+        """Self-attention in which a step sees those up to itself alone.
+
+        Args:
+            tokens: `(batch, steps, features)`.
+            past: the keys and values of the steps before them (the key-value cache), default none.
+
+        Returns:
+            `(batch, steps, features)`, and the keys and values of all steps so far. Text read in pieces is read as if
+            all at once.
+        """
+        queries, own = self._split(self.query(tokens)), self.keys_and_values(tokens)
+        seen = 0 if past is None else past.keys.shape[2]
+        if self.position is not None:
+            queries, own = self.position(queries, seen), KeyValues(self.position(own.keys, seen), own.values)
+        if past is None:
+            return self._mixed(queries, own, causal=True), own
+        offered = KeyValues(torch.cat([past.keys, own.keys], dim=2), torch.cat([past.values, own.values], dim=2))
+        steps, mask = tokens.shape[1], None  # a single step sees everything
+        if steps > 1:
+            mask = torch.ones(steps, seen + steps, dtype=torch.bool, device=tokens.device).tril(seen)
+        return self._mixed(queries, offered, mask=mask), offered
+
+    def cross(self, tokens: Tensor, offered: KeyValues) -> Tensor:
+        """Attend from `tokens` `(batch, steps, features)` to what `keys_and_values` made of another sequence."""
+        return self._mixed(self._split(self.query(tokens)), offered)
+
+    def keys_and_values(self, context: Tensor) -> KeyValues:
+        """What `context` `(batch, steps, context features)` offers to those who look at it."""
+        return KeyValues(self._split(self.key(context)), self._split(self.value(context)))
+
+    def weights(self, tokens: Tensor) -> Tensor:
+        """How much each step of causal self-attention looks at each: `(batch, heads, steps, steps)`."""
+        queries, keys = self._split(self.query(tokens)), self._split(self.key(tokens))
         if self.position is not None:
             queries, keys = self.position(queries), self.position(keys)
-        allowed = None if mask is None else mask[:, None, None, :]
-        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=allowed, is_causal=causal)
-        joined = mixed.transpose(1, 2).flatten(2)  # (batch, steps, features)
-        return self.dropout(self.output(joined))
+        return attention_weights(queries, keys, causal=True)
+
+    def _mixed(self, queries: Tensor, offered: KeyValues, *, mask: Tensor | None = None, causal: bool = False):
+        mixed = F.scaled_dot_product_attention(
+            queries, offered.keys, offered.values, attn_mask=mask, is_causal=causal
+        )  # (batch, heads, steps, head features)
+        return self.dropout(self.output(mixed.transpose(1, 2).flatten(2)))
 
     def _split(self, projected: Tensor) -> Tensor:
         """`(batch, steps, features)` to `(batch, heads, steps, head features)`."""
         return projected.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers, the same for every step, with an activation between them."""
+
+    def __init__(self, features: int, dropout: float = 0.0):
+        super().__init__()
+        self.expand = nn.Linear(features, 4 * features, bias=False)
+        self.contract = nn.Linear(4 * features, features, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`(batch, steps, features)` to the same shape."""
+        # Squared ReLU (So et al. 2021) is cheaper than GELU and no worse.
+        hidden = F.relu(self.expand(tokens)).square()  # (batch, steps, 4 × features)
+        return self.dropout(self.contract(hidden))
 
 
 class TransformerBlock(nn.Module):
@@ -105,13 +166,15 @@ class TransformerBlock(nn.Module):
         self.attention_norm = nn.RMSNorm(features)
         self.attention = MultiHeadAttention(features, heads, position=position, dropout=dropout)
         self.feed_forward_norm = nn.RMSNorm(features)
-        self.expand = nn.Linear(features, 4 * features, bias=False)
-        self.contract = nn.Linear(4 * features, features, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.feed_forward = FeedForward(features, dropout)
 
-    def forward(self, tokens: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        """`(batch, steps, features)` to the same shape; `mask` and `causal` as in `MultiHeadAttention`."""
-        tokens = tokens + self.attention(self.attention_norm(tokens), mask=mask, causal=causal)
-        # Squared ReLU (So et al. 2021) is cheaper than GELU and no worse.
-        hidden = F.relu(self.expand(self.feed_forward_norm(tokens))).square()  # (batch, steps, 4 × features)
-        return tokens + self.dropout(self.contract(hidden))
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """`(batch, steps, features)` to the same shape; `mask` as in `MultiHeadAttention`."""
+        tokens = tokens + self.attention(self.attention_norm(tokens), mask=mask)
+        return tokens + self.feed_forward(self.feed_forward_norm(tokens))
+
+    def causal(self, tokens: Tensor, past: KeyValues | None = None) -> tuple[Tensor, KeyValues]:
+        """The same without a look ahead; `past` as in `MultiHeadAttention.causal`."""
+        attended, seen = self.attention.causal(self.attention_norm(tokens), past)
+        tokens = tokens + attended
+        return tokens + self.feed_forward(self.feed_forward_norm(tokens)), seen

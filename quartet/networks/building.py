@@ -6,7 +6,9 @@ from torch import Tensor, nn
 
 from quartet.networks.compact_cnn import CompactCnn
 from quartet.networks.decoder import Decoder
+from quartet.networks.encoder_decoder import EncoderDecoder
 from quartet.networks.recurrent import RecurrentClassifier
+from quartet.networks.recurrent_language_model import RecurrentLanguageModel
 from quartet.networks.reference_cnn import ReferenceCnn
 from quartet.networks.text_to_image import TextToImage
 
@@ -15,6 +17,8 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "reference": ReferenceCnn,
     "recurrent": RecurrentClassifier,
     "decoder": Decoder,
+    "encoder-decoder": EncoderDecoder,
+    "recurrent-language-model": RecurrentLanguageModel,
     "text-to-image": TextToImage,
 }
 

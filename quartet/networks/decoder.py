@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from quartet.networks.attention import TransformerBlock
-from quartet.networks.positional_encoding import AddedPosition, RotaryPosition
+from quartet.networks.attention import KeyValues, TransformerBlock
+from quartet.networks.positional_encoding import positions
 
 
 class Decoder(nn.Module):
@@ -36,9 +36,7 @@ class Decoder(nn.Module):
         self.context = context
         self.embedding = nn.Embedding(vocabulary_size, width)
         nn.init.normal_(self.embedding.weight, std=0.02)
-        added = position in ("sinusoidal", "learned")
-        self.position = AddedPosition(position, context, width) if added else nn.Identity()
-        rotary = RotaryPosition(context, width // heads) if position == "rotary" else None
+        self.position, rotary = positions(position, context, width, heads)
         self.embedding_norm = nn.RMSNorm(width)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
@@ -48,33 +46,32 @@ class Decoder(nn.Module):
         for block in self.blocks:
             # Every block begins as the identity, so that depth does not slow the start.
             nn.init.zeros_(block.attention.output.weight)
-            nn.init.zeros_(block.contract.weight)
+            nn.init.zeros_(block.feed_forward.contract.weight)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """`(batch, steps)` token ids to `(batch, steps, vocabulary)` logits of the token that follows each."""
-        hidden = self.dropout(self.embedding_norm(self.position(self.embedding(tokens))))  # (batch, steps, width)
-        for block in self.blocks:
-            hidden = block(hidden, causal=True)
-        return F.linear(self.output_norm(hidden), self.embedding.weight)
+        return self.advance(tokens)[0]
+
+    def begin(self, prompt: Tensor) -> tuple[Tensor, list[KeyValues]]:
+        """Read `(batch, steps)`; `advance` by one piece, from nothing."""
+        return self.advance(prompt)
+
+    def advance(self, tokens: Tensor, past: list[KeyValues] | None = None) -> tuple[Tensor, list[KeyValues]]:
+        """Read on: `(batch, steps)` further tokens after those that made `past`, at most `context` in all.
+
+        Returns:
+            `(batch, steps, vocabulary)` logits, and what the next piece needs of the past, an item per block.
+        """
+        hidden = self.embedding(tokens)  # (batch, steps, width)
+        if self.position is not None:
+            hidden = self.position(hidden, past[0].keys.shape[2] if past else 0)
+        hidden = self.dropout(self.embedding_norm(hidden))
+        seen = []
+        for number, block in enumerate(self.blocks):
+            hidden, offered = block.causal(hidden, past[number] if past else None)
+            seen.append(offered)
+        return F.linear(self.output_norm(hidden), self.embedding.weight), seen
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Two contexts of the first token."""
         return (torch.zeros(2, self.context, dtype=torch.long, device=self.embedding.weight.device),)
-
-    @torch.no_grad()
-    def generate(
-        self, tokens: Tensor, count: int, *, temperature: float = 1.0, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Continue `(batch, steps)` by `count` sampled tokens; returns `(batch, steps + count)`.
-
-        `temperature` 0 takes the likeliest token each time.
-        """
-        for _ in range(count):
-            logits = self(tokens[:, -self.context :])[:, -1]  # (batch, vocabulary)
-            if temperature == 0:
-                following = logits.argmax(dim=-1, keepdim=True)
-            else:
-                probabilities = (logits / temperature).softmax(dim=-1)
-                following = torch.multinomial(probabilities, 1, generator=generator)
-            tokens = torch.cat([tokens, following], dim=1)
-        return tokens

@@ -32,9 +32,9 @@ class AddedPosition(nn.Module):
         else:
             self.register_buffer("table", table, persistent=False)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """`(batch, steps, features)` to the same shape; steps must not exceed the context."""
-        return tokens + self.table[: tokens.shape[1]]
+    def forward(self, tokens: Tensor, start: int = 0) -> Tensor:
+        """`(batch, steps, features)` to the same shape; `start` steps came before, all must not exceed the context."""
+        return tokens + self.table[start : start + tokens.shape[1]]
 
 
 class RotaryPosition(nn.Module):
@@ -50,9 +50,15 @@ class RotaryPosition(nn.Module):
         self.register_buffer("sine", sine, persistent=False)
         self.register_buffer("cosine", cosine, persistent=False)
 
-    def forward(self, heads: Tensor) -> Tensor:
-        """`(batch, heads, steps, head features)` queries or keys to the same shape."""
-        steps = heads.shape[-2]
-        sine, cosine = self.sine[:steps], self.cosine[:steps]
+    def forward(self, heads: Tensor, start: int = 0) -> Tensor:
+        """`(batch, heads, steps, head features)` queries or keys to the same shape; `start` steps came before."""
+        places = slice(start, start + heads.shape[-2])
+        sine, cosine = self.sine[places], self.cosine[places]
         first, second = heads.chunk(2, dim=-1)
         return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
+
+
+def positions(kind: str, context: int, features: int, heads: int) -> tuple[AddedPosition | None, RotaryPosition | None]:
+    """What is added to the tokens, and what turns queries and keys, of `rotary`, `sinusoidal`, `learned`, `none`."""
+    added = AddedPosition(kind, context, features) if kind in ("sinusoidal", "learned") else None
+    return added, RotaryPosition(context, features // heads) if kind == "rotary" else None

@@ -113,6 +113,10 @@ class Training:
     )
     ema: float = setting(0.99, "decay per step of the averaged weights; 0 switches averaging off", at_least=0, below=1)
     clip: float = setting(1.0, "largest gradient norm; 0 does not clip", at_least=0)
+    accumulate: int = setting(1, "batches whose gradients are averaged for one step", at_least=1, at_most=65536)
+    patience: int | None = setting(
+        None, "validations without a better score after which training ends early; null goes on to the end", at_least=1
+    )
     precision: str = setting(
         "float32", "numbers of forward and backward pass; weights stay float32", choices=("float32", "bfloat16")
     )
@@ -168,12 +172,25 @@ class TrainRnn(Training):
 
 @dataclasses.dataclass(frozen=True)
 class TrainLm(Training):
-    architecture: str = setting("decoder", "language model", choices=("decoder",))
-    position: str = setting("rotary", "positional encoding", choices=("rotary", "sinusoidal", "learned", "none"))
+    architecture: str = setting(
+        "decoder",
+        "causal Transformer, Transformer that fills holes in text, or recurrent network",
+        choices=("decoder", "encoder-decoder", "lstm", "gru"),
+    )
+    position: str = setting(
+        "rotary", "positional encoding of a Transformer", choices=("rotary", "sinusoidal", "learned", "none")
+    )
     context: int = setting(128, "tokens the model sees at once", at_least=2, at_most=65536)
     width: int = setting(128, "features per token", at_least=8, at_most=8192)
-    layers: int = setting(4, "Transformer blocks", at_least=1, at_most=128)
+    layers: int = setting(
+        4, "Transformer blocks (of encoder and decoder each), recurrent layers", at_least=1, at_most=128
+    )
     heads: int = setting(4, "attention heads; divides `width`", at_least=1, at_most=128)
+    corruption: float = setting(0.3, "encoder-decoder: share of a window's tokens in holes", above=0, at_most=0.5)
+    span: float = setting(4.0, "encoder-decoder: mean tokens in a hole", at_least=1, at_most=64)
+    continuation: float = setting(
+        0.5, "encoder-decoder: share of the batches whose windows miss all from some place on", at_least=0, at_most=1
+    )
     dropout: float = setting(0.0, "dropout after attention and feed-forward", at_least=0, below=1)
     optimizer: str = retuned(Training, "optimizer", "muon")
     learning_rate: float = retuned(Training, "learning_rate", 0.01)

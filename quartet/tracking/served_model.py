@@ -19,6 +19,7 @@ from quartet.datasets.captions import captioner
 from quartet.datasets.sequences import network_inputs
 from quartet.datasets.tokenizers import load_tokenizer
 from quartet.networks.building import rebuild_network
+from quartet.networks.generation import generate
 from quartet.networks.samplers import draw
 
 
@@ -62,7 +63,7 @@ class ServedModel(PythonModel):
         if self.card["family"] == "lm":
             tokenizer = load_tokenizer(Path(self.files["tokenizer"]))
             tokens = torch.tensor([tokenizer.encode(text or "\n").ids])
-            continued = self.network.generate(tokens, 64, temperature=0.7, generator=generator)
+            continued = generate(self.network, tokens, 64, temperature=0.7, generator=generator)
             return tokenizer.decode(continued[0].tolist())
         from PIL import Image
 

@@ -32,7 +32,7 @@ class Task:
 
     Attributes:
         network: on the device.
-        batch_at: the batch of a step; its randomness comes from the generator alone.
+        batch_at: the batch of a number, counted on through all steps; its randomness comes from the generator alone.
         loss_of: the loss of the network on a batch, a scalar.
         validate: scores on the validation split, among them `score`, the higher the better.
         steps: how many to take.
@@ -110,20 +110,25 @@ def train(
 
     with stop_requests() as stop_requested, progress_bar(steps, first) as bar:
         for step in range(first, steps):
+            if settings.patience and _without_progress(history, best) >= settings.patience:
+                print(f"no better score in {settings.patience} validations: ended at step {step}", flush=True)
+                break
             seed_step(generator, seed, step)
             rate = settings.learning_rate * share_of_peak(
                 step, steps, schedule=settings.schedule, warmup=settings.warmup
             )
             set_learning_rate(optimizers, rate)
-            batch = task.batch_at(step, generator)
-
             network.train()
-            with _precision(settings, device):
-                loss = task.loss_of(network, batch)  # forward, loss
-            _refuse_non_finite(loss, step, device)
-            _update(network, loss, optimizers, settings.clip)  # backward, update
+            network.zero_grad(set_to_none=True)
+            for part in range(settings.accumulate):
+                batch = task.batch_at(step * settings.accumulate + part, generator)
+                with _precision(settings, device):
+                    loss = task.loss_of(network, batch) / settings.accumulate  # forward, loss
+                _refuse_non_finite(loss, step, device)
+                loss.backward()  # back-propagation
+                loss_sum += loss.detach()
+            _update(network, optimizers, settings.clip)  # update
             average.update(network, step)
-            loss_sum += loss.detach()
             bar.advance()
 
             done = step + 1
@@ -152,13 +157,16 @@ def train(
                 checkpoint.close(finished=False)
                 print(f"stopped at step {done} of {steps}; the same command goes on from there", flush=True)
                 raise Interrupted(143)
-    return Outcome(best_weights, best, history, steps)
+    return Outcome(best_weights, best, history, history[-1]["step"])
 
 
-def _update(network: nn.Module, loss: Tensor, optimizers: list[torch.optim.Optimizer], clip: float) -> None:
-    """Back-propagate and let the optimizers take their step."""
-    network.zero_grad(set_to_none=True)
-    loss.backward()
+def _without_progress(history: list[dict[str, float]], best: dict[str, float]) -> int:
+    """Validations since the best one."""
+    return sum(row["step"] > best["step"] for row in history)
+
+
+def _update(network: nn.Module, optimizers: list[torch.optim.Optimizer], clip: float) -> None:
+    """Clip the gradients and let the optimizers take their step."""
     if clip:
         nn.utils.clip_grad_norm_(network.parameters(), clip)
     for optimizer in optimizers:
@@ -191,11 +199,13 @@ def _affordable_steps(task: Task, settings: Training, seed: int, device: torch.d
             start = time.perf_counter()
         seed_step(generator, seed, step)
         batch = task.batch_at(step, generator)
+        network.zero_grad(set_to_none=True)
         with _precision(settings, device):
             loss = task.loss_of(network, batch)
-        _update(network, loss, optimizers, settings.clip)
+        loss.backward()
+        _update(network, optimizers, settings.clip)
     _wait_for(device)
-    seconds_per_step = (time.perf_counter() - start) / timed
+    seconds_per_step = (time.perf_counter() - start) / timed * settings.accumulate
     start = time.perf_counter()
     task.validate(network.eval())
     seconds_per_step += (time.perf_counter() - start) / task.validate_every

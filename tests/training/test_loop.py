@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from quartet.artifacts import paths
 from quartet.params.sections import Training
-from quartet.training.checkpoints import Checkpoint
+from quartet.training.checkpoints import Checkpoint, NoCheckpoint
 from quartet.training.ema import MovingAverage
 from quartet.training.interruption import Interrupted
 from quartet.training.loop import Task, train
@@ -72,6 +72,35 @@ def test_the_best_validation_is_kept_not_the_last(home):
     assert outcome.best["step"] == 8 and outcome.best["validation_score"] == 0.9
     assert same(outcome.weights, run(task_of(0, scores=[0.0, 0.5, 0.4])).weights)
     assert not same(outcome.weights, run(task_of(0, scores=[0.0, 0.1, 0.4])).weights)
+
+
+def test_patience_ends_a_training_that_gets_no_better(home):
+    scores = [0.1, 0.9, 0.3, 0.4, 0.95, 0.2]
+    settings = dataclasses.replace(SETTINGS, patience=2)
+    outcome = run(task_of(0, steps=24, scores=scores), settings)
+    assert outcome.steps == 16 and outcome.best["step"] == 8
+    assert run(task_of(0, steps=24, scores=scores), dataclasses.replace(SETTINGS, patience=3)).steps == 24
+
+
+def test_accumulated_batches_make_the_step_of_one_large_batch():
+    """Batches 2n and 2n + 1, averaged, are what a batch of both would be."""
+    torch.manual_seed(0)
+    inputs = torch.randn(6, 8, 4)
+    start = nn.Linear(4, 1)
+
+    def weights(accumulate, size):
+        network = nn.Linear(4, 1)
+        network.load_state_dict(start.state_dict())
+        parts = inputs.reshape(-1, size, 4)
+
+        def loss_of(network, batch):
+            return F.mse_loss(network(batch)[:, 0], batch.sum(1))
+
+        task = Task(network, lambda number, _: parts[number], loss_of, lambda _: {"score": 0.0}, 3, 3)
+        settings = dataclasses.replace(SETTINGS, accumulate=accumulate)
+        return train(task, settings, seed=0, device=CPU, checkpoint=NoCheckpoint()).weights
+
+    torch.testing.assert_close(weights(2, 8), weights(1, 16))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop", "muon"])

@@ -1,0 +1,167 @@
+"""Text from a language model, token by token: temperature, top-k, nucleus (top-p) sampling; and filling in blanks."""
+
+import torch
+from torch import Tensor, nn
+
+from quartet.networks.encoder_decoder import EncoderDecoder
+
+
+def sampled(
+    logits: Tensor,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw a token from each row of logits `(batch, vocabulary)`; returns `(batch, 1)`.
+
+    Args:
+        logits: of the next token.
+        temperature: divides the logits; 0 takes the likeliest token.
+        top_k: only so many of the likeliest tokens come into question.
+        top_p: only the likeliest tokens that together reach this probability (nucleus, Holtzman et al. 2020).
+        generator: of the randomness.
+    """
+    if temperature == 0:
+        return logits.argmax(dim=-1, keepdim=True)
+    ordered, tokens = (logits / temperature).sort(dim=-1, descending=True)  # (batch, vocabulary)
+    if top_k is not None:
+        ordered, tokens = ordered[:, :top_k], tokens[:, :top_k]
+    probabilities = ordered.softmax(dim=-1)
+    if top_p is not None:
+        before = probabilities.cumsum(dim=-1) - probabilities  # what the likelier ones reach without this one
+        probabilities = probabilities * (before < top_p)
+    return tokens.gather(-1, torch.multinomial(probabilities, 1, generator=generator))
+
+
+@torch.inference_mode()
+def generate(
+    network: nn.Module,
+    prompt: Tensor,
+    count: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+    cached: bool = True,
+) -> Tensor:
+    """Continue `(batch, steps)` token ids by `count` sampled tokens; returns `(batch, steps + count)`.
+
+    `cached` keeps what the network knows of the past (keys and values, or hidden states), so that a token costs one
+    step's work; without, everything is read again for every token, to the same text. Once the network's context is
+    full, it goes on from the second half of what it saw.
+    """
+    tokens = prompt
+    window = tokens[:, -network.context :]
+    logits, past = network.begin(window)
+    start, prompted = tokens.shape[1] - window.shape[1], tokens.shape[1]
+    for number in range(count):
+        if number:
+            if tokens.shape[1] - start > network.context:
+                start = tokens.shape[1] - network.context // 2
+                prompted = tokens.shape[1]
+                logits, past = network.begin(tokens[:, start:])
+            elif cached:
+                logits, past = network.advance(tokens[:, -1:], past)
+            else:
+                logits, past = network.begin(tokens[:, start:prompted])
+                logits, past = network.advance(tokens[:, prompted:], past)
+        following = sampled(
+            logits[:, -1], temperature=temperature, top_k=top_k, top_p=top_p, generator=generator
+        )  # (batch, 1)
+        tokens = torch.cat([tokens, following], dim=1)
+    return tokens
+
+
+@torch.inference_mode()
+def fill_blanks(
+    network: EncoderDecoder,
+    pieces: list[list[int]],
+    *,
+    longest: int = 16,
+    temperature: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> list[list[int]]:
+    """What belongs between the `pieces` of a text, each a list of token ids; one list of token ids per blank.
+
+    Args:
+        network: trained by span corruption.
+        pieces: the text around the blanks, in order; one more than blanks.
+        longest: most tokens in a blank.
+        temperature: as in `sampled`.
+        generator: of the randomness.
+    """
+    blanks = len(pieces) - 1
+    device = network.embedding.weight.device
+    corrupted = list(pieces[0])
+    for number, piece in enumerate(pieces[1:]):
+        corrupted += [network.hole_tokens[number], *piece]
+    past = network.encode(torch.tensor([corrupted], device=device))
+    filled: list[list[int]] = []
+    for number in range(blanks):
+        logits, past = network.decode(torch.tensor([[network.hole_tokens[number]]], device=device), past)
+        span: list[int] = []
+        while len(span) < longest:
+            allowed = _without_other_holes(logits[:, -1], network, number + 1)
+            token = sampled(allowed, temperature=temperature, generator=generator)
+            if token.item() == network.hole_tokens[number + 1]:
+                break
+            span.append(token.item())
+            logits, past = network.decode(token, past)
+        filled.append(span)
+    return filled
+
+
+def _without_other_holes(logits: Tensor, network: EncoderDecoder, number: int) -> Tensor:
+    """Logits in which the only hole is the one that would end the span."""
+    allowed = torch.full_like(logits, -torch.inf)
+    allowed[:, : network.vocabulary_size] = logits[:, : network.vocabulary_size]
+    allowed[:, network.hole_tokens[number]] = logits[:, network.hole_tokens[number]]
+    return allowed
+
+
+@torch.inference_mode()
+def next_words(
+    network: nn.Module, prompt: Tensor, texts: list[str], count: int, *, examined: int = 400
+) -> list[tuple[str, float]]:
+    """The likeliest words after a prompt with their probabilities, best first.
+
+    A word may take several tokens: a best-first search extends the likeliest beginning until the token that would
+    follow begins something else than a letter. The probabilities of words are exact; only words that lie beyond
+    `examined` beginnings are missed.
+
+    Args:
+        network: language model.
+        prompt: `(1, steps)` token ids, shorter than the context.
+        texts: what each token of the vocabulary reads.
+        count: how many words.
+        examined: beginnings that are looked at.
+    """
+    device = prompt.device
+    goes_on = torch.tensor([text[:1].isalnum() for text in texts], device=device)
+    opens = torch.tensor([text[:1] == " " and text[1:].isalnum() for text in texts], device=device)
+    space = torch.tensor([text == " " for text in texts], device=device)
+    found: dict[str, float] = {}
+    beginnings: list[tuple[float, str, list[int]]] = [(1.0, "", [])]
+    for _ in range(examined):
+        if not beginnings:
+            break
+        likeliest = max(range(len(beginnings)), key=lambda number: beginnings[number][0])
+        probability, word, written = beginnings.pop(likeliest)
+        if len(found) >= count and probability <= sorted(found.values(), reverse=True)[count - 1]:
+            break
+        tokens = torch.cat([prompt, torch.tensor([written], dtype=torch.long, device=device)], dim=1)
+        following = network.begin(tokens[:, -network.context :])[0][0, -1].softmax(dim=-1)  # (vocabulary,)
+        if word.strip():
+            ends = float(following[~goes_on].sum())
+            found[word.strip()] = found.get(word.strip(), 0.0) + probability * ends
+        allowed = goes_on if word else opens | space
+        likely = (following * allowed).topk(min(50, len(texts)))
+        beginnings += [
+            (probability * share, word + texts[token], [*written, token])
+            for share, token in zip(likely.values.tolist(), likely.indices.tolist(), strict=True)
+            if share > 0
+        ]
+    return sorted(found.items(), key=lambda item: -item[1])[:count]

@@ -1,0 +1,173 @@
+"""The language models: read in pieces as at once, generate the same with and without a cache, fill blanks."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from quartet.datasets.span_corruption import corrupted, cut, with_holes
+from quartet.networks.attention import MultiHeadAttention
+from quartet.networks.building import build_network
+from quartet.networks.generation import fill_blanks, generate, next_words, sampled
+from quartet.networks.positional_encoding import RotaryPosition
+from quartet.params.sections import TrainLm
+
+SIZES = {"vocabulary_size": 40, "context": 16, "width": 32, "layers": 2, "dropout": 0.1}
+TRANSFORMER = {**SIZES, "heads": 4, "position": "rotary"}
+MODELS = {
+    "decoder": {"name": "decoder", **TRANSFORMER},
+    "sinusoidal": {"name": "decoder", **TRANSFORMER, "position": "sinusoidal"},
+    "encoder-decoder": {"name": "encoder-decoder", **TRANSFORMER},
+    "lstm": {"name": "recurrent-language-model", **SIZES, "cell": "lstm"},
+    "gru": {"name": "recurrent-language-model", **SIZES, "cell": "gru"},
+}
+
+
+def model_of(name):
+    """Weights far from zero, so that every part has its say."""
+    torch.manual_seed(0)
+    network = build_network(MODELS[name]).eval()
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=0.3)
+    return network
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_model_sees_the_future(name):
+    network = model_of(name)
+    tokens = torch.randint(40, (2, 16))
+    changed = tokens.clone()
+    changed[:, 10:] = (changed[:, 10:] + 1) % 40
+    before, after = network(tokens), network(changed)
+    assert before.shape == (2, 16, 40)
+    torch.testing.assert_close(before[:, :10], after[:, :10])
+    assert not torch.allclose(before[:, 10:], after[:, 10:])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_text_read_in_pieces_is_read_as_at_once(name):
+    network = model_of(name)
+    tokens = torch.randint(40, (2, 12))
+    first, past = network.begin(tokens[:, :5])
+    middle, past = network.advance(tokens[:, 5:8], past)
+    last, _ = network.advance(tokens[:, 8:], past)
+    _, past = network.begin(tokens[:, :5])
+    torch.testing.assert_close(torch.cat([middle, last], dim=1), network.advance(tokens[:, 5:], past)[0])
+    if name != "encoder-decoder":
+        torch.testing.assert_close(torch.cat([first, middle, last], dim=1), network(tokens))
+
+
+@pytest.mark.parametrize("position", [None, RotaryPosition(9, 4)])
+def test_causal_attention_with_a_cache_equals_attention_weights_written_out(position):
+    attention = MultiHeadAttention(16, 4, position=position)
+    tokens = torch.randn(2, 9, 16)
+    whole, seen = attention.causal(tokens)
+    values = attention.weights(tokens) @ seen.values
+    torch.testing.assert_close(whole, attention.output(values.transpose(1, 2).flatten(2)))
+    start, past = attention.causal(tokens[:, :4])
+    end, _ = attention.causal(tokens[:, 4:], past)
+    torch.testing.assert_close(whole, torch.cat([start, end], dim=1))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("temperature", [0, 0.9])
+def test_the_same_text_with_and_without_the_cache(name, temperature):
+    network, prompt = model_of(name), torch.randint(40, (2, 3))
+
+    def text(cached):
+        generator = torch.Generator().manual_seed(3)
+        return generate(network, prompt, 40, temperature=temperature, generator=generator, cached=cached)
+
+    assert torch.equal(text(True), text(False))  # beyond the context of 16 as well
+    assert text(True).shape == (2, 43) and torch.equal(text(True)[:, :3], prompt)
+
+
+def test_temperature_top_k_and_top_p_choose_as_they_say():
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().expand(4000, -1)
+
+    def shares(**settings):
+        drawn = sampled(logits, generator=torch.Generator().manual_seed(0), **settings)
+        return torch.bincount(drawn[:, 0], minlength=4) / len(drawn)
+
+    def close(found, expected):
+        torch.testing.assert_close(found, torch.tensor(expected), atol=0.03, rtol=0)
+
+    close(shares(), [0.5, 0.3, 0.15, 0.05])
+    close(shares(temperature=0), [1.0, 0, 0, 0])
+    close(shares(temperature=0.5), [0.685, 0.246, 0.062, 0.007])
+    close(shares(top_k=2), [0.625, 0.375, 0, 0])
+    close(shares(top_p=0.7), [0.625, 0.375, 0, 0])  # half is too little, so the second comes in as well
+    close(shares(top_p=0.4), [1.0, 0, 0, 0])
+
+
+@given(st.integers(3, 40), st.data())
+@settings(max_examples=60, deadline=None)
+def test_reading_and_writing_of_span_corruption_make_the_text_again(steps, data):
+    hidden = data.draw(st.integers(1, steps - 1))
+    holes = data.draw(st.integers(1, min(hidden, steps - hidden + 1)))
+    tokens = torch.randint(100, (3, steps))
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 1000)))
+    read, writing, written = corrupted(tokens, hidden, holes, 100, generator)
+    assert read.shape == (3, steps - hidden + holes) and writing.shape == written.shape == (3, hidden + holes)
+    assert torch.equal(writing[:, 1:], written[:, :-1]) and (written[:, -1] == 100 + holes).all()
+    for row in range(3):
+        spans, text = {}, []
+        for token in writing[row].tolist():
+            if token >= 100:
+                spans[token] = spans[number] if (number := token) in spans else []
+            else:
+                spans[number].append(token)
+        assert list(spans) == [100 + number for number in range(holes)] and all(spans.values())
+        for token in read[row].tolist():
+            text += spans[token] if token >= 100 else [token]
+        assert text == tokens[row].tolist()
+
+
+def test_the_share_of_continuations_is_as_set():
+    tokens, generator = torch.arange(64).repeat(2, 1), torch.Generator().manual_seed(0)
+    training = TrainLm(continuation=0.25)
+    continued = 0
+    for _ in range(400):
+        read, writing, written = with_holes(tokens, training, range(100, 132), generator)
+        continued += bool((read[:, -1] == 100).all() and (read[:, :-1] < 100).all() and written[0, -2] == 63)
+        assert read.shape[1] + writing.shape[1] == 64 + 2 * int((writing[0] >= 100).sum())
+    assert 70 < continued < 130
+    read, writing, written = cut(tokens, 60, 100)
+    assert read[0].tolist() == [*range(60), 100]
+    assert writing[0].tolist() == [100, 60, 61, 62, 63] and written[0].tolist() == [60, 61, 62, 63, 101]
+
+
+def test_an_encoder_decoder_learns_to_fill_what_the_text_determines():
+    """Windows count upwards: what is hidden follows from what stands around it."""
+    torch.manual_seed(0)
+    network = build_network({**MODELS["encoder-decoder"], "dropout": 0.0})
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        windows = torch.randint(20, (32, 1), generator=generator) + torch.arange(12)
+        read, writing, written = corrupted(windows, 4, 2, 40, generator)
+        loss = nn.functional.cross_entropy(network.fill(read, writing).flatten(0, 1), written.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    filled = [
+        fill_blanks(network.eval(), [[n, n + 1, n + 2], [n + 5, n + 6], [n + 9, n + 10, n + 11]]) for n in range(20)
+    ]
+    right = sum(blanks == [[n + 3, n + 4], [n + 7, n + 8]] for n, blanks in enumerate(filled))
+    assert right >= 18
+
+
+def test_next_words_sum_over_all_spellings():
+    """A model of uniform tokens: the probability of a word is known by counting."""
+
+    class Uniform(nn.Module):
+        context = 8
+
+        def begin(self, tokens):
+            return torch.zeros(1, tokens.shape[1], 4), None
+
+    texts = [" a", "b", "c", "."]
+    words = dict(next_words(Uniform(), torch.zeros(1, 1, dtype=torch.long), texts, 3))
+    assert words == pytest.approx({"a": 0.25 * 0.5, "ab": 0.25**2 * 0.5, "ac": 0.25**2 * 0.5})
