@@ -4,14 +4,18 @@ How a source is split stays with its text: `passages` (blank lines part independ
 side) or `tail` (running text; the end is held out).
 """
 
+import codecs
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.fetching import fetch
 from quartet.artifacts.paths import own
-from quartet.artifacts.writing import write_text
+from quartet.artifacts.writing import atomic_path, write_text
 from quartet.params.sections import Download
 
+_CHUNK = 2**22  # bytes
 _SHAKESPEARE = (
     "tinyshakespeare/input.txt",
     "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
@@ -35,33 +39,55 @@ def download_text(settings: Download, folder: Path) -> dict:
         about = {"origin": home, "licence": "public domain", "split": "tail"}
     else:
         about = _own_file(own(settings.text.removeprefix("file:")), target)
-    text = read_text(target)
     return {
         "source": settings.text,
         **about,
         "checksums": {"text.txt": sha256(target)},
-        "counts": {"characters": len(text), "bytes": target.stat().st_size},
+        "counts": {"characters": count_characters(target), "bytes": target.stat().st_size},
     }
 
 
-def read_text(path: Path) -> str:
-    """UTF-8 text with its line ends as they are.
+def text_chunks(path: Path) -> Iterator[str]:
+    """UTF-8 text in pieces of a few megabytes, its line ends as they are: joined they are the text.
 
     Raises:
-        ValueError: missing, empty or not UTF-8, with the offending byte's position.
+        ValueError: missing or not UTF-8, with the offending byte's position.
     """
+    decoder, place = codecs.getincrementaldecoder("utf-8")(), 0
     try:
-        text = path.read_bytes().decode("utf-8")
+        with path.open("rb") as file:
+            while piece := file.read(_CHUNK):
+                held_back = len(decoder.getstate()[0])  # the beginning of a character that the last piece cut
+                try:
+                    yield decoder.decode(piece)
+                except UnicodeDecodeError as error:
+                    raise _not_utf8(path, place - held_back + error.start, error.object[error.start]) from error
+                place += len(piece)
+            if rest := decoder.getstate()[0]:
+                raise _not_utf8(path, place - len(rest), rest[0])
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: byte {error.start} ({error.object[error.start]:#04x}) is not UTF-8; "
-            "convert the file, for example with `iconv -t utf-8`"
-        ) from error
-    if not text.strip():
+
+
+def count_characters(path: Path) -> int:
+    """How many characters a text has.
+
+    Raises:
+        ValueError: missing, empty or not UTF-8.
+    """
+    count, empty = 0, True
+    for chunk in text_chunks(path):
+        count += len(chunk)
+        empty = empty and not chunk.strip()
+    if empty:
         raise ValueError(f"{path}: holds no text")
-    return text
+    return count
+
+
+def _not_utf8(path: Path, place: int, byte: int) -> ValueError:
+    return ValueError(
+        f"{path}: byte {place} ({byte:#04x}) is not UTF-8; convert the file, for example with `iconv -t utf-8`"
+    )
 
 
 def _docstrings(target: Path) -> dict:
@@ -84,5 +110,7 @@ def _docstrings(target: Path) -> dict:
 
 
 def _own_file(source: Path, target: Path) -> dict:
-    write_text(target, read_text(source))
+    count_characters(source)  # before anything is written
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
     return {"origin": str(source.name), "licence": "the user's own", "split": "tail"}

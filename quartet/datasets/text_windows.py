@@ -51,19 +51,16 @@ def scored_windows(
     Yields:
         Tokens, their successors and the mask of scored positions, each `(batch, context)`.
     """
-    padded = np.concatenate([[first], stream]).astype(np.int64)
-    count = len(padded) - 1  # successors to score
-    starts, scored_from = [0], [0]
-    while starts[-1] + context < count:
-        starts.append(starts[-1] + stride)
-        scored_from.append(context - stride)
-    for chunk in range(0, len(starts), batch_size):
-        rows = range(chunk, min(chunk + batch_size, len(starts)))
+    windows = 1 + max(0, -(-(len(stream) - context) // stride))
+    for chunk in range(0, windows, batch_size):
+        rows = range(chunk, min(chunk + batch_size, windows))
         tokens = np.zeros((len(rows), context + 1), np.int64)
         mask = np.zeros((len(rows), context), bool)
         for place, row in enumerate(rows):
-            piece = padded[starts[row] : starts[row] + context + 1]
-            tokens[place, : len(piece)] = piece
-            mask[place, scored_from[row] : len(piece) - 1] = True
+            start = row * stride
+            successors = stream[start : start + context]
+            tokens[place, 0] = stream[start - 1] if start else first
+            tokens[place, 1 : 1 + len(successors)] = successors
+            mask[place, context - stride if row else 0 : len(successors)] = True
         on_device = torch.from_numpy(tokens).to(device)
         yield on_device[:, :-1], on_device[:, 1:], torch.from_numpy(mask).to(device)

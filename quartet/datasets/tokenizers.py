@@ -4,19 +4,12 @@ The three differ in their vocabulary alone: the 256 bytes (`byte`), and the merg
 of the training text (`character`) or into its frequent strings (`bpe`; Sennrich et al. 2016, Radford et al. 2019).
 """
 
-import re
+import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-_LINE = re.compile(r"[^\n]*\n|[^\n]+")
-
-
-def lines(text: str) -> Iterator[str]:
-    """The lines of `text` with their ends: joined they are `text` again."""
-    return (match.group() for match in _LINE.finditer(text))
 
 
 def train_tokenizer(kind: str, texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
@@ -57,16 +50,22 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise ValueError(f"{path}: cannot be read as a tokenizer ({error}); `dvc repro` rebuilds it") from error
 
 
-def encode(tokenizer: Tokenizer, text: str) -> np.ndarray:
-    """The token ids of `text`, line by line: `(tokens,)` of the smallest fitting unsigned type."""
-    dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
-    encoded = tokenizer.encode_batch_fast(list(lines(text)))
-    return np.concatenate([np.asarray(line.ids, dtype) for line in encoded] or [np.empty(0, dtype)])
+def encoded_lines(tokenizer: Tokenizer, lines: Iterable[str], dtype: type, at_once: int = 8192) -> Iterator[np.ndarray]:
+    """The token ids of a text that comes in lines, `(tokens,)` of so many lines at once."""
+    lines = iter(lines)
+    while batch := list(itertools.islice(lines, at_once)):
+        yield np.concatenate([np.asarray(line.ids, dtype) for line in tokenizer.encode_batch_fast(batch)])
 
 
 def encode_each(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
     """The token ids of each text, `(tokens,)` int32; a text without tokens is an error of the caller's."""
     return [np.asarray(encoded.ids, np.int32) for encoded in tokenizer.encode_batch_fast(texts)]
+
+
+def token_texts(tokenizer: Tokenizer) -> list[str]:
+    """What each token of the vocabulary reads; bytes that are no whole character by their vocabulary entry."""
+    texts = tokenizer.decode_batch([[token] for token in range(tokenizer.get_vocab_size())])
+    return [tokenizer.id_to_token(n) if "\ufffd" in text or not text else text for n, text in enumerate(texts)]
 
 
 def _byte_level(model: models.BPE, *, split_words: bool) -> Tokenizer:

@@ -124,12 +124,12 @@ class MultiHeadAttention(nn.Module):
         """What `context` `(batch, steps, context features)` offers to those who look at it."""
         return KeyValues(self._split(self.key(context)), self._split(self.value(context)))
 
-    def weights(self, tokens: Tensor) -> Tensor:
-        """How much each step of causal self-attention looks at each: `(batch, heads, steps, steps)`."""
+    def weights(self, tokens: Tensor, *, causal: bool) -> Tensor:
+        """How much each step looks at each in self-attention: `(batch, heads, steps, steps)`."""
         queries, keys = self._split(self.query(tokens)), self._split(self.key(tokens))
         if self.position is not None:
             queries, keys = self.position(queries), self.position(keys)
-        return attention_weights(queries, keys, causal=True)
+        return attention_weights(queries, keys, causal=causal)
 
     def _mixed(self, queries: Tensor, offered: KeyValues, *, mask: Tensor | None = None, causal: bool = False):
         mixed = F.scaled_dot_product_attention(

@@ -62,15 +62,26 @@ class Decoder(nn.Module):
         Returns:
             `(batch, steps, vocabulary)` logits, and what the next piece needs of the past, an item per block.
         """
-        hidden = self.embedding(tokens)  # (batch, steps, width)
-        if self.position is not None:
-            hidden = self.position(hidden, past[0].keys.shape[2] if past else 0)
-        hidden = self.dropout(self.embedding_norm(hidden))
-        seen = []
+        hidden, seen = self._embedded(tokens, past[0].keys.shape[2] if past else 0), []
         for number, block in enumerate(self.blocks):
             hidden, offered = block.causal(hidden, past[number] if past else None)
             seen.append(offered)
         return F.linear(self.output_norm(hidden), self.embedding.weight), seen
+
+    def attention_maps(self, tokens: Tensor) -> list[Tensor]:
+        """How much each token looks at each: `(batch, heads, steps, steps)` of every block."""
+        hidden, maps = self._embedded(tokens, 0), []
+        for block in self.blocks:
+            maps.append(block.attention.weights(block.attention_norm(hidden), causal=True))
+            hidden, _ = block.causal(hidden)
+        return maps
+
+    def _embedded(self, tokens: Tensor, before: int) -> Tensor:
+        """`(batch, steps)` ids, after `before` others, to `(batch, steps, width)`."""
+        hidden = self.embedding(tokens)
+        if self.position is not None:
+            hidden = self.position(hidden, before)
+        return self.dropout(self.embedding_norm(hidden))
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Two contexts of the first token."""

@@ -141,8 +141,17 @@ class EncoderDecoder(nn.Module):
             seen.append(offered)
         return F.linear(self.output_norm(hidden), self.embedding.weight), Past(past.read, seen)
 
+    def attention_maps(self, tokens: Tensor) -> list[Tensor]:
+        """How much each token looks at each: `(batch, heads, steps, steps)` of every block of the encoder."""
+        hidden, maps = self._embedded(tokens, 0), []
+        for block in self.encoder:
+            maps.append(block.attention.weights(block.attention_norm(hidden), causal=False))
+            hidden = block(hidden)
+        return maps
+
     def _embedded(self, tokens: Tensor, before: int) -> Tensor:
-        hidden = self.embedding(tokens)  # (batch, steps, width)
+        """`(batch, steps)` ids, after `before` others, to `(batch, steps, width)`."""
+        hidden = self.embedding(tokens)
         if self.position is not None:
             hidden = self.position(hidden, before)
         return self.dropout(self.embedding_norm(hidden))

@@ -36,18 +36,10 @@ def sampled(
 
 
 @torch.inference_mode()
-def generate(
-    network: nn.Module,
-    prompt: Tensor,
-    count: int,
-    *,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    generator: torch.Generator | None = None,
-    cached: bool = True,
-) -> Tensor:
-    """Continue `(batch, steps)` token ids by `count` sampled tokens; returns `(batch, steps + count)`.
+def generate(network: nn.Module, prompt: Tensor, count: int, *, cached: bool = True, **choice: object) -> Tensor:
+    """Continue `(batch, steps)` token ids by `count` tokens; returns `(batch, steps + count)`.
+
+    `choice` is how to choose a token, as `sampled` takes it.
 
     `cached` keeps what the network knows of the past (keys and values, or hidden states), so that a token costs one
     step's work; without, everything is read again for every token, to the same text. Once the network's context is
@@ -68,9 +60,7 @@ def generate(
             else:
                 logits, past = network.begin(tokens[:, start:prompted])
                 logits, past = network.advance(tokens[:, prompted:], past)
-        following = sampled(
-            logits[:, -1], temperature=temperature, top_k=top_k, top_p=top_p, generator=generator
-        )  # (batch, 1)
+        following = sampled(logits[:, -1], **choice)  # (batch, 1)
         tokens = torch.cat([tokens, following], dim=1)
     return tokens
 
@@ -81,8 +71,7 @@ def fill_blanks(
     pieces: list[list[int]],
     *,
     longest: int = 16,
-    temperature: float = 0.0,
-    generator: torch.Generator | None = None,
+    **choice: object,
 ) -> list[list[int]]:
     """What belongs between the `pieces` of a text, each a list of token ids; one list of token ids per blank.
 
@@ -90,8 +79,7 @@ def fill_blanks(
         network: trained by span corruption.
         pieces: the text around the blanks, in order; one more than blanks.
         longest: most tokens in a blank.
-        temperature: as in `sampled`.
-        generator: of the randomness.
+        choice: how to choose a token, as `sampled` takes it.
     """
     blanks = len(pieces) - 1
     device = network.embedding.weight.device
@@ -105,7 +93,7 @@ def fill_blanks(
         span: list[int] = []
         while len(span) < longest:
             allowed = _without_other_holes(logits[:, -1], network, number + 1)
-            token = sampled(allowed, temperature=temperature, generator=generator)
+            token = sampled(allowed, **choice)
             if token.item() == network.hole_tokens[number + 1]:
                 break
             span.append(token.item())

@@ -13,7 +13,7 @@ from quartet.artifacts.writing import read_json, write_text
 FAMILY_TITLES = {
     "cnn": ("Images", "Convolutional network", "accuracy"),
     "rnn": ("Sequences", "Recurrent network", "accuracy"),
-    "lm": ("Language", "Transformer language model", "bits_per_byte"),
+    "lm": ("Language", "Language model", "bits_per_byte"),
     "diffusion": ("Text to image", "Diffusion model", "fidelity"),
 }
 PICTURES = {
@@ -21,6 +21,10 @@ PICTURES = {
     "confusion": "Confusion matrix",
     "mistakes": "The surest mistakes",
     "baselines": "Against compression and counting",
+    "next_character": "How probable it finds a held-out passage",
+    "cost_by_kind": "What is hard",
+    "cost_by_place": "What context is worth",
+    "attention_heads": "What each head looks at",
     "reliability": "Reliability",
     "early_knowledge": "How early it knows",
     "hidden_states": "Hidden states",
@@ -68,6 +72,7 @@ def _family(name: str) -> dict:
         "pictures": [(PICTURES.get(p.stem, p.stem.replace("_", " ")), _embedded(p)) for p in pictures],
         "layers": _table(folder / "evaluation/layers.csv"),
         "classes": _table(folder / "evaluation/classification_report.csv"),
+        "neighbours": _table(folder / "evaluation/neighbours.csv"),
         "samples": samples.read_text(encoding="utf-8") if samples.exists() else "",
     }
 

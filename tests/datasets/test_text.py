@@ -1,6 +1,7 @@
 """Text: lossless tokenizers, honest splits, prose from docstrings."""
 
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,47 +10,79 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quartet.artifacts.writing import write_json
+from quartet.datasets import text_sources
 from quartet.datasets.docstring_prose import prose_paragraphs
-from quartet.datasets.text import preprocess_text, split_text, token_stream
+from quartet.datasets.text import lines_of, preprocess_text, split_text, token_stream
 from quartet.datasets.text_sources import download_text
 from quartet.datasets.text_windows import TrainingWindows, scored_windows
-from quartet.datasets.tokenizers import encode, lines, train_tokenizer
+from quartet.datasets.tokenizers import encoded_lines, train_tokenizer
 from quartet.params.sections import Download, PreprocessText
 
 TRAINING = ["the cat sat on the mat\n", "größer, 日本 and more of the same\n"] * 5
 TOKENIZERS = {kind: train_tokenizer(kind, TRAINING, 300) for kind in ("bpe", "character", "byte")}
 
 
+def tokens_of(kind, text):
+    encoded = encoded_lines(TOKENIZERS[kind], text.splitlines(keepends=True), np.uint16, at_once=2)
+    return [token for tokens in encoded for token in tokens.tolist()]
+
+
 @pytest.mark.parametrize("kind", TOKENIZERS)
 @settings(deadline=None)
 @given(text=st.text())
 def test_decoding_gives_the_text_back(kind, text):
-    tokens = encode(TOKENIZERS[kind], text)
-    assert TOKENIZERS[kind].decode(tokens.tolist()) == text
-    assert "".join(lines(text)) == text
+    assert TOKENIZERS[kind].decode(tokens_of(kind, text)) == text
+
+
+@settings(deadline=None)
+@given(text=st.text(min_size=1), piece=st.integers(1, 9))
+def test_a_text_read_in_pieces_is_the_text(tmp_path_factory, text, piece):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_bytes(text.encode())
+    with mock.patch.object(text_sources, "_CHUNK", piece):
+        assert "".join(text_sources.text_chunks(path)) == text
+    assert "".join(lines_of(path)) == text
+    assert all(line.endswith("\n") for line in list(lines_of(path))[:-1])
+
+
+@settings(deadline=None)
+@given(before=st.text(max_size=9), piece=st.integers(1, 9), after=st.sampled_from([b"", b"a", "é".encode()]))
+def test_the_byte_that_is_not_utf8_is_named_wherever_pieces_end(tmp_path_factory, before, piece, after):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_bytes(before.encode() + "日".encode()[:2] + after)
+    words = f"byte {len(before.encode())} .0xe6. is not UTF-8"
+    with mock.patch.object(text_sources, "_CHUNK", piece), pytest.raises(ValueError, match=words):
+        list(text_sources.text_chunks(path))
 
 
 def test_vocabularies_are_what_their_names_say():
     assert TOKENIZERS["byte"].get_vocab_size() == 256
-    assert len(encode(TOKENIZERS["byte"], "日本")) == 6
-    assert len(encode(TOKENIZERS["character"], "日本 größer")) == 9
-    assert len(encode(TOKENIZERS["bpe"], "the cat sat on the mat")) < 22
+    assert len(tokens_of("byte", "日本")) == 6
+    assert len(tokens_of("character", "日本 größer")) == 9
+    assert len(tokens_of("bpe", "the cat sat on the mat")) < 22
 
 
 def test_bpe_training_is_deterministic():
     assert TOKENIZERS["bpe"].to_str() == train_tokenizer("bpe", TRAINING, 300).to_str()
 
 
-def test_running_text_holds_out_its_end():
-    text = "".join(chr(97 + i % 26) for i in range(2000))
-    parts = split_text(text, "tail", 0)
+def splits_of(tmp_path, text, how):
+    (tmp_path / "text.txt").write_bytes(text.encode())
+    split_text(tmp_path / "text.txt", how, 0, tmp_path)
+    return {name: (tmp_path / f"{name}.txt").read_bytes().decode() for name in ("train", "validation", "test")}
+
+
+def test_running_text_holds_out_its_end(tmp_path):
+    text = "".join(chr(97 + i % 26) for i in range(1990)) + "ß" * 10
+    with mock.patch.object(text_sources, "_CHUNK", 7):
+        parts = splits_of(tmp_path, text, "tail")
     assert parts["train"] + parts["validation"] + parts["test"] == text
     assert len(parts["test"]) == 200 and len(parts["validation"]) == 90
 
 
-def test_passages_stay_whole_and_on_one_side():
+def test_passages_stay_whole_and_on_one_side(tmp_path):
     passages = [f"passage {i}\nmore" for i in range(100)]
-    parts = split_text("\n\n".join(passages) + "\n", "passages", 0)
+    parts = splits_of(tmp_path, "\n\n".join(passages) + "\n", "passages")
     found = {name: set(text.strip().split("\n\n")) for name, text in parts.items()}
     assert found["train"] | found["validation"] | found["test"] == set(passages)
     assert sum(map(len, found.values())) == 100 and len(found["test"]) == 10

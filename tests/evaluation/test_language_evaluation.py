@@ -1,0 +1,58 @@
+"""What the language reports say: costs by place and kind add up, neighbours are nearest, attention sums to one."""
+
+import numpy as np
+import pytest
+import torch
+
+from quartet.evaluation.text_insights import attention_maps, cost_by_kind, cost_by_place, kind_of, neighbours
+from quartet.networks.building import build_network
+
+TEXTS = ["the", " cat", "S", "\n", "7.", "ß"]
+
+
+def test_the_cost_of_a_token_is_spread_over_its_characters():
+    stream = np.array([0, 1, 1, 2, 3, 4, 5])
+    nats = np.log(2) * np.array([3.0, 4.0, 8.0, 2.0, 1.0, 6.0, 5.0])
+    table = cost_by_kind(nats, stream, TEXTS).set_index("kind")
+    assert dict(table.characters) == {
+        "lower case": 9,
+        "upper case": 1,
+        "digits": 1,
+        "spaces": 2,
+        "line breaks": 1,
+        "punctuation": 1,
+        "other letters": 1,
+    }
+    bits = table.bits_per_character
+    assert bits["lower case"] == pytest.approx((3 + 3 + 6) / 9, abs=1e-6) and bits["spaces"] == pytest.approx(3 / 2)
+    assert bits["digits"] == bits["punctuation"] == 3
+    total = (table.characters * table.bits_per_character).sum()
+    assert total == pytest.approx(29, abs=1e-4)
+    assert kind_of("\u00a0") == "spaces"
+
+
+def test_the_cost_by_place_is_a_mean_over_windows():
+    nats = np.log(2) * np.array([8.0, 4.0, 2.0, 2.0, 1.0] * 3 + [4.0])
+    table = cost_by_place(nats, 5, bytes_per_token=2.0)
+    assert list(zip(table["from"], table["to"], strict=True)) == [(1, 1), (2, 3), (4, 5)]
+    assert list(table.bits_per_byte) == pytest.approx([3.5, 1.5, 0.75])
+
+
+def test_neighbours_point_the_same_way():
+    texts = [" house", " home", " table", "x", " unseen"]
+    embedding = torch.tensor([[1.0, 0.1], [2.0, 0.3], [-1.0, 1.0], [0.0, 1.0], [1.0, 0.1]])
+    table = neighbours(embedding, np.array([0, 0, 1, 2, 3]), texts, words=2, nearest=1)
+    assert table.token.tolist() == ["house", "table"] or table.token.tolist() == ["house"]
+    assert table.neighbours[0].startswith("home 1.00")
+
+
+@pytest.mark.parametrize("name", ["decoder", "encoder-decoder"])
+def test_attention_maps_have_rows_that_sum_to_one(name):
+    sizes = {"vocabulary_size": 40, "context": 16, "width": 32, "layers": 2, "dropout": 0.0}
+    network = build_network({"name": name, **sizes, "heads": 4, "position": "rotary"})
+    maps = attention_maps(network, torch.randint(40, (1, 7)))
+    assert maps.shape == (2, 4, 7, 7)
+    np.testing.assert_allclose(maps.sum(axis=3), 1, rtol=1e-5)
+    assert (np.triu(maps[0, 0], 1) == 0).all() == (name == "decoder")
+    recurrent = build_network({"name": "recurrent-language-model", **sizes, "cell": "gru"})
+    assert attention_maps(recurrent, torch.zeros(1, 3, dtype=torch.long)) is None

@@ -1,0 +1,54 @@
+"""The stages of the language family with every architecture, and what people ask its models."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from code_imports import TOP
+
+PARAMS = """
+download: {{text: "file:own.txt"}}
+preprocess: {{text: {{vocabulary_size: 400}}}}
+train_lm: {{architecture: {architecture}, steps: 30, validate_every: 15, width: 32, layers: 1, heads: 2, context: 32}}
+"""
+
+
+def run(folder, *command, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(TOP), "QUARTET_TRACKING": "off"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stderr[-2000:]
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("architecture", ["decoder", "encoder-decoder", "lstm", "gru"])
+def test_an_architecture_is_trained_scored_and_asked(tmp_path, architecture):
+    text = "\n".join(path.read_text() for path in sorted(TOP.glob("quartet/networks/*.py")))
+    (tmp_path / "own.txt").write_text(text)
+    (tmp_path / "params.yaml").write_text(PARAMS.format(architecture=architecture))
+    for stage in ("download", "preprocess"):
+        run(tmp_path, f"stages.{stage}", "text")
+    run(tmp_path, "stages.train_lm")
+    run(tmp_path, "stages.evaluate", "lm")
+    report = tmp_path / "reports/lm"
+    scores = json.loads((report / "metrics.json").read_text())
+    assert 1 < scores["bits_per_byte"] < 7.9  # uniform bytes cost 8
+    written = {path.name for path in (report / "evaluation").iterdir()}
+    assert {"next_character.png", "cost_by_kind.csv", "cost_by_place.png", "neighbours.csv", "layers.csv"} <= written
+    assert ("attention_heads.png" in written) == (architecture in ("decoder", "encoder-decoder"))
+
+    asked = ("quartet", "generate", "the network", "--tokens", "20")
+    assert run(tmp_path, *asked).startswith("the network") and run(tmp_path, *asked) == run(tmp_path, *asked)
+    words = run(tmp_path, "quartet", "generate", "of the", "--next-words", "5").splitlines()
+    assert len(words) == 5 and all("%" in line for line in words)
+    if architecture == "encoder-decoder":
+        filled = run(tmp_path, "quartet", "generate", "the ___ of the ___.", "--temperature", "0")
+        assert filled.startswith("the ") and "___" not in filled
+    else:
+        assert "architecture=encoder-decoder" in run(tmp_path, "quartet", "generate", "a ___", code=1)
