@@ -37,7 +37,15 @@ def _with_memory(function, *arguments):
 
 
 def accuracy_over_time(task, settings: Training, seed: int, device, *, scored: bool) -> list[tuple[int, float, float]]:
-    """Train; `(examples, seconds of training, accuracy)` at each validation, which does not count as training."""
+    """Train; `(examples, seconds of training, accuracy)` at each validation."""
+    if not scored:
+        task = dataclasses.replace(task, validate=lambda network: {"accuracy": float("nan"), "score": 0.0})
+    points = scores_over_time(task, settings, seed, device)
+    return [(examples, seconds, scores["accuracy"]) for examples, seconds, scores in points]
+
+
+def scores_over_time(task, settings: Training, seed: int, device) -> list[tuple[int, float, dict[str, float]]]:
+    """Train; `(examples, seconds of training, scores)` at each validation, which does not count as training."""
     from quartet.training.checkpoints import NoCheckpoint
     from quartet.training.loop import train
 
@@ -47,9 +55,9 @@ def accuracy_over_time(task, settings: Training, seed: int, device, *, scored: b
         nonlocal scoring
         start = time.perf_counter()
         seconds = start - begin - scoring
-        scores = task.validate(network) if scored else {"loss": 0.0, "accuracy": float("nan"), "score": 0.0}
+        scores = task.validate(network)
         step = min((len(points) + 1) * task.validate_every, task.steps)
-        points.append((step * settings.batch_size, seconds, scores["accuracy"]))
+        points.append((step * settings.batch_size * settings.accumulate, seconds, scores))
         scoring += time.perf_counter() - start
         return scores
 

@@ -32,16 +32,17 @@ TRAINING_STEPS = {28: 40, 196: 10, 784: 4}  # by length: each measurement takes 
 _ROWS = TrainRnn(
     cell="lstm",
     hidden_size=64,
-    dropout=0.05,
+    pooling="max",
+    dropout=0.0,
     optimizer="muon",
-    learning_rate=0.006,
+    learning_rate=0.01,
     batch_size=128,
     precision="bfloat16",
     augmentation=Augmentation(rotation=7.0, shift=0.05, scale=0.1, brightness=0.0, contrast=0.0),
 )
 ROWS = {
     "one minute": dataclasses.replace(_ROWS, steps=1500),
-    "eight minutes": dataclasses.replace(_ROWS, steps=6000, hidden_size=128, ema=0.999),
+    "eight minutes": dataclasses.replace(_ROWS, steps=10000, learning_rate=0.006, ema=0.998),
 }
 PIXELS = TrainRnn(cell="mingru", hidden_size=HIDDEN, bidirectional=False, pooling="mean", dropout=0.0, batch_size=BATCH)
 

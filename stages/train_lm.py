@@ -51,6 +51,8 @@ def language_plan(params, folder, info, device):
         description |= {"name": "recurrent-language-model", "cell": settings.architecture}
     else:
         description |= {"name": settings.architecture, "heads": settings.heads, "position": settings.position}
+    if settings.architecture == "decoder":
+        description["ngrams"] = settings.ngrams
     network = build_network(description).to(device)
     batches = ShuffledBatches(windows.count, settings.batch_size, params.seed, device)
 

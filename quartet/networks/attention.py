@@ -3,12 +3,14 @@
 attention(Q, K, V) = softmax(Q Kᵀ / √d) V
 """
 
+import contextlib
 import dataclasses
 import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def attention_weights(queries: Tensor, keys: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
@@ -37,6 +39,12 @@ def attention(
     The networks use torch's fused `scaled_dot_product_attention`, which a test holds equal to this.
     """
     return attention_weights(queries, keys, mask, causal) @ values
+
+
+def _fastest_kernel(queries: Tensor, keys: Tensor) -> contextlib.AbstractContextManager:
+    """Torch's choice, but for training on a CPU, where the fused kernel's backward pass is slow at short lengths."""
+    short = queries.device.type == "cpu" and queries.requires_grad and keys.shape[2] <= 512
+    return sdpa_kernel(SDPBackend.MATH) if short else contextlib.nullcontext()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,9 +140,10 @@ class MultiHeadAttention(nn.Module):
         return attention_weights(queries, keys, causal=causal)
 
     def _mixed(self, queries: Tensor, offered: KeyValues, *, mask: Tensor | None = None, causal: bool = False):
-        mixed = F.scaled_dot_product_attention(
-            queries, offered.keys, offered.values, attn_mask=mask, is_causal=causal
-        )  # (batch, heads, steps, head features)
+        with _fastest_kernel(queries, offered.keys):
+            mixed = F.scaled_dot_product_attention(
+                queries, offered.keys, offered.values, attn_mask=mask, is_causal=causal
+            )  # (batch, heads, steps, head features)
         return self.dropout(self.output(mixed.transpose(1, 2).flatten(2)))
 
     def _split(self, projected: Tensor) -> Tensor:

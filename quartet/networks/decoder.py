@@ -1,11 +1,22 @@
 """The decoder-only Transformer language model (Radford et al. 2019): each token is predicted from those before it."""
 
+import dataclasses
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from quartet.networks.attention import KeyValues, TransformerBlock
+from quartet.networks.ngram_embedding import NgramEmbedding
 from quartet.networks.positional_encoding import positions
+
+
+@dataclasses.dataclass(frozen=True)
+class Past:
+    """What a decoder keeps of the tokens that it has read."""
+
+    seen: list[KeyValues]  # the key-value cache, an item per block
+    last: Tensor  # (batch, reach) the last tokens, for the n-grams
 
 
 class Decoder(nn.Module):
@@ -19,6 +30,7 @@ class Decoder(nn.Module):
         heads: attention heads per block.
         position: `rotary`, `sinusoidal`, `learned` or `none`.
         dropout: after embedding, attention and feed-forward.
+        ngrams: rows of each table of `NgramEmbedding`, which is added to the token embedding; 0 for none.
     """
 
     def __init__(
@@ -31,11 +43,13 @@ class Decoder(nn.Module):
         heads: int,
         position: str,
         dropout: float,
+        ngrams: int = 0,
     ):
         super().__init__()
         self.context = context
         self.embedding = nn.Embedding(vocabulary_size, width)
         nn.init.normal_(self.embedding.weight, std=0.02)
+        self.ngrams = NgramEmbedding(ngrams, width) if ngrams else None
         self.position, rotary = positions(position, context, width, heads)
         self.embedding_norm = nn.RMSNorm(width)
         self.dropout = nn.Dropout(dropout)
@@ -52,36 +66,42 @@ class Decoder(nn.Module):
         """`(batch, steps)` token ids to `(batch, steps, vocabulary)` logits of the token that follows each."""
         return self.advance(tokens)[0]
 
-    def begin(self, prompt: Tensor) -> tuple[Tensor, list[KeyValues]]:
+    def begin(self, prompt: Tensor) -> tuple[Tensor, Past]:
         """Read `(batch, steps)`; `advance` by one piece, from nothing."""
         return self.advance(prompt)
 
-    def advance(self, tokens: Tensor, past: list[KeyValues] | None = None) -> tuple[Tensor, list[KeyValues]]:
+    def advance(self, tokens: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
         """Read on: `(batch, steps)` further tokens after those that made `past`, at most `context` in all.
 
         Returns:
-            `(batch, steps, vocabulary)` logits, and what the next piece needs of the past, an item per block.
+            `(batch, steps, vocabulary)` logits, and what the next piece needs of the past.
         """
-        hidden, seen = self._embedded(tokens, past[0].keys.shape[2] if past else 0), []
+        hidden, last = self._embedded(tokens, past)
+        seen = []
         for number, block in enumerate(self.blocks):
-            hidden, offered = block.causal(hidden, past[number] if past else None)
+            hidden, offered = block.causal(hidden, past.seen[number] if past else None)
             seen.append(offered)
-        return F.linear(self.output_norm(hidden), self.embedding.weight), seen
+        return F.linear(self.output_norm(hidden), self.embedding.weight), Past(seen, last)
 
     def attention_maps(self, tokens: Tensor) -> list[Tensor]:
         """How much each token looks at each: `(batch, heads, steps, steps)` of every block."""
-        hidden, maps = self._embedded(tokens, 0), []
+        hidden, maps = self._embedded(tokens, None)[0], []
         for block in self.blocks:
             maps.append(block.attention.weights(block.attention_norm(hidden), causal=True))
             hidden, _ = block.causal(hidden)
         return maps
 
-    def _embedded(self, tokens: Tensor, before: int) -> Tensor:
-        """`(batch, steps)` ids, after `before` others, to `(batch, steps, width)`."""
+    def _embedded(self, tokens: Tensor, past: Past | None) -> tuple[Tensor, Tensor]:
+        """`(batch, steps)` ids to `(batch, steps, width)`, and the last ids for the next piece."""
         hidden = self.embedding(tokens)
+        reach = self.ngrams.reach if self.ngrams is not None else 0
+        before = past.last if past else tokens.new_zeros(len(tokens), reach)
+        if self.ngrams is not None:
+            hidden = hidden + self.ngrams(tokens, before)
         if self.position is not None:
-            hidden = self.position(hidden, before)
-        return self.dropout(self.embedding_norm(hidden))
+            hidden = self.position(hidden, past.seen[0].keys.shape[2] if past else 0)
+        last = torch.cat([before, tokens], dim=1)[:, before.shape[1] + tokens.shape[1] - reach :]
+        return self.dropout(self.embedding_norm(hidden)), last
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Two contexts of the first token."""

@@ -186,6 +186,9 @@ class TrainLm(Training):
         4, "Transformer blocks (of encoder and decoder each), recurrent layers", at_least=1, at_most=128
     )
     heads: int = setting(4, "attention heads; divides `width`", at_least=1, at_most=128)
+    ngrams: int = setting(
+        32768, "decoder: rows of the tables for pairs and triples of tokens; 0 for none", at_least=0, at_most=2**24
+    )
     corruption: float = setting(0.3, "encoder-decoder: share of a window's tokens in holes", above=0, at_most=0.5)
     span: float = setting(4.0, "encoder-decoder: mean tokens in a hole", at_least=1, at_most=64)
     continuation: float = setting(
@@ -196,6 +199,9 @@ class TrainLm(Training):
     learning_rate: float = retuned(Training, "learning_rate", 0.01)
     weight_decay: float = retuned(Training, "weight_decay", 0.05)
     batch_size: int = retuned(Training, "batch_size", 16)
+    precision: str = retuned(Training, "precision", "bfloat16")
+    steps: int = retuned(Training, "steps", 360)
+    validate_every: int = retuned(Training, "validate_every", 120)
 
 
 @dataclasses.dataclass(frozen=True)

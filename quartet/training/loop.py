@@ -76,7 +76,7 @@ def train(
     """
     network, steps = task.network, task.steps
     if settings.max_seconds is not None:
-        steps = _affordable_steps(task, settings, seed, device)
+        steps = affordable_steps(task, settings, seed, device)
     optimizers = build_optimizers(network, settings)
     average = MovingAverage(network, settings.ema)
     generator = torch.Generator(device)
@@ -187,7 +187,7 @@ def _refuse_non_finite(loss: Tensor, step: int, device: torch.device) -> None:
         raise FloatingPointError(_NOT_FINITE.format(step=step + 1))
 
 
-def _affordable_steps(task: Task, settings: Training, seed: int, device: torch.device) -> int:
+def affordable_steps(task: Task, settings: Training, seed: int, device: torch.device) -> int:
     """Steps that fit into `max_seconds`, timed on a copy that is thrown away: `steps` then rebuilds the same bytes."""
     network = copy.deepcopy(task.network).train()
     optimizers = build_optimizers(network, settings)

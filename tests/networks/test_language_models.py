@@ -17,6 +17,7 @@ SIZES = {"vocabulary_size": 40, "context": 16, "width": 32, "layers": 2, "dropou
 TRANSFORMER = {**SIZES, "heads": 4, "position": "rotary"}
 MODELS = {
     "decoder": {"name": "decoder", **TRANSFORMER},
+    "n-grams": {"name": "decoder", **TRANSFORMER, "ngrams": 50},
     "sinusoidal": {"name": "decoder", **TRANSFORMER, "position": "sinusoidal"},
     "encoder-decoder": {"name": "encoder-decoder", **TRANSFORMER},
     "lstm": {"name": "recurrent-language-model", **SIZES, "cell": "lstm"},

@@ -1,0 +1,277 @@
+"""Language models against the usual ways to train one: `python -m benchmarks.language --mirror ../shared/data`.
+
+In one run, on tiny-shakespeare by characters: the well-known small-CPU recipe (`small_cpu_gpt.py`), GPT-2 of the same
+size from `transformers` in its `Trainer`, and our decoder in the time that the recipe took, in ten minutes and, with
+`--hour`, in an hour. Nats per character over all of the last tenth of the text, in windows that do not overlap; seconds
+of training alone; tokens per second; peak memory; characters per second of generation with and without the cache.
+Writes `language.csv`, `language.md` and `language.png` into `reports/benchmarks`. About twenty minutes on 2 cores.
+
+All arms train on the first nine tenths; our recipes were chosen on their last twentieth.
+"""
+
+import dataclasses
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from benchmarks.measuring import in_own_process
+from quartet.params.sections import Download, Params, PreprocessText, TrainLm
+
+RECIPE, PEER = "small-CPU recipe", "transformers' Trainer"
+MARKS = (0.25, 0.5, 0.75, 1.0)  # of a training, where it is scored
+_DECODER = TrainLm(precision="bfloat16")
+OURS = {
+    "the recipe's time": _DECODER,
+    "ten minutes": _DECODER,
+    "an hour": _DECODER,
+}
+GENERATED, ROUNDS = 256, 3
+
+
+def main(
+    mirror: Annotated[
+        str | None, typer.Option(help="Folder or URL that serves tiny-shakespeare; its official home if none.")
+    ] = None,
+    hour: Annotated[bool, typer.Option(help="Train ours for an hour as well.")] = False,
+    out: Annotated[Path, typer.Option(help="Where the tables and the plot go.")] = Path("reports/benchmarks"),
+) -> None:
+    """Measure, and write the tables and the plot."""
+    from quartet.artifacts.writing import write_table, write_text
+
+    with tempfile.TemporaryDirectory() as folder:
+        text = prepare(mirror, Path(folder))
+        points, memories = measure(text, hour)
+        rates = generation_rates()
+    table = pd.DataFrame(points)
+    write_table(out / "language.csv", table)
+    write_text(out / "language.md", summary(table, memories, rates))
+    plot(table, out / "language.png")
+    print((out / "language.md").read_text())
+
+
+def prepare(mirror: str | None, folder: Path) -> Path:
+    """Tiny-shakespeare by characters; what is held out for validation goes back to the training text."""
+    from quartet.artifacts.writing import write_bytes, write_json
+    from quartet.datasets.text import preprocess_text
+    from quartet.datasets.text_sources import download_text
+
+    raw, text = folder / "raw", folder / "text"
+    write_json(raw / "manifest.json", download_text(Download(text="tinyshakespeare", mirror=mirror), raw))
+    preprocess_text(raw, text, PreprocessText(tokenizer="character"))
+    write_bytes(text / "train.bin", (text / "train.bin").read_bytes() + (text / "validation.bin").read_bytes())
+    write_bytes(text / "validation.bin", (text / "test.bin").read_bytes())
+    return text
+
+
+def measure(text: Path, hour: bool) -> tuple[list[dict], dict[str, float]]:
+    """A row per scoring of every arm, and each arm's peak memory in GiB."""
+    rows, memories = [], {}
+
+    def run(arm, function, *arguments):
+        points, memories[arm] = in_own_process(function, text, *arguments)
+        for tokens, seconds, nats in points:
+            print(f"{arm}: {nats:.4f} nats per character after {seconds:.1f} s, {tokens} tokens", flush=True)
+            rows.append({"arm": arm, "tokens": tokens, "seconds": round(seconds, 2), "nats": round(nats, 5)})
+        return points[-1][1]
+
+    seconds = run(RECIPE, train_recipe)
+    run(PEER, train_peer)
+    for arm, settings in OURS.items():
+        if arm != "an hour" or hour:
+            limit = {"the recipe's time": seconds, "ten minutes": 600, "an hour": 3600}[arm]
+            run(f"ours, {arm}", train_ours, settings, limit)
+    return rows, memories
+
+
+def train_recipe(text: Path) -> list[tuple[int, float, float]]:
+    """The small-CPU recipe; `(tokens, seconds, nats per character)` at each mark."""
+    import torch
+
+    from benchmarks.small_cpu_gpt import BATCH, CONTEXT, STEPS, SmallGpt, small_cpu_training
+    from quartet.artifacts.writing import read_json
+    from quartet.datasets.text import token_stream
+
+    torch.manual_seed(0)
+    network = SmallGpt(read_json(text / "info.json")["vocabulary_size"])
+    marks = {round(STEPS * share) for share in MARKS}
+    points, scoring, begin = [], 0.0, time.perf_counter()
+    for step in small_cpu_training(network, token_stream(text, "train")):
+        if step in marks:
+            start = time.perf_counter()
+            points.append((step * BATCH * CONTEXT, start - begin - scoring, nats_of(network.eval(), text)))
+            network.train()
+            scoring += time.perf_counter() - start
+    return points
+
+
+def train_peer(text: Path) -> list[tuple[int, float, float]]:
+    """GPT-2 of the recipe's size and settings from `transformers`, trained by its `Trainer`."""
+    import numpy as np
+    import torch
+    from torch import nn
+    from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments
+
+    from benchmarks.small_cpu_gpt import BATCH, CONTEXT, HEADS, LAYERS, PEAK, STEPS, WARMUP, WIDTH
+    from quartet.artifacts.writing import read_json
+    from quartet.datasets.text import token_stream
+
+    torch.manual_seed(0)
+    stream = token_stream(text, "train")
+    sizes = {"n_positions": CONTEXT, "n_embd": WIDTH, "n_layer": LAYERS, "n_head": HEADS}
+    dropouts = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    vocabulary = read_json(text / "info.json")["vocabulary_size"]
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=vocabulary, bos_token_id=0, eos_token_id=0, **sizes, **dropouts))
+
+    class Crops(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(stream) - CONTEXT
+
+        def __getitem__(self, start):
+            window = torch.from_numpy(stream[start : start + CONTEXT].astype(np.int64))
+            return {"input_ids": window, "labels": window}
+
+    class Logits(nn.Module):
+        context = CONTEXT
+
+        def forward(self, tokens):
+            return model(tokens).logits
+
+    points, scoring = [], 0.0
+
+    class Score(TrainerCallback):
+        def on_step_end(self, arguments, state, control, **_):
+            nonlocal scoring
+            if state.global_step in {round(STEPS * share) for share in MARKS}:
+                start = time.perf_counter()
+                model.eval()
+                points.append((state.global_step * BATCH * CONTEXT, start - begin - scoring, nats_of(Logits(), text)))
+                model.train()
+                scoring += time.perf_counter() - start
+
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=BATCH,
+            max_steps=STEPS,
+            learning_rate=PEAK,
+            lr_scheduler_type="cosine",
+            warmup_steps=WARMUP,
+            weight_decay=0.1,
+            adam_beta2=0.99,
+            report_to=[],
+            save_strategy="no",
+            disable_tqdm=True,
+            use_cpu=True,
+        )
+        trainer = Trainer(model=model, args=arguments, train_dataset=Crops(), callbacks=[Score()])
+        begin = time.perf_counter()
+        trainer.train()
+    return points
+
+
+def train_ours(text: Path, settings: TrainLm, seconds: float) -> list[tuple[int, float, float]]:
+    """Our loop for so many seconds; `(tokens, seconds, nats per character)` at each mark."""
+    from benchmarks.measuring import scores_over_time
+    from quartet.artifacts.writing import read_json
+    from quartet.training.devices import pick_device
+    from quartet.training.loop import affordable_steps
+    from quartet.training.seeding import seed_everything
+    from stages.train_lm import language_plan
+
+    params = dataclasses.replace(Params(), train_lm=settings)
+    device, info = pick_device(params.runtime), read_json(text / "info.json")
+    seed_everything(params.seed)
+    task = language_plan(params, text, info, device).task
+    unscored = dataclasses.replace(task, validate=lambda network: {"score": 0.0})
+    steps = affordable_steps(unscored, dataclasses.replace(settings, max_seconds=seconds), params.seed, device)
+    task = dataclasses.replace(task, steps=steps, validate_every=-(-steps // len(MARKS)))
+    characters = info["counts"]["test"]["characters"]
+    tokens = info["counts"]["test"]["tokens"]
+    return [
+        (examples * settings.context, taken, scores["loss"] * tokens / characters)
+        for examples, taken, scores in scores_over_time(task, settings, params.seed, device)
+    ]
+
+
+def nats_of(network, text: Path) -> float:
+    """Nats per character over the whole test text, in windows of the network's context that do not overlap."""
+    import torch
+
+    from quartet.artifacts.writing import read_json
+    from quartet.datasets.text import token_stream
+    from quartet.datasets.tokenizers import load_tokenizer
+    from quartet.evaluation.lm import score_stream
+
+    stream, tokenizer = token_stream(text, "test"), load_tokenizer(text / "tokenizer.json")
+    scored = score_stream(network, stream, tokenizer, 64, torch.device("cpu"), sliding=False)
+    return scored["nats"] / read_json(text / "info.json")["counts"]["test"]["characters"]
+
+
+def generation_rates() -> dict[str, float]:
+    """Tokens per second of the default decoder with and without the key-value cache, and its characters per token."""
+    import torch
+
+    from quartet.networks.decoder import Decoder
+    from quartet.networks.generation import generate
+
+    settings = TrainLm()
+    sizes = {"context": max(GENERATED, settings.context), "width": settings.width, "layers": settings.layers}
+    network = Decoder(
+        vocabulary_size=PreprocessText().vocabulary_size,
+        heads=settings.heads,
+        position=settings.position,
+        dropout=0.0,
+        **sizes,
+    ).eval()
+    prompt, rates = torch.zeros(1, 1, dtype=torch.long), {}
+    generate(network, prompt, 8)  # warms up
+    for cached in (True, False):
+        times = []
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            generate(network, prompt, GENERATED - 1, generator=torch.Generator().manual_seed(0), cached=cached)
+            times.append(time.perf_counter() - start)
+        rates["cached" if cached else "uncached"] = (GENERATED - 1) / statistics.median(times)
+    return rates
+
+
+def summary(table: pd.DataFrame, memories: dict[str, float], rates: dict[str, float]) -> str:
+    """The tables in Markdown."""
+    lines = ["| arm | tokens seen | training time | tokens per second | peak memory | nats per character |"]
+    lines.append("|---|---|---|---|---|---|")
+    for arm, rows in table.groupby("arm", sort=False):
+        last = rows.iloc[-1]
+        lines.append(
+            f"| {arm} | {last.tokens:,} | {last.seconds:.0f} s | {last.tokens / last.seconds:,.0f} | "
+            f"{memories[arm]:.2f} GiB | {last.nats:.4f} |"
+        )
+    ratio = rates["cached"] / rates["uncached"]
+    lines += ["", f"Generation of {GENERATED} tokens by the default decoder: {rates['cached']:,.0f} tokens per second"]
+    lines[-1] += f" with the key-value cache, {rates['uncached']:,.0f} without ({ratio:.1f}×)."
+    return "\n".join(lines) + "\n"
+
+
+def plot(table: pd.DataFrame, path: Path) -> None:
+    """Nats per character over training time."""
+    from matplotlib.figure import Figure
+
+    from quartet.reporting.figures import BLUE, GREY, ORANGE, save_figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for arm, rows in table.groupby("arm", sort=False):
+        colour = {RECIPE: GREY, PEER: ORANGE}.get(arm, BLUE)
+        axes.plot(rows.seconds, rows.nats, "o-", color=colour, label=arm, alpha=1 if colour != BLUE else 0.8)
+    axes.set(xscale="log", xlabel="training time, s", ylabel="nats per character", title="tiny-shakespeare, last tenth")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    save_figure(figure, path)
+
+
+if __name__ == "__main__":
+    typer.run(main)
