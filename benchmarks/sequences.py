@@ -248,7 +248,7 @@ def our_loop(cell: str, sequences, labels, steps: int) -> float:
         times.append(time.perf_counter())
         return {"score": 0.0}
 
-    settings = TrainRnn(ema=0.0, clip=0.0, steps=steps + 1, validate_every=steps + 1)
+    settings = TrainRnn(ema=0.0, clip=0.0, precision="bfloat16", steps=steps + 1, validate_every=steps + 1)
     task = Task(network, batch_at, loss_of, validate, steps=steps + 1, validate_every=steps + 1)
     with contextlib.redirect_stdout(io.StringIO()):
         train(task, settings, seed=0, device=device, checkpoint=NoCheckpoint())

@@ -76,7 +76,8 @@ class MinGruLayer(nn.Module):
 
         Where `inside` `(steps, batch, 1)` is false, the state is zero.
         """
-        gate, candidate = self.gate_and_candidate(inputs).chunk(2, dim=2)
+        # Products may be in half precision; what adds up over the steps is not.
+        gate, candidate = self.gate_and_candidate(inputs).float().chunk(2, dim=2)
         update = gate.sigmoid()
         decay, drive = 1 - update, update * candidate
         if inside is not None:
@@ -103,22 +104,34 @@ class _LinearRecurrence(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
         decay, states = ctx.saved_tensors
-        later = torch.cat([decay[1:], decay.new_zeros(1, *decay.shape[1:])])
-        to_drive = _solve(later.flip(0), gradient.flip(0)).flip(0)
-        before = torch.cat([states.new_zeros(1, *states.shape[1:]), states[:-1]])
-        return to_drive * before, to_drive
+        to_drive = _solve(decay, gradient, backward=True)
+        to_decay = torch.empty_like(to_drive)
+        to_decay[0] = 0
+        torch.mul(to_drive[1:], states[:-1], out=to_decay[1:])
+        return to_decay, to_drive
 
 
-def _solve(decay: Tensor, drive: Tensor) -> Tensor:
+def _solve(decay: Tensor, drive: Tensor, *, backward: bool = False) -> Tensor:
+    """The recurrence, or its gradient: `backward` goes from the last step to the first."""
     # A processor goes step by step, each step in place in its cache; a GPU needs few large operations.
-    return step_by_step(decay, drive) if drive.device.type == "cpu" else parallel_scan(decay, drive)
+    if drive.device.type == "cpu":
+        return step_by_step(decay, drive, backward=backward)
+    if not backward:
+        return parallel_scan(decay, drive)
+    later = torch.cat([decay[1:], decay.new_zeros(1, *decay.shape[1:])])
+    return parallel_scan(later.flip(0), drive.flip(0)).flip(0)
 
 
-def step_by_step(decay: Tensor, drive: Tensor) -> Tensor:
+def step_by_step(decay: Tensor, drive: Tensor, *, backward: bool = False) -> Tensor:
     """The recurrence as it is written: `steps` small operations."""
     states = drive.clone()
-    for before, now, share in zip(states[:-1], states[1:], decay[1:], strict=True):
-        now.addcmul_(share, before)
+    each, shares = states.unbind(), decay.unbind()
+    if backward:
+        for step in range(len(each) - 2, -1, -1):
+            each[step].addcmul_(shares[step + 1], each[step + 1])
+    else:
+        for step in range(1, len(each)):
+            each[step].addcmul_(shares[step], each[step - 1])
     return states
 
 

@@ -40,6 +40,9 @@ def test_the_scan_equals_the_loop_and_does_not_overflow(steps):
     decay, drive = torch.rand(steps, 2, 3) ** 8, 1e4 * torch.randn(steps, 2, 3)
     decay[0 if steps < 3 else 2] = 0.0
     torch.testing.assert_close(parallel_scan(decay, drive), step_by_step(decay, drive))
+    later = torch.cat([decay[1:], torch.zeros_like(decay[:1])])
+    backward = parallel_scan(later.flip(0), drive.flip(0)).flip(0)
+    torch.testing.assert_close(backward, step_by_step(decay, drive, backward=True))
 
 
 def test_the_gradient_of_the_recurrence_is_that_of_autograd():
