@@ -1,0 +1,30 @@
+"""The tables of the sequence and language benchmarks."""
+
+import pandas as pd
+
+from benchmarks import language, sequences
+
+
+def test_rates_stand_beside_their_ratio_to_the_usual_loop():
+    rates = [("usual LSTM", 100), ("usual LSTM", 300), ("usual LSTM", 200), ("mingru", 700), ("mingru", 500)]
+    rates = pd.DataFrame([{"length": 28, "cell": cell, "steps_per_second": rate} for cell, rate in rates])
+    points = [(0, 10.0, 0.98), (1, 14.0, 0.99)]
+    points = [
+        {"task": "rows", "arm": "one minute", "seed": seed, "examples": 640, "seconds": seconds, "accuracy": accuracy}
+        for seed, seconds, accuracy in points
+    ]
+    lines = sequences.summary(rates, pd.DataFrame(points)).splitlines()
+    assert "| mingru | 600 (3.00×) |" in lines
+    assert "| rows | one minute | 2 | 640 | 12 s (at most 14) | 0.9850 ± 0.0071 |" in lines
+
+
+def test_each_language_arm_tells_where_it_ended():
+    table = pd.DataFrame(
+        [
+            {"arm": language.RECIPE, "tokens": 768, "seconds": 50.0, "nats": 2.5},
+            {"arm": language.RECIPE, "tokens": 1536, "seconds": 100.0, "nats": 1.9},
+        ]
+    )
+    text = language.summary(table, {language.RECIPE: 0.5}, {"cached": 900.0, "uncached": 300.0})
+    assert "| small-CPU recipe | 1,536 | 100 s | 15 | 0.50 GiB | 1.9000 |" in text.splitlines()
+    assert "900 tokens per second with the key-value cache, 300 without (3.0×)" in text
