@@ -4,9 +4,7 @@ Ten stratified folds: each is predicted by a network that was trained, with the 
 nine; nothing is chosen on the fold. Prints the out-of-fold accuracy, and that of a support-vector machine.
 """
 
-import contextlib
 import dataclasses
-import io
 from pathlib import Path
 from typing import Annotated
 
@@ -47,28 +45,18 @@ def right_in_fold(params, pixels: np.ndarray, labels: np.ndarray, train: np.ndar
     """Train on one part, and count what the last weights get right of the other."""
     import torch
 
-    from quartet.training.checkpoints import NoCheckpoint
+    from quartet.evaluation.image_training import accuracy_after_training
     from quartet.training.devices import pick_device
-    from quartet.training.loop import train as train_network
     from quartet.training.seeding import seed_everything
-    from stages.train_cnn import plan_for
 
-    device = pick_device(params.runtime)
     seed_everything(params.seed)
     shares = pixels[train] / 255
     info = {"classes": range(10), "size": 8, "channels": 1, "mean": [shares.mean()], "std": [shares.std()]}
     images, targets = torch.from_numpy(pixels), torch.from_numpy(labels)
-    settings = dataclasses.replace(params.train_cnn, validate_every=10**9)  # scored once, after the last step
-    task = plan_for(
-        dataclasses.replace(params, train_cnn=settings),
-        info,
-        device,
-        train=(images[train], targets[train]),
-        held_out=(images[test], targets[test]),
-    ).task
-    with contextlib.redirect_stdout(io.StringIO()):
-        outcome = train_network(task, settings, seed=params.seed, device=device, checkpoint=NoCheckpoint())
-    return round(outcome.history[-1]["validation_accuracy"] * len(test))
+    parts = {"train": (images[train], targets[train]), "held_out": (images[test], targets[test])}
+    device = pick_device(params.runtime)
+    accuracy = accuracy_after_training(params.train_cnn, info, device, seed=params.seed, **parts)
+    return round(accuracy * len(test))
 
 
 if __name__ == "__main__":

@@ -155,16 +155,16 @@ def run_textbook(folder: Path, marks: list[int], scored: bool) -> list[tuple[int
 def run_ours(folder: Path, settings: TrainCnn, seed: int, every: int, scored: bool) -> list[tuple[int, float, float]]:
     """Train in our loop; `(images, seconds, accuracy)` every so many steps."""
     from quartet.artifacts.writing import read_json
+    from quartet.evaluation.image_training import image_training
     from quartet.training.devices import pick_device
     from quartet.training.seeding import seed_everything
-    from stages.train_cnn import plan_for
 
     params = dataclasses.replace(Params(), seed=seed, train_cnn=dataclasses.replace(settings, validate_every=every))
     device = pick_device(params.runtime)
     seed_everything(seed)
     training, test = load(folder)
     info = read_json(folder / "info.json")
-    task = plan_for(params, info, device, train=training, held_out=test).task
+    task = image_training(params.train_cnn, info, device, seed=seed, train=training, held_out=test).task
     return accuracy_over_time(task, params.train_cnn, seed, device, scored=scored)
 
 

@@ -2,12 +2,14 @@
 
 import typer
 
+from quartet.commands.draw import draw
 from quartet.commands.generate import generate
 from quartet.commands.settings import settings
 from quartet.commands.summary import summary
 from quartet.commands.ui import ui
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app.command()(draw)
 app.command()(generate)
 app.command()(settings)
 app.command()(summary)

@@ -32,11 +32,12 @@ def diffusion_plan(params, folder, info, device):
     from quartet.datasets.images import load_images
     from quartet.evaluation.training_run import Plan
     from quartet.networks.building import build_network
-    from quartet.networks.noise_schedules import add_noise, velocity
+    from quartet.networks.noise_schedules import add_noise, draw_times, training_target
     from quartet.networks.text_encoder import without_caption
     from quartet.training.loop import Task
 
     settings = params.train_diffusion
+    schedule = "flow" if settings.objective == "flow" else settings.noise_schedule
     images, labels = (tensor.to(device) for tensor in load_images(folder, "train"))
     held_out, held_out_labels = (tensor.to(device) for tensor in load_images(folder, "validation"))
     captions = captioner(info)
@@ -52,17 +53,20 @@ def diffusion_plan(params, folder, info, device):
         "text_layers": settings.text_layers,
         "text_heads": settings.text_heads,
         "dropout": settings.dropout,
+        "objective": settings.objective,
+        "schedule": schedule,
     }
     batches = ShuffledBatches(len(images), settings.batch_size, params.seed, device)
 
     def noisy(pixels, labels, generator):
-        """Pictures part of the way to noise, the way's direction, and a caption for each."""
+        """Pictures part of the way to noise, their times and captions, and what is to be predicted of each."""
         clean = pixels.float() / 127.5 - 1  # [-1, 1]
         noise = torch.randn(clean.shape, generator=generator, device=device)
-        times = torch.rand(len(clean), generator=generator, device=device)
+        times = draw_times(schedule, len(clean), generator)
         template = torch.randint(prompts.shape[1], (len(clean),), generator=generator, device=device)
         caption = prompts[labels, template]  # (batch, words)
-        return add_noise(clean, noise, times), times, caption, velocity(clean, noise)
+        target = training_target(clean, noise, times, settings.objective, schedule)
+        return add_noise(clean, noise, times, schedule), times, caption, target
 
     def batch_at(step, generator):
         chosen = batches.indices(step)

@@ -1,24 +1,40 @@
-"""How text to image is scored: does the judge, the image family's network, see in a picture what was asked for?"""
+"""How text to image is scored.
 
+Does the judge, the image family's network, see in a picture what was asked for? And are the pictures as varied as real
+ones, not copied, and good enough to train a classifier that knows real ones?
+"""
+
+import dataclasses
 import math
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card
+from quartet.artifacts.writing import read_json, write_table
 from quartet.datasets.batches import normalise
 from quartet.datasets.captions import TEMPLATES, UNSEEN_TEMPLATES, Captioner, captioner
 from quartet.datasets.images import load_images
+from quartet.evaluation.generated_images import copy_rate, copy_threshold, fid_ratio, nearest, variance_ratio
+from quartet.evaluation.image_training import accuracy_after_training
 from quartet.evaluation.predictions import logits_over
 from quartet.networks.building import count_parameters, rebuild_network
-from quartet.networks.samplers import draw, network_evaluations
+from quartet.networks.noise_schedules import add_noise
+from quartet.networks.samplers import draw, drawing, network_evaluations
 from quartet.params import Params
-from quartet.params.sections import EvaluateDiffusion
-from quartet.reporting.figures import image_sheet, save_figure
+from quartet.params.sections import Augmentation, EvaluateDiffusion, TrainCnn
+from quartet.reporting.figures import image_sheet, line_figure, save_animation, save_figure
 from quartet.reporting.report_files import write_confusion
 
 SHEET_ROWS, SHEET_COLUMNS = 10, 10
+STRIP, STRIP_ROWS = 9, 4  # pictures of a process, captions shown
+FID_DRAWS = 10
+SWEPT_STEPS, SWEPT_GUIDANCE = (5, 10, 20), (1.0, 1.25, 1.5, 2.0)
+# What is trained on generated and on real images to compare them.
+CLASSIFIER = TrainCnn(width=32, steps=300, batch_size=64, augmentation=Augmentation(brightness=0.0, contrast=0.0))
 
 
 def evaluate(params: Params, device: torch.device) -> dict[str, float]:
@@ -29,22 +45,39 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     captions = captioner(card["data"])
     judge = Judge(device, params.evaluate.batch_size)
     judge.refuse_other_classes(captions)
+    processed = paths.processed("images")
+    train, test = ([tensor.to(device) for tensor in load_images(processed, split)] for split in ("train", "test"))
 
     generator = torch.Generator(device).manual_seed(params.seed)
     known, labels = draw_classes(network, captions, TEMPLATES, how, generator, params.evaluate.batch_size)
     unseen, _ = draw_classes(network, captions, UNSEEN_TEMPLATES, how, generator, params.evaluate.batch_size)
     seen_as, unseen_seen_as = judge.classes_of(known), judge.classes_of(unseen)
-    real, real_labels = (tensor.to(device) for tensor in load_images(paths.processed("images"), "test"))
 
     fidelity = (seen_as == labels).float().mean().item()
     title = f"Text to image: the judge sees what was asked for in {fidelity:.2%} of {len(labels)}"
     classes = list(captions.classes)
     write_confusion(folder, labels.cpu().numpy(), seen_as.cpu().numpy(), classes, title, row_label="prompted")
     _sample_sheet(known, labels, captions)
+    _neighbours_sheet(known, labels, train[0], captions)
+    _process_sheets(network, captions, train, how, params.seed)
+    _sweep(network, captions, judge, train, params, device)
+
+    features = [judge.features_of(images) for images in (known, test[0], train[0])]
+    ratio, spread = fid_ratio(*features, draws=FID_DRAWS, seed=params.seed)
+    threshold = copy_threshold(train[0])
+    info, real_train = read_json(processed / "info.json"), (train[0], train[1])
+    trained = {"device": device, "seed": params.seed, "held_out": (test[0], test[1])}
     return {
         "fidelity": fidelity,
         "fidelity_unseen_templates": (unseen_seen_as == labels).float().mean().item(),
-        "judge_accuracy": (judge.classes_of(real) == real_labels).float().mean().item(),
+        "judge_accuracy": (judge.classes_of(test[0]) == test[1]).float().mean().item(),
+        "fid_ratio": ratio,
+        "fid_ratio_spread": spread,
+        "variance_ratio": variance_ratio(known, labels, *train),
+        "copy_rate": copy_rate(known, train[0], threshold),
+        "copy_rate_test": copy_rate(test[0], train[0], threshold),
+        "cas_accuracy": accuracy_after_training(CLASSIFIER, info, train=(known, labels), **trained),
+        "cas_accuracy_real": accuracy_after_training(CLASSIFIER, info, train=real_train, **trained),
         "network_evaluations": network_evaluations(steps=how.steps, sampler=how.sampler, guidance=how.guidance),
         "generated_images": len(labels),
         "parameters": count_parameters(network),
@@ -61,14 +94,19 @@ class Judge:
 
     def classes_of(self, images: Tensor) -> Tensor:
         """`(images, channels, size, size)` uint8 to `(images,)` labels."""
+        return logits_over(self.network, images, self._prepared, self.batch_size).argmax(dim=1)
+
+    def features_of(self, images: Tensor) -> Tensor:
+        """What its classifier sees of each image: `(images, features)`."""
+
+        def features(batch: Tensor) -> Tensor:
+            return self.network.features_of(self.network.feature_maps(batch))
+
+        return logits_over(features, images, self._prepared, self.batch_size)
+
+    def _prepared(self, batch: Tensor) -> Tensor:
         data = self.card["data"]
-        logits = logits_over(
-            self.network,
-            images,
-            lambda batch: normalise(batch.float() / 255, data["mean"], data["std"]),
-            self.batch_size,
-        )
-        return logits.argmax(dim=1)
+        return normalise(batch.float() / 255, data["mean"], data["std"])
 
     def refuse_other_classes(self, captions: Captioner) -> None:
         """Raise ValueError if the judge knows other classes than those that are drawn."""
@@ -95,10 +133,9 @@ def draw_classes(
     labels = numbers % len(captions.classes)
     prompts = table[labels, (numbers // len(captions.classes)) % len(templates)]  # (images, words)
     noise = torch.randn(how.images, *network.picture_shape, generator=generator, device=device)
-    pictures = [
-        draw(network, prompt, start, steps=how.steps, guidance=how.guidance, sampler=how.sampler)
-        for prompt, start in zip(prompts.split(batch_size), noise.split(batch_size), strict=True)
-    ]
+    choice = {"steps": how.steps, "guidance": how.guidance, "sampler": how.sampler}
+    parts = enumerate(zip(prompts.split(batch_size), noise.split(batch_size), strict=True))
+    pictures = [draw(network, prompt, start, seed=number, **choice) for number, (prompt, start) in parts]
     return to_uint8(torch.cat(pictures)), labels
 
 
@@ -117,3 +154,73 @@ def _sample_sheet(pictures: Tensor, labels: Tensor, captions: Captioner) -> None
             names.append(captions.caption(label, TEMPLATES[0]))
     figure = image_sheet(rows, names, title="Drawn from their captions")
     save_figure(figure, paths.report("diffusion") / "evaluation/samples.png")
+
+
+def _neighbours_sheet(pictures: Tensor, labels: Tensor, train: Tensor, captions: Captioner) -> None:
+    """Some drawn pictures above the training images that are nearest to them."""
+    chosen = torch.stack([(labels == label).nonzero()[0, 0] for label in labels.unique()[:SHEET_ROWS]])
+    distances, numbers = nearest(pictures[chosen], train)
+    rows = [pictures[chosen].cpu().numpy() / 255, train[numbers.to(train.device)].cpu().numpy() / 255]
+    titles = [[captions.classes[label] for label in labels[chosen].tolist()], [f"{d:.2f}" for d in distances.tolist()]]
+    figure = image_sheet(rows, ["drawn", "nearest training image"], titles, "Nearest training images and distances")
+    save_figure(figure, paths.report("diffusion") / "evaluation/neighbours.png")
+
+
+def _process_sheets(
+    network: nn.Module, captions: Captioner, train: list[Tensor], how: EvaluateDiffusion, seed: int
+) -> None:
+    """The forward process of a training image, and the reverse process of a few captions: strips and an animation."""
+    folder, device = paths.report("diffusion") / "evaluation", train[0].device
+    generator = torch.Generator(device).manual_seed(seed)
+    times = torch.linspace(0, 1, STRIP, device=device)
+    clean = (train[0][:1].float() / 127.5 - 1).expand(STRIP, -1, -1, -1)
+    noise = torch.randn(1, *network.picture_shape, generator=generator, device=device).expand(STRIP, -1, -1, -1)
+    forward = to_uint8(add_noise(clean, noise, times, network.schedule).clamp(-1, 1))
+    told = [[f"t = {time:.2f}" for time in times.tolist()]]
+    figure = image_sheet([forward.cpu().numpy() / 255], ["x_t"], told, "Forward process: a picture turns into noise")
+    save_figure(figure, folder / "forward_process.png")
+
+    count = min(STRIP_ROWS, len(captions.classes))
+    prompts = captions.table(TEMPLATES).to(device)[:count, 0]  # (count, words)
+    start = torch.randn(count, *network.picture_shape, generator=generator, device=device)
+    choice = {"steps": how.steps, "guidance": how.guidance, "sampler": how.sampler, "seed": seed}
+    frames = [to_uint8(x.clamp(-1, 1)) for x in (start, *drawing(network, prompts, start, **choice))]
+    shown = [frames[round(place * (len(frames) - 1) / (STRIP - 1))] for place in range(STRIP)]
+    rows = [np.stack([frame[row].cpu().numpy() / 255 for frame in shown]) for row in range(count)]
+    names = [captions.caption(label, TEMPLATES[0]) for label in range(count)]
+    figure = image_sheet(rows, names, title="Reverse process: from noise to a picture")
+    save_figure(figure, folder / "reverse_process.png")
+    animation = [np.concatenate(list(frame.cpu().numpy()), axis=2) for frame in frames]  # side by side
+    save_animation(animation, folder / "animation.gif")
+
+
+def _sweep(
+    network: nn.Module,
+    captions: Captioner,
+    judge: Judge,
+    train: list[Tensor],
+    params: Params,
+    device: torch.device,
+) -> None:
+    """Quality against steps and guidance, against the validation split: where the defaults of `evaluate` come from."""
+    folder, how = paths.report("diffusion") / "evaluation", params.evaluate.diffusion
+    held_out = load_images(paths.processed("images"), "validation")[0].to(device)
+    real = [judge.features_of(images) for images in (held_out, train[0])]
+    rows = []
+    for steps in sorted({*SWEPT_STEPS, how.steps}):
+        for guidance in sorted({*SWEPT_GUIDANCE, how.guidance}):
+            choice = dataclasses.replace(how, steps=steps, guidance=guidance, images=how.swept_images)
+            generator = torch.Generator(device).manual_seed(params.seed + 1)
+            pictures, labels = draw_classes(network, captions, TEMPLATES, choice, generator, params.evaluate.batch_size)
+            fidelity = (judge.classes_of(pictures) == labels).double().mean().item()
+            ratio, _ = fid_ratio(judge.features_of(pictures), *real, draws=FID_DRAWS, seed=params.seed)
+            evaluations = network_evaluations(steps=steps, sampler=how.sampler, guidance=guidance)
+            told = {"steps": steps, "guidance": guidance, "network_evaluations": evaluations}
+            variety = variance_ratio(pictures, labels, *train)
+            scores = {"fidelity": fidelity, "fid_ratio": ratio, "variance_ratio": variety}
+            rows.append({**told, **{name: round(score, 6) for name, score in scores.items()}})
+    table = pd.DataFrame(rows)
+    write_table(folder / "sweep.csv", table)
+    lines = {f"guidance {g:g}": (list(part.steps), list(part.fid_ratio)) for g, part in table.groupby("guidance")}
+    title = "Fréchet distance to validation images, over that of training images"
+    save_figure(line_figure(lines, title=title, x="steps", y="ratio", logarithmic=True), folder / "sweep.png")

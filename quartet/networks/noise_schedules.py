@@ -1,24 +1,87 @@
-"""The forward process: how a picture turns into noise.
+"""The forward process: how a picture turns into noise, and what the network learns to predict on the way.
 
-Rectified flow (Liu et al. 2022; Lipman et al. 2022): the straight line from the picture x_0 to the noise ε,
-    x_t = (1 − t) x_0 + t ε,    0 ≤ t ≤ 1,
-with the constant velocity dx_t / dt = ε − x_0, which the network learns to predict.
+At time t, from 0 (the picture x_0) to 1 (noise), q(x_t | x_0) is
+
+    x_t = α_t x_0 + σ_t ε,    ε ~ N(0, 1),
+
+with a schedule of α and σ:
+
+    flow      α = 1 − t, σ = t                             rectified flow (Liu et al. 2022; Lipman et al. 2022)
+    linear    α² = Π (1 − β), β from 1e-4 to 0.02          Ho et al. 2020
+    cosine    α² ∝ cos²((t + 0.008) / 1.008 · π / 2)       Nichol & Dhariwal 2021
+    σ² = 1 − α² for the last two, which have 1,000 steps.
+
+and an objective, the network's target:
+
+    epsilon   ε                         Ho et al. 2020
+    v         α ε − σ x_0               Salimans & Ho 2022
+    flow      dx_t/dt = ε − x_0         of the straight path, so with the schedule `flow`
 """
 
+import functools
+import math
+
+import torch
 from torch import Tensor
 
+STEPS = 1000  # of the schedules `linear` and `cosine`
 
-def add_noise(clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
-    """`x_t` on the line from `clean` (t = 0) to `noise` (t = 1).
+
+def signal_and_noise(schedule: str, times: Tensor) -> tuple[Tensor, Tensor]:
+    """α and σ at times in [0, 1], each of the shape of `times`; `linear` and `cosine` round to their steps."""
+    if schedule == "flow":
+        return 1 - times, times
+    remaining = _remaining_signal(schedule).to(times.device)[(times * STEPS).round().long()]
+    return remaining.sqrt(), (1 - remaining).sqrt()
+
+
+@functools.cache
+def _remaining_signal(schedule: str) -> Tensor:
+    """α² after each number of steps, from none to all: `(STEPS + 1,)`."""
+    if schedule == "linear":
+        betas = torch.linspace(1e-4, 0.02, STEPS, dtype=torch.float64)
+    else:
+        places = torch.arange(STEPS + 1, dtype=torch.float64) / STEPS
+        wanted = torch.cos((places + 0.008) / 1.008 * math.pi / 2) ** 2
+        betas = (1 - wanted[1:] / wanted[:-1]).clamp(max=0.999)
+    return torch.cat([torch.ones(1, dtype=torch.float64), (1 - betas).cumprod(0)]).float()
+
+
+def draw_times(schedule: str, count: int, generator: torch.Generator) -> Tensor:
+    """Times to train at, evenly in (0, 1]: `(count,)`; any for `flow`, whole steps for the others."""
+    times = torch.rand(count, generator=generator, device=generator.device)
+    return times if schedule == "flow" else (times * STEPS).floor().add(1) / STEPS
+
+
+def add_noise(clean: Tensor, noise: Tensor, times: Tensor, schedule: str = "flow") -> Tensor:
+    """`x_t` between `clean` (t = 0) and `noise` (t = 1).
 
     Args:
         clean, noise: `(batch, channels, size, size)`.
         times: `(batch,)` in [0, 1].
+        schedule: `flow`, `linear` or `cosine`.
     """
-    t = times.view(-1, 1, 1, 1)
-    return (1 - t) * clean + t * noise
+    signal, blur = (values.view(-1, 1, 1, 1) for values in signal_and_noise(schedule, times))
+    return signal * clean + blur * noise
 
 
-def velocity(clean: Tensor, noise: Tensor) -> Tensor:
-    """The direction from picture to noise, the training target: `(batch, channels, size, size)`."""
-    return noise - clean
+def training_target(clean: Tensor, noise: Tensor, times: Tensor, objective: str, schedule: str) -> Tensor:
+    """What the network is to predict, of the pictures' shape."""
+    if objective == "flow":
+        return noise - clean
+    if objective == "epsilon":
+        return noise
+    signal, blur = (values.view(-1, 1, 1, 1) for values in signal_and_noise(schedule, times))
+    return signal * noise - blur * clean
+
+
+def clean_and_noise(
+    pictures: Tensor, predicted: Tensor, times: Tensor, objective: str, schedule: str
+) -> tuple[Tensor, Tensor]:
+    """The picture x_0 and the noise ε that a prediction at `x_t` stands for: the inverse of `training_target`."""
+    signal, blur = (values.view(-1, 1, 1, 1) for values in signal_and_noise(schedule, times))
+    if objective == "flow":
+        return pictures - blur * predicted, pictures + signal * predicted
+    if objective == "epsilon":
+        return (pictures - blur * predicted) / signal, predicted
+    return signal * pictures - blur * predicted, blur * pictures + signal * predicted

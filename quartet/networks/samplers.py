@@ -1,17 +1,31 @@
-"""The reverse process: from noise to a picture, by following the predicted velocity back from t = 1 to t = 0."""
+"""The reverse process: from noise to a picture, in steps of denoising.
+
+For a network that predicts the flow's velocity, which is followed back from t = 1 to t = 0:
+
+    euler    x_s = x_t + (s − t) v(x_t)
+    heun     the same with the mean of the velocities at the step's start and at its end
+
+For one that predicts ε or v, from which the picture x̂_0 and the noise ε̂ follow (x̂_0 is kept within [-1, 1]):
+
+    ddim     x_s = α_s x̂_0 + σ_s ε̂                                                          Song et al. 2021
+    ddpm     x_s ~ N(μ, β̃) with a = α_t² / α_s²,                                            Ho et al. 2020
+             μ = (α_s (1 − a) x̂_0 + √a σ_s² x_t) / σ_t²,    β̃ = (1 − a) σ_s² / σ_t²
+"""
 
 import itertools
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from quartet.networks.noise_schedules import STEPS, clean_and_noise, signal_and_noise
 from quartet.networks.text_encoder import without_caption
 
-VelocityOf = Callable[[Tensor, Tensor], Tensor]  # (pictures, times) -> velocity
+Prediction = Callable[[Tensor, Tensor], Tensor]  # (pictures, times) -> what the network predicts
+SAMPLERS = {"flow": ("euler", "heun"), "epsilon": ("ddim", "ddpm"), "v": ("ddim", "ddpm")}  # by objective
 
 
-def guided(network: Callable[[Tensor, Tensor, Tensor], Tensor], captions: Tensor, guidance: float) -> VelocityOf:
+def guided(network: Callable[[Tensor, Tensor, Tensor], Tensor], captions: Tensor, guidance: float) -> Prediction:
     """Classifier-free guidance (Ho & Salimans 2022): away from the prediction without a caption.
 
         v = v(∅) + g (v(caption) − v(∅))
@@ -19,51 +33,115 @@ def guided(network: Callable[[Tensor, Tensor, Tensor], Tensor], captions: Tensor
     `guidance` 1 needs one network evaluation a step, any other value two, done as one batch.
     """
 
-    def velocity_of(pictures: Tensor, times: Tensor) -> Tensor:
+    def predict(pictures: Tensor, times: Tensor) -> Tensor:
         if guidance == 1:
             return network(pictures, times, captions)
         both = torch.cat([captions, without_caption(captions)])
         with_caption, without = network(pictures.repeat(2, 1, 1, 1), times.repeat(2), both).chunk(2)
         return without + guidance * (with_caption - without)
 
-    return velocity_of
+    return predict
 
 
-def denoising_steps(velocity_of: VelocityOf, noise: Tensor, *, steps: int, sampler: str) -> Iterator[Tensor]:
-    """The pictures on the way, `steps` of them, each `(batch, channels, size, size)`; the last one is the result.
+def denoising_times(steps: int, schedule: str) -> Tensor:
+    """`(steps + 1,)` times from 1 to 0, evenly; on whole steps for `linear` and `cosine`, which have at most 1,000."""
+    times = torch.linspace(1, 0, steps + 1)
+    return times if schedule == "flow" else (times * STEPS).round() / STEPS
 
-    `euler` follows the velocity at each step's start; `heun` averages it with that at the step's end.
+
+def denoising_steps(
+    predict: Prediction,
+    noise: Tensor,
+    times: Tensor,
+    *,
+    sampler: str,
+    objective: str = "flow",
+    schedule: str = "flow",
+    generator: torch.Generator | None = None,
+) -> Iterator[Tensor]:
+    """The pictures on the way, each `(batch, channels, size, size)`; the last one is the result.
+
+    Args:
+        predict: asks the network.
+        noise: `(batch, channels, size, size)` to begin with.
+        times: `(steps + 1,)`, falling.
+        sampler: one of `SAMPLERS[objective]`.
+        objective: what the network predicts.
+        schedule: of the forward process that it learnt.
+        generator: of the noise that `ddpm` adds.
     """
     pictures = noise
-    times = torch.linspace(1, 0, steps + 1, device=noise.device)
-    for now, then in itertools.pairwise(times):
-        velocity = velocity_of(pictures, now.expand(len(pictures)))
-        ahead = pictures + (then - now) * velocity
-        if sampler == "heun" and then > 0:
-            velocity = (velocity + velocity_of(ahead, then.expand(len(pictures)))) / 2
-            ahead = pictures + (then - now) * velocity
-        pictures = ahead
+    for now, then in itertools.pairwise(times.to(noise.device)):
+        predicted = predict(pictures, now.expand(len(pictures)))
+        if sampler in ("euler", "heun"):
+            ahead = pictures + (then - now) * predicted
+            if sampler == "heun" and then > 0:
+                mean = (predicted + predict(ahead, then.expand(len(pictures)))) / 2
+                ahead = pictures + (then - now) * mean
+            pictures = ahead
+        else:
+            clean, blur = clean_and_noise(pictures, predicted, now.expand(len(pictures)), objective, schedule)
+            clean = clean.clamp(-1, 1)
+            if sampler == "ddim":
+                signal, share = signal_and_noise(schedule, then)
+                pictures = signal * clean + share * blur
+            else:
+                pictures = _ddpm_step(pictures, clean, now, then, schedule, generator)
         yield pictures
+
+
+def _ddpm_step(
+    pictures: Tensor, clean: Tensor, now: Tensor, then: Tensor, schedule: str, generator: torch.Generator | None
+) -> Tensor:
+    (signal_now, blur_now), (signal_then, blur_then) = (signal_and_noise(schedule, time) for time in (now, then))
+    kept = signal_now**2 / signal_then**2
+    mean = (signal_then * (1 - kept) * clean + kept.sqrt() * blur_then**2 * pictures) / blur_now**2
+    if then == 0:
+        return mean
+    fresh = torch.randn(pictures.shape, generator=generator, device=pictures.device)
+    return mean + ((1 - kept) * blur_then**2 / blur_now**2).sqrt() * fresh
 
 
 def network_evaluations(*, steps: int, sampler: str, guidance: float) -> int:
     """How often the network is asked for one picture: a guided step counts two, a Heun step two (but the last)."""
-    velocities = 2 * steps - 1 if sampler == "heun" else steps
-    return velocities * (1 if guidance == 1 else 2)
+    predictions = 2 * steps - 1 if sampler == "heun" else steps
+    return predictions * (1 if guidance == 1 else 2)
 
 
 @torch.no_grad()
-def draw(
-    network: torch.nn.Module,
+def drawing(
+    network: nn.Module,
     captions: Tensor,
     noise: Tensor,
     *,
     steps: int,
     guidance: float,
-    sampler: str,
-) -> Tensor:
-    """Pictures in [-1, 1] for `(batch, words)` captions from `(batch, channels, size, size)` noise."""
-    result = noise
-    for pictures in denoising_steps(guided(network, captions, guidance), noise, steps=steps, sampler=sampler):
-        result = pictures
-    return result.clamp(-1, 1)
+    sampler: str | None = None,
+    seed: int = 0,
+) -> Iterator[Tensor]:
+    """The pictures on the way for `(batch, words)` captions from `(batch, channels, size, size)` noise.
+
+    Without a `sampler` it is the first of those that fit. `seed` is that of the noise that `ddpm` adds.
+
+    Raises:
+        ValueError: the sampler does not go with what the network predicts.
+    """
+    sampler = sampler or SAMPLERS[network.objective][0]
+    if sampler not in SAMPLERS[network.objective]:
+        fitting = ", ".join(SAMPLERS[network.objective])
+        raise ValueError(f"the model predicts {network.objective}, which takes the samplers {fitting}, not {sampler}")
+    yield from denoising_steps(
+        guided(network, captions, guidance),
+        noise,
+        denoising_times(steps, network.schedule),
+        sampler=sampler,
+        objective=network.objective,
+        schedule=network.schedule,
+        generator=torch.Generator(noise.device).manual_seed(seed),
+    )
+
+
+def draw(network: nn.Module, captions: Tensor, noise: Tensor, **how: object) -> Tensor:
+    """The last of the pictures of `drawing`, in [-1, 1]."""
+    *_, pictures = drawing(network, captions, noise, **how)
+    return pictures.clamp(-1, 1)

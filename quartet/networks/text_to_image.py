@@ -8,7 +8,7 @@ from quartet.networks.unet import UNet
 
 
 class TextToImage(nn.Module):
-    """Predicts the velocity of a noisy picture on its way to noise, given the caption.
+    """Predicts what `objective` names of a noisy picture on its way to noise, given the caption.
 
     Args:
         channels, size: of the pictures.
@@ -16,6 +16,7 @@ class TextToImage(nn.Module):
         width: channels of the UNet's finest level.
         text_width, text_layers, text_heads: of the text encoder.
         dropout: in the UNet.
+        objective, schedule: what is predicted, and the forward process (`noise_schedules.py`).
     """
 
     def __init__(
@@ -30,8 +31,11 @@ class TextToImage(nn.Module):
         text_layers: int,
         text_heads: int,
         dropout: float,
+        objective: str = "flow",
+        schedule: str = "flow",
     ):
         super().__init__()
+        self.objective, self.schedule = objective, schedule
         self.picture_shape, self.words = (channels, size, size), words
         self.text_encoder = TextEncoder(
             vocabulary_size=vocabulary_size, words=words, width=text_width, layers=text_layers, heads=text_heads
@@ -39,7 +43,7 @@ class TextToImage(nn.Module):
         self.unet = UNet(channels=channels, size=size, width=width, text_width=text_width, dropout=dropout)
 
     def forward(self, pictures: Tensor, times: Tensor, captions: Tensor) -> Tensor:
-        """`(batch, channels, size, size)`, `(batch,)`, `(batch, words)` ids to a velocity of the pictures' shape."""
+        """`(batch, channels, size, size)`, `(batch,)`, `(batch, words)` ids to a prediction of the pictures' shape."""
         words, mask = self.text_encoder(captions)
         return self.unet(pictures, times, words, mask)
 

@@ -206,7 +206,12 @@ class TrainLm(Training):
 
 @dataclasses.dataclass(frozen=True)
 class TrainDiffusion(Training):
-    objective: str = setting("flow", "what the network predicts", choices=("flow",))
+    objective: str = setting(
+        "flow", "what the network predicts: the flow's velocity, the noise, or v", choices=("flow", "epsilon", "v")
+    )
+    noise_schedule: str = setting(
+        "cosine", "forward process of `epsilon` and `v`; `flow` has its straight path", choices=("cosine", "linear")
+    )
     width: int = setting(32, "channels of the UNet's first level", at_least=8, at_most=1024)
     text_width: int = setting(64, "features per caption word", at_least=8, at_most=1024)
     text_layers: int = setting(2, "blocks of the text encoder", at_least=1, at_most=32)
@@ -228,9 +233,16 @@ class EvaluateLm:
 @dataclasses.dataclass(frozen=True)
 class EvaluateDiffusion:
     images: int = setting(1000, "images drawn, spread over the classes", at_least=1, at_most=1_000_000)
-    steps: int = setting(10, "sampler steps", at_least=1, at_most=10_000)
+    swept_images: int = setting(
+        200, "images drawn per point of the report's sweep over steps and guidance", at_least=20, at_most=1_000_000
+    )
+    steps: int = setting(10, "sampler steps", at_least=1, at_most=1000)
     guidance: float = setting(1.5, "weight of the caption; 1 is no guidance", at_least=0, at_most=100)
-    sampler: str = setting("euler", "solver of the reverse process", choices=("euler", "heun"))
+    sampler: str = setting(
+        "euler",
+        "solver of the reverse process: `euler`, `heun` for `flow`, the others for `epsilon` and `v`",
+        choices=("euler", "heun", "ddim", "ddpm"),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -264,6 +276,10 @@ class Params:
                 "train_cnn.network: found `reference`, which takes 48×48 RGB images: set preprocess.images.size = 48 "
                 f"(found {_yaml(images.size)}) and preprocess.images.channels = 3 (found {_yaml(images.channels)})"
             )
+        objective, sampler = self.train_diffusion.objective, self.evaluate.diffusion.sampler
+        if (objective == "flow") != (sampler in ("euler", "heun")):
+            fitting = "euler, heun" if objective == "flow" else "ddim, ddpm"
+            yield f"evaluate.diffusion.sampler: found {sampler!r}, allowed for the objective {objective!r} is {fitting}"
         for where, width, heads in (
             ("train_lm", self.train_lm.width, self.train_lm.heads),
             ("train_diffusion.text_", self.train_diffusion.text_width, self.train_diffusion.text_heads),

@@ -11,12 +11,25 @@ from matplotlib.figure import Figure
 from quartet.artifacts.writing import atomic_path
 
 INK, BLUE, ORANGE, GREY = "#1f2430", "#2563a8", "#d9722e", "#9aa1ad"
+LINE_COLOURS = (BLUE, ORANGE, GREY, "#3b8f5a", "#8a4fa3", "#b8a13a")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG atomically."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110, bbox_inches="tight", facecolor="white")
+
+
+def save_animation(frames: Sequence[np.ndarray], path: Path, zoom: int = 8) -> None:
+    """Pictures `(channels, height, width)` uint8 as an endless GIF that rests at its end; equal input, equal bytes."""
+    from PIL import Image
+
+    pictures = [Image.fromarray(frame.transpose(1, 2, 0).squeeze()) for frame in frames]
+    size = (pictures[0].width * zoom, pictures[0].height * zoom)
+    first, *others = (picture.resize(size, Image.Resampling.NEAREST) for picture in pictures)
+    durations = [120] * len(others) + [1500]
+    with atomic_path(path) as temporary:
+        first.save(temporary, save_all=True, append_images=others, duration=durations, loop=0)
 
 
 def learning_curves(history: pd.DataFrame) -> Figure:
@@ -182,7 +195,7 @@ def line_figure(
     """Named lines `(x values, y values)`; one line alone has no legend."""
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
-    for colour, (name, (places, values)) in zip((BLUE, ORANGE, GREY), lines.items(), strict=False):
+    for colour, (name, (places, values)) in zip(LINE_COLOURS, lines.items(), strict=False):
         axes.plot(places, values, "o-" if len(places) <= 20 else "-", color=colour, label=name)
     axes.set(title=title, xlabel=x, ylabel=y)
     if logarithmic:

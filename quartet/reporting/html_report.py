@@ -18,7 +18,12 @@ FAMILY_TITLES = {
 }
 PICTURES = {
     "samples": "Drawn from their captions",
+    "animation": "From noise to a picture",
     "confusion": "Confusion matrix",
+    "reverse_process": "The reverse process",
+    "forward_process": "The forward process",
+    "neighbours": "Nearest training images",
+    "sweep": "Quality against steps and guidance, on validation images",
     "mistakes": "The surest mistakes",
     "baselines": "Against compression and counting",
     "next_character": "How probable it finds a held-out passage",
@@ -56,7 +61,7 @@ def _family(name: str) -> dict:
     metrics = read_json(folder / "metrics.json")
     pictures = [
         folder / "confusion.png",
-        *sorted((folder / "evaluation").glob("*.png")),
+        *sorted(p for p in (folder / "evaluation").glob("*.*") if p.suffix in (".png", ".gif")),
         folder / "training/curves.png",
     ]
     order = list(PICTURES)
@@ -91,4 +96,4 @@ def _shown(value: float) -> str:
 
 
 def _embedded(picture: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+    return f"data:image/{picture.suffix[1:]};base64," + base64.b64encode(picture.read_bytes()).decode()

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 from quartet.networks.attention import MultiHeadAttention, attention
 from quartet.networks.building import build_network, count_parameters
 from quartet.networks.layer_table import layer_table
-from quartet.networks.noise_schedules import add_noise, velocity
+from quartet.networks.noise_schedules import add_noise, training_target
 from quartet.networks.positional_encoding import RotaryPosition
-from quartet.networks.samplers import denoising_steps, guided, network_evaluations
+from quartet.networks.samplers import denoising_steps, denoising_times, guided, network_evaluations
 
 COMPACT = {
     "name": "compact",
@@ -164,13 +164,20 @@ def test_the_forward_process_runs_from_picture_to_noise():
     torch.testing.assert_close(add_noise(clean, noise, torch.zeros(2)), clean)
     torch.testing.assert_close(add_noise(clean, noise, torch.ones(2)), noise)
     step = (add_noise(clean, noise, torch.full((2,), 0.6)) - add_noise(clean, noise, torch.full((2,), 0.5))) / 0.1
-    torch.testing.assert_close(step, velocity(clean, noise), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        step, training_target(clean, noise, torch.zeros(2), "flow", "flow"), rtol=1e-3, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("sampler", ["euler", "heun"])
 def test_samplers_follow_a_straight_path_exactly(sampler):
     clean, noise = torch.randn(2, 3, 1, 8, 8)
-    *_, last = denoising_steps(lambda x, t: velocity(clean, noise), noise, steps=4, sampler=sampler)
+    *_, last = denoising_steps(
+        lambda x, t: training_target(clean, noise, torch.zeros(2), "flow", "flow"),
+        noise,
+        denoising_times(4, "flow"),
+        sampler=sampler,
+    )
     torch.testing.assert_close(last, clean, rtol=1e-4, atol=1e-5)
 
 
@@ -179,7 +186,7 @@ def test_heun_is_more_accurate_than_euler_on_a_curve():
     exact = torch.exp(torch.tensor(-1.0))  # dx/dt = x, from t = 1 to 0
     errors = {}
     for sampler in ("euler", "heun"):
-        *_, last = denoising_steps(lambda x, t: x, noise, steps=8, sampler=sampler)
+        *_, last = denoising_steps(lambda x, t: x, noise, denoising_times(8, "flow"), sampler=sampler)
         errors[sampler] = (last - exact).abs().item()
     assert errors["heun"] < errors["euler"] / 5
 
@@ -195,5 +202,5 @@ def test_network_evaluations_are_counted_honestly(sampler, guidance):
         return pictures
 
     captions, noise = torch.tensor([[1, 2]]), torch.randn(1, 1, 8, 8)
-    list(denoising_steps(guided(network, captions, guidance), noise, steps=5, sampler=sampler))
+    list(denoising_steps(guided(network, captions, guidance), noise, denoising_times(5, "flow"), sampler=sampler))
     assert asked == network_evaluations(steps=5, sampler=sampler, guidance=guidance)

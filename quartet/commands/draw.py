@@ -1,0 +1,65 @@
+"""`python -m quartet draw CAPTION…`: pictures from the trained text-to-image model."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quartet.artifacts import paths
+from quartet.artifacts.errors import clear_errors
+from quartet.params.sections import EvaluateDiffusion
+
+DEFAULT = EvaluateDiffusion()
+
+
+class Sampler(StrEnum):
+    euler = "euler"
+    heun = "heun"
+    ddim = "ddim"
+    ddpm = "ddpm"
+
+
+def draw(
+    captions: Annotated[list[str], typer.Argument(help="What to draw, such as 'a handwritten seven'.")],
+    count: Annotated[int, typer.Option(help="Pictures of each caption.", min=1, max=1000)] = 8,
+    steps: Annotated[int, typer.Option(help="Denoising steps.", min=1, max=1000)] = DEFAULT.steps,
+    guidance: Annotated[float, typer.Option(help="Weight of the caption; 1 is no guidance.", min=0)] = DEFAULT.guidance,
+    sampler: Annotated[
+        Sampler | None, typer.Option(help="Solver; by default euler for a flow, ddim for models of epsilon or v.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same pictures.", min=0)] = 0,
+    zoom: Annotated[int, typer.Option(help="Screen pixels per pixel.", min=1, max=64)] = 8,
+    out: Annotated[Path, typer.Option(help="The PNG to write: a row per caption.")] = Path("drawn.png"),
+) -> None:
+    """Draw captions into one PNG, a row of pictures for each."""
+    with clear_errors("draw"):
+        import sys
+
+        import torch
+        from PIL import Image
+        from rich.progress import track
+
+        from quartet.artifacts.model_store import load_weights, read_card
+        from quartet.artifacts.writing import atomic_path
+        from quartet.datasets.captions import captioner
+        from quartet.networks.building import rebuild_network
+        from quartet.networks.samplers import drawing
+
+        card = read_card(paths.model("diffusion"))
+        prompts = captioner(card["data"]).encode(captions).repeat_interleave(count, dim=0)  # (pictures, words)
+        network = rebuild_network(card, load_weights(paths.model("diffusion")))
+        noise = torch.randn(len(prompts), *network.picture_shape, generator=torch.Generator().manual_seed(seed))
+        how = {"steps": steps, "guidance": guidance, "sampler": sampler and sampler.value, "seed": seed}
+        on_the_way = drawing(network, prompts, noise, **how)
+        hidden = not sys.stderr.isatty()
+        *_, pictures = track(on_the_way, "drawing", total=steps, disable=hidden)
+        pixels = ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte()
+        channels, size, _ = network.picture_shape
+        sheet = pixels.view(len(captions), count, channels, size, size).permute(0, 3, 1, 4, 2)
+        sheet = sheet.reshape(len(captions) * size, count * size, channels)
+        image = Image.fromarray(sheet.squeeze(2).numpy() if channels == 1 else sheet.numpy())
+        image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
+        with atomic_path(out) as temporary:
+            image.save(temporary, format="PNG")
+        typer.echo(f"{out}: {len(captions)} × {count} pictures")

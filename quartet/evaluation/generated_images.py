@@ -1,0 +1,84 @@
+"""Numbers that tell good generated images from those that only please the judge: too few, too alike, or copied."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+CHUNK = 512  # images compared with all others at once
+
+
+def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Between two clouds of features, `(images, features)` each, taken for Gaussians (Heusel et al. 2017).
+
+    |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½)
+    """
+    means = first.mean(axis=0) - second.mean(axis=0)
+    covariances = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
+    values, vectors = np.linalg.eigh(covariances[0])
+    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    shared = np.sqrt(np.linalg.eigvalsh(root @ covariances[1] @ root).clip(min=0)).sum()
+    return float(means @ means + np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * shared)
+
+
+def fid_ratio(generated: Tensor, test: Tensor, train: Tensor, *, draws: int, seed: int) -> tuple[float, float]:
+    """Fréchet distance of generated to test features over that of training to test features, at equal numbers.
+
+    Each of the `draws` takes as many images of each as the smallest of the three has, generated and training images at
+    random; returns the ratio of the mean distances, and the standard deviation of the generated images' share in it.
+    """
+    rng = np.random.default_rng(seed)
+    clouds = [features.double().cpu().numpy() for features in (generated, train, test)]
+    count = min(map(len, clouds))
+
+    def sample(cloud: np.ndarray) -> np.ndarray:
+        return cloud[rng.permutation(len(cloud))[:count]]
+
+    distances = np.array(
+        [
+            [frechet_distance(sample(cloud), real) for cloud in clouds[:2]]
+            for real in (sample(clouds[2]) for _ in range(draws))
+        ]
+    )  # (draws, 2)
+    means = distances.mean(axis=0)
+    return float(means[0] / means[1]), float(distances[:, 0].std() / means[1])
+
+
+def variance_ratio(generated: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor) -> float:
+    """Pixel variance within a class, summed over pixels and averaged over classes: of generated over real images."""
+
+    def within(images: Tensor, owners: Tensor) -> float:
+        pixels = images.flatten(1).double()
+        parts = [pixels[owners == label] for label in owners.unique()]
+        return float(np.mean([part.var(dim=0, unbiased=True).sum().item() for part in parts if len(part) > 1]))
+
+    return within(generated, labels) / within(real, real_labels)
+
+
+def copy_threshold(train: Tensor) -> float:
+    """The first percentile of the distances from a training image to the nearest other one."""
+    return float(np.percentile(nearest(train, train, itself=True)[0].numpy(), 1))
+
+
+def copy_rate(images: Tensor, train: Tensor, threshold: float) -> float:
+    """Share of the images whose nearest training image is closer than the threshold."""
+    return float((nearest(images, train)[0] < threshold).double().mean())
+
+
+@torch.no_grad()
+def nearest(images: Tensor, others: Tensor, *, itself: bool = False) -> tuple[Tensor, Tensor]:
+    """Distance in pixels to the nearest of the others, and its number, each `(images,)` on the CPU.
+
+    `itself` says that the two are the same images, none of which counts as its own neighbour.
+    """
+    pool = others.flatten(1).float() / 255
+    distances, numbers = [], []
+    for start in range(0, len(images), CHUNK):
+        chunk = images[start : start + CHUNK].flatten(1).float() / 255
+        found = torch.cdist(chunk, pool)  # (chunk, others)
+        if itself:
+            rows = torch.arange(len(chunk), device=found.device)
+            found[rows, start + rows] = torch.inf
+        least = found.min(dim=1)
+        distances.append(least.values.cpu())
+        numbers.append(least.indices.cpu())
+    return torch.cat(distances), torch.cat(numbers)
