@@ -164,10 +164,10 @@ def _insights(
     title = "The beginning of the test text: how probable each character was (a token's are its geometric mean)"
     figure = text_heat("".join(passage), np.exp(-np.array(costs)).tolist(), title)
     save_figure(figure, folder / "next_character.png")
-    tokens = torch.from_numpy(np.asarray(stream[:ATTENTION_TOKENS]).astype(np.int64))[None].to(device)
-    maps = attention_maps(network, tokens[:, : network.context])
+    shown = np.asarray(stream[: min(ATTENTION_TOKENS, network.context)]).astype(np.int64)
+    maps = attention_maps(network, torch.from_numpy(shown)[None].to(device))
     if maps is not None:
-        save_figure(heads_sheet(maps, [texts[token] for token in tokens[0].tolist()]), folder / "attention_heads.png")
+        save_figure(heads_sheet(maps, [texts[token] for token in shown]), folder / "attention_heads.png")
     write_table(folder / "neighbours.csv", neighbours(network.embedding.weight.detach(), np.asarray(stream), texts))
 
 

@@ -11,7 +11,7 @@ from code_imports import TOP
 PARAMS = """
 download: {{text: "file:own.txt"}}
 preprocess: {{text: {{vocabulary_size: 400}}}}
-train_lm: {{architecture: {architecture}, steps: 30, validate_every: 15, width: 32, layers: 1, heads: 2, context: 32}}
+train_lm: {{architecture: {architecture}, steps: 30, validate_every: 15, width: 32, layers: 1, heads: 2, context: 16}}
 """
 
 
