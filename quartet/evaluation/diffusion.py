@@ -223,4 +223,4 @@ def _sweep(
     write_table(folder / "sweep.csv", table)
     lines = {f"guidance {g:g}": (list(part.steps), list(part.fid_ratio)) for g, part in table.groupby("guidance")}
     title = "Fréchet distance to validation images, over that of training images"
-    save_figure(line_figure(lines, title=title, x="steps", y="ratio", logarithmic=True), folder / "sweep.png")
+    save_figure(line_figure(lines, title=title, x="steps", y="ratio"), folder / "sweep.png")

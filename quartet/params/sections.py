@@ -218,9 +218,12 @@ class TrainDiffusion(Training):
     text_heads: int = setting(4, "attention heads of the text encoder; divides `text_width`", at_least=1, at_most=64)
     caption_dropout: float = setting(0.1, "share of captions left out, for guidance", at_least=0, below=1)
     dropout: float = setting(0.0, "dropout in the UNet's residual blocks", at_least=0, below=1)
-    learning_rate: float = retuned(Training, "learning_rate", 0.002)
+    optimizer: str = retuned(Training, "optimizer", "muon")
+    learning_rate: float = retuned(Training, "learning_rate", 0.01)
     batch_size: int = retuned(Training, "batch_size", 128)
-    steps: int = retuned(Training, "steps", 280)
+    precision: str = retuned(Training, "precision", "bfloat16")
+    steps: int = retuned(Training, "steps", 450)
+    validate_every: int = retuned(Training, "validate_every", 90)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,9 +240,9 @@ class EvaluateDiffusion:
         200, "images drawn per point of the report's sweep over steps and guidance", at_least=20, at_most=1_000_000
     )
     steps: int = setting(10, "sampler steps", at_least=1, at_most=1000)
-    guidance: float = setting(1.5, "weight of the caption; 1 is no guidance", at_least=0, at_most=100)
+    guidance: float = setting(1.0, "weight of the caption; 1 is no guidance", at_least=0, at_most=100)
     sampler: str = setting(
-        "euler",
+        "heun",
         "solver of the reverse process: `euler`, `heun` for `flow`, the others for `epsilon` and `v`",
         choices=("euler", "heun", "ddim", "ddpm"),
     )

@@ -69,7 +69,7 @@ class ServedModel(PythonModel):
 
         captions = captioner(self.card["data"]).encode([text])
         noise = torch.randn(1, *self.network.picture_shape, generator=generator)
-        picture = draw(self.network, captions, noise, steps=10, guidance=1.5)[0]
+        picture = draw(self.network, captions, noise, steps=10, guidance=1.0)[0]
         pixels = ((picture + 1) * 127.5).round().byte().permute(1, 2, 0).squeeze(-1).numpy()
         stream = io.BytesIO()
         Image.fromarray(pixels).save(stream, format="PNG")

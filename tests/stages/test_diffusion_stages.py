@@ -13,7 +13,7 @@ PARAMS = """
 train_cnn: {{steps: 40, validate_every: 20, width: 8}}
 train_diffusion:
   {{objective: {objective}, noise_schedule: {schedule}, steps: 6, validate_every: 3, width: 8, text_width: 16}}
-evaluate: {{diffusion: {{images: 60, swept_images: 30, steps: 3, sampler: {sampler}}}}}
+evaluate: {{diffusion: {{images: 60, swept_images: 30, steps: 3, guidance: 1.5, sampler: {sampler}}}}}
 """
 SCORES = {"fidelity", "fidelity_unseen_templates", "judge_accuracy", "fid_ratio", "variance_ratio", "copy_rate"}
 SCORES |= {"copy_rate_test", "cas_accuracy", "cas_accuracy_real", "network_evaluations", "parameters"}
