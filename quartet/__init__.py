@@ -2,6 +2,6 @@
 
 import os
 
-# OpenMP's threads wait for one another by spinning. Beside any other busy process that costs twentyfold; waiting briefly
-# and then sleeping costs little. It is read when torch loads.
+# OpenMP's threads wait for one another by spinning, which beside any other busy process makes a step twenty times
+# slower; to spin briefly and then sleep costs little. It is read when torch loads.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
