@@ -2,15 +2,21 @@
 
 import typer
 
+from quartet.commands.classify import classify
 from quartet.commands.draw import draw
 from quartet.commands.generate import generate
+from quartet.commands.promote import promote
+from quartet.commands.runs import runs
 from quartet.commands.settings import settings
 from quartet.commands.summary import summary
 from quartet.commands.ui import ui
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app.command()(classify)
 app.command()(draw)
 app.command()(generate)
+app.command()(promote)
+app.command()(runs)
 app.command()(settings)
 app.command()(summary)
 app.command()(ui)

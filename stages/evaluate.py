@@ -40,6 +40,7 @@ def evaluate(family: Family, params) -> None:
     from quartet.artifacts.writing import write_table
     from quartet.evaluation.layers import layers_of
     from quartet.reporting.report_files import write_metrics
+    from quartet.tracking.registry import register_rebuild
     from quartet.tracking.runs import log_on_training_run, tracked_run
     from quartet.training.devices import pick_device
     from quartet.training.seeding import seed_everything
@@ -65,6 +66,7 @@ def evaluate(family: Family, params) -> None:
         run.log_scores({f"test_{name}": value for name, value in scores.items()})
         run.log_files([report / "confusion.png", report / "confusion_matrix.csv", report / "evaluation"])
     log_on_training_run(report / "run.json", scores)
+    register_rebuild(family.value)
     print(f"{report / 'metrics.json'}: " + ", ".join(f"{name} {value:.5g}" for name, value in sorted(scores.items())))
 
 

@@ -1,93 +1,20 @@
 """The whole pipeline with shrunken settings in a temporary clone: real DVC, real MLflow."""
 
+import base64
+import io
 import json
 import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
+import urllib.error
+import urllib.request
 
-import mlflow
 import pytest
 from code_imports import TOP
-from ruamel.yaml import YAML
+from PIL import Image
+from temporary_clone import FAMILIES, SHRUNKEN, Clone
 
 pytestmark = pytest.mark.pipeline
-FAMILIES = ("cnn", "rnn", "lm", "diffusion")
-SHRUNKEN = {
-    "download": {"text": "file:own.txt"},
-    "preprocess": {"text": {"vocabulary_size": 300}},
-    "train_cnn": {"steps": 6, "validate_every": 3, "width": 4},
-    "train_rnn": {"steps": 6, "validate_every": 3, "hidden_size": 8},
-    "train_lm": {"steps": 4, "validate_every": 2, "width": 16, "layers": 1, "heads": 2, "context": 16},
-    "train_diffusion": {"steps": 4, "validate_every": 2, "width": 8, "text_width": 16, "text_heads": 2},
-    "evaluate": {"diffusion": {"images": 20, "steps": 2}},
-}
-
-
-class Clone:
-    """A copy of the working tree as a repository of its own."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        listed = self.git("-C", str(TOP), "ls-files", "-co", "--exclude-standard").stdout.splitlines()
-        for name in listed:
-            if (TOP / name).is_file() and name != "dvc.lock":
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(TOP / name, folder / name)
-        (folder / "own.txt").write_text("\n".join(path.read_text() for path in sorted(TOP.glob("quartet/*/*.py"))))
-        self.set(SHRUNKEN)
-        self.git("init", "-q")
-        self.git("config", "user.email", "test@localhost")
-        self.git("config", "user.name", "test")
-        self.commit()
-
-    def set(self, changes):
-        yaml = YAML()
-        path = self.folder / "params.yaml"
-        params = yaml.load(path.read_text())
-        merge(params, changes)
-        with path.open("w") as stream:
-            yaml.dump(params, stream)
-
-    def commit(self):
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "state")
-
-    def git(self, *arguments):
-        return subprocess.run(["git", *arguments], cwd=self.folder, check=True, capture_output=True, text=True)
-
-    def run(self, *command, check=True, **environment):
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "QUARTET_"))}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-        done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, env={**kept, "PATH": path, **environment}
-        )
-        if check and done.returncode:
-            pytest.fail(f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
-        return done
-
-    def checksums(self):
-        """Checksums of every output in the lock file, but those of `run.json`."""
-        stages = YAML(typ="safe").load((self.folder / "dvc.lock").read_text())["stages"]
-        outs = [out for stage in stages.values() for out in stage["outs"]]
-        return {out["path"]: out["md5"] for out in outs if not out["path"].endswith("run.json")}
-
-    def json(self, name):
-        return json.loads((self.folder / name).read_text())
-
-    def runs(self):
-        client = mlflow.MlflowClient(f"sqlite:///{self.folder / 'mlflow.db'}")
-        experiment = client.get_experiment_by_name("quartet")
-        return client.search_runs([experiment.experiment_id], max_results=1000)
-
-
-def merge(into, changes):
-    for key, value in changes.items():
-        if isinstance(value, dict):
-            merge(into[key], value)
-        else:
-            into[key] = value
 
 
 @pytest.fixture(scope="module")
@@ -140,17 +67,51 @@ def test_runs_are_nested_finished_and_lead_to_dvc_and_back(clone):
             assert run.data.metrics[f"test_{name}"] == pytest.approx(value, rel=1e-4, abs=1e-5)
 
 
-def test_logged_models_load_and_answer_without_pickle(clone):
-    script = (
-        "import sys, json, mlflow, numpy as np; mlflow.set_tracking_uri('sqlite:///mlflow.db');"
-        "c = mlflow.MlflowClient(); e = c.get_experiment_by_name('quartet').experiment_id;"
-        "m = {x.name: x.model_uri for x in mlflow.search_logged_models([e], output_format='list')};"
-        "ask = {'cnn': np.zeros((2, 1, 8, 8), np.uint8), 'rnn': np.zeros((2, 8, 8), np.uint8),"
-        " 'lm': ['The '], 'diffusion': ['a handwritten seven']};"
-        "print(json.dumps({f: len(mlflow.pyfunc.load_model(m[f]).predict(q)) for f, q in ask.items()}))"
+QUESTIONS = {
+    "cnn": {"dataframe_records": [{"image": "PNG"}, {"image": "PNG"}]},
+    "rnn": {"inputs": [[[0] * 8] * 8] * 2},
+    "lm": {"dataframe_records": [{"prompt": "The "}], "params": {"tokens": 5, "seed": 1}},
+    "diffusion": {"dataframe_records": [{"caption": "a handwritten seven"}], "params": {"seed": 1}},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_served_model_answers_over_http_without_pickle(clone, tmp_path, family):
+    model, question = clone.logged_model(family), QUESTIONS[family]
+    if family == "cnn":
+        picture = tmp_path / "seven.png"
+        Image.new("RGB", (20, 30), "navy").save(picture)
+        encoded = base64.b64encode(picture.read_bytes()).decode()
+        question = json.loads(json.dumps(question).replace("PNG", encoded))
+    with clone.served(model) as ask:
+        answer = ask(question)
+        assert ask(question) == answer
+        if family in ("lm", "diffusion"):
+            assert ask({**question, "params": {**question["params"], "seed": 2}}) != answer
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask({"dataframe_records": [{"nonsense": 1}]})
+        assert refused.value.code == 400
+    if family == "cnn":
+        shell = clone.run(sys.executable, "-m", "quartet", "classify", str(picture), "--top", "1").stdout
+        assert shell.split("\t")[1].startswith(answer[0]["class"])
+    if family in ("cnn", "rnn"):
+        assert len(answer) == 2
+        assert sum(answer[0]["probabilities"].values()) == pytest.approx(1)
+        assert answer[0]["probability"] == max(answer[0]["probabilities"].values())
+    elif family == "lm":
+        assert answer[0].startswith("The ") and len(answer[0]) > 4
+    else:
+        assert Image.open(io.BytesIO(base64.b64decode(answer[0]))).size == (8, 8)
+
+
+def test_mlflow_predicts_from_the_input_example(clone):
+    model = clone.logged_model("diffusion")
+    example = next(
+        (clone.folder / "mlartifacts").rglob(f"{model.removeprefix('models:/')}/**/serving_input_example.json")
     )
-    done = clone.run(sys.executable, "-c", script, MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false")
-    assert json.loads(done.stdout.splitlines()[-1]) == {"cnn": 2, "rnn": 2, "lm": 1, "diffusion": 1}
+    predict = ("mlflow", "models", "predict", "-m", model, "--env-manager", "local", "-i", str(example), "-t", "json")
+    done = clone.run(*predict, MLFLOW_TRACKING_URI="sqlite:///mlflow.db", MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false")
+    assert base64.b64decode(json.loads(done.stdout.splitlines()[-1])["predictions"][0]).startswith(b"\x89PNG")
 
 
 def test_without_tracking_the_same_bytes_come_out(clone):
@@ -188,6 +149,72 @@ def test_queued_experiments_run_their_own_code_and_log_to_the_one_database(clone
     assert shown is not None
     clone.run("dvc", "plots", "show", "-o", "dvc_plots")
     assert "confusion" in (clone.folder / "dvc_plots/index.html").read_text()
+
+
+def test_runs_behind_the_workspace_a_commit_and_an_experiment(clone):
+    def runs(*revision):
+        rows = [line.split("\t") for line in clone.quartet("runs", *revision).stdout.splitlines()[1:]]
+        return {stage: run_id for stage, run_id, *_ in rows}
+
+    stages = {f"{verb}-{family}" for verb in ("train", "evaluate") for family in FAMILIES}
+    assert set(runs()) == set(runs("HEAD")) == stages
+    experiment = runs("rate-001")
+    assert experiment["train-cnn"] != runs()["train-cnn"] and experiment["evaluate-cnn"] != runs()["evaluate-cnn"]
+    assert experiment["train-lm"] == runs()["train-lm"]  # not trained again: the run that made it
+    tags = {run.info.run_id: run.data.tags for run in clone.runs()}
+    assert tags[experiment["evaluate-cnn"]]["dvc.exp_name"] == "rate-001"
+    assert "no commit or experiment" in clone.quartet("runs", "nothing", check=False).stderr
+    shown = clone.run("dvc", "exp", "show", "--csv").stdout
+    assert experiment["train-cnn"] in shown
+
+
+def test_the_champion_moves_only_for_a_better_score_and_is_what_dvc_finds(clone, tmp_path):
+    client = clone.mlflow()
+
+    def versions():
+        return client.search_model_versions("name = 'quartet-cnn'")
+
+    known = len(versions())
+    experiments = {run.info.run_id for run in clone.runs() if "dvc.exp_name" in run.data.tags}
+    assert experiments.isdisjoint(version.run_id for version in versions())
+    first = client.get_model_version("quartet-cnn", "1")
+    assert first.tags["dvc.md5"] == clone.checksums()["models/cnn"] and first.tags["dvc.path"] == "models/cnn"
+    assert "is champion: the first one" in clone.quartet("promote", "cnn").stdout
+    assert "champion already" in clone.quartet("promote", "cnn").stdout
+
+    clone.run("dvc", "exp", "run", "-n", "better", "evaluate@cnn", "-S", "train_cnn.steps=120")
+    assert len(versions()) == known
+    refused = clone.quartet("promote", "cnn", check=False)
+    assert refused.returncode == 1 and "commit dvc.lock first" in refused.stderr
+    clone.commit()
+    second = str(known + 1)
+    assert f"quartet-cnn version {second} is champion: test accuracy" in clone.quartet("promote", "cnn").stdout
+    head = clone.git("rev-parse", "HEAD").stdout.strip()
+    assert clone.git("rev-parse", f"cnn@v{second}.0.0^{{commit}}").stdout.strip() == head
+    champion = client.get_model_version_by_alias("quartet-cnn", "champion")
+    assert champion.version == second and champion.tags["git.commit"] == head
+
+    clone.run("dvc", "exp", "run", "-n", "worse", "evaluate@cnn", "-S", "train_cnn.steps=2")
+    clone.commit()
+    kept = clone.quartet("promote", "cnn", check=False)
+    assert kept.returncode == 3 and f"version {second} stays champion" in kept.stdout
+
+    for version in ("1", second):
+        got, registered = tmp_path / f"dvc-{version}", tmp_path / f"mlflow-{version}"
+        clone.run("dvc", "artifacts", "get", ".", "cnn", "--rev", f"v{version}.0.0", "-o", str(got))
+        client_uri = f"models:/quartet-cnn/{version}"
+        clone.run(
+            "mlflow",
+            "artifacts",
+            "download",
+            "-u",
+            client_uri,
+            "-d",
+            str(registered),
+            MLFLOW_TRACKING_URI=clone.database,
+        )
+        for name in ("model.safetensors", "card.json"):
+            assert (got / name).read_bytes() == (registered / "artifacts/cnn" / name).read_bytes()
 
 
 @pytest.mark.parametrize("stage", ["download images", "preprocess text", "train_cnn", "train_lm", "evaluate cnn"])

@@ -26,7 +26,7 @@ def draw(
     steps: Annotated[int, typer.Option(help="Denoising steps.", min=1, max=1000)] = DEFAULT.steps,
     guidance: Annotated[float, typer.Option(help="Weight of the caption; 1 is no guidance.", min=0)] = DEFAULT.guidance,
     sampler: Annotated[
-        Sampler | None, typer.Option(help="Solver; by default euler for a flow, ddim for models of epsilon or v.")
+        Sampler | None, typer.Option(help="Solver; by default heun for a flow, ddim for models of epsilon or v.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same pictures.", min=0)] = 0,
     zoom: Annotated[int, typer.Option(help="Screen pixels per pixel.", min=1, max=64)] = 8,
@@ -36,29 +36,20 @@ def draw(
     with clear_errors("draw"):
         import sys
 
-        import torch
         from PIL import Image
         from rich.progress import track
 
-        from quartet.artifacts.model_store import load_weights, read_card
         from quartet.artifacts.writing import atomic_path
-        from quartet.datasets.captions import captioner
-        from quartet.networks.building import rebuild_network
-        from quartet.networks.samplers import drawing
+        from quartet.serving.painter import Painter, to_image, to_pixels
 
-        card = read_card(paths.model("diffusion"))
-        prompts = captioner(card["data"]).encode(captions).repeat_interleave(count, dim=0)  # (pictures, words)
-        network = rebuild_network(card, load_weights(paths.model("diffusion")))
-        noise = torch.randn(len(prompts), *network.picture_shape, generator=torch.Generator().manual_seed(seed))
+        painter = Painter(paths.model("diffusion"))
         how = {"steps": steps, "guidance": guidance, "sampler": sampler and sampler.value, "seed": seed}
-        on_the_way = drawing(network, prompts, noise, **how)
-        hidden = not sys.stderr.isatty()
-        *_, pictures = track(on_the_way, "drawing", total=steps, disable=hidden)
-        pixels = ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte()
-        channels, size, _ = network.picture_shape
-        sheet = pixels.view(len(captions), count, channels, size, size).permute(0, 3, 1, 4, 2)
-        sheet = sheet.reshape(len(captions) * size, count * size, channels)
-        image = Image.fromarray(sheet.squeeze(2).numpy() if channels == 1 else sheet.numpy())
+        on_the_way = painter.drawing(captions, count, **how)
+        *_, pictures = track(on_the_way, "drawing", total=steps, disable=not sys.stderr.isatty())
+        pixels = to_pixels(pictures)  # (pictures, size, size, channels)
+        size, _, channels = pixels.shape[1:]
+        sheet = pixels.reshape(len(captions), count, size, size, channels).swapaxes(1, 2)
+        image = to_image(sheet.reshape(len(captions) * size, count * size, channels))
         image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
         with atomic_path(out) as temporary:
             image.save(temporary, format="PNG")

@@ -6,8 +6,7 @@ import typer
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import clear_errors
-
-BLANK = "___"
+from quartet.serving import BLANK
 
 
 def generate(
@@ -27,29 +26,14 @@ def generate(
     with clear_errors("generate"):
         if BLANK in prompt and next_words:
             raise ValueError(f"--next-words wants a text without {BLANK}")
-        import torch
+        from quartet.serving.text_generator import TextGenerator
 
-        from quartet.artifacts.model_store import load_weights, read_card
-        from quartet.datasets.tokenizers import load_tokenizer, token_texts
-        from quartet.networks import generation
-        from quartet.networks.building import rebuild_network
-        from quartet.networks.encoder_decoder import EncoderDecoder
-
-        network = rebuild_network(read_card(paths.model("lm")), load_weights(paths.model("lm")))
-        tokenizer = load_tokenizer(paths.processed("text") / "tokenizer.json")
-        generator = torch.Generator().manual_seed(seed)
-        choice = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
+        generator = TextGenerator(paths.model("lm"), paths.processed("text") / "tokenizer.json")
+        choice = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         if BLANK in prompt:
-            if not isinstance(network, EncoderDecoder):
-                raise ValueError("blanks are filled by a model trained with train_lm.architecture=encoder-decoder")
-            pieces = prompt.split(BLANK)
-            filled = generation.fill_blanks(network, [tokenizer.encode(piece).ids for piece in pieces], **choice)
-            words = [tokenizer.decode(span) for span in filled]
-            typer.echo("".join(piece + word for piece, word in zip(pieces, [*words, ""], strict=True)))
-            return
-        start = torch.tensor([tokenizer.encode(prompt or "\n").ids])
-        if next_words:
-            for word, probability in generation.next_words(network, start, token_texts(tokenizer), next_words):
+            typer.echo(generator.filled(prompt, **choice))
+        elif next_words:
+            for word, probability in generator.next_words(prompt, next_words):
                 typer.echo(f"{probability:7.2%}  {word}")
-            return
-        typer.echo(tokenizer.decode(generation.generate(network, start, tokens, **choice)[0].tolist()))
+        else:
+            typer.echo(generator.continued(prompt, tokens, **choice))

@@ -1,24 +1,28 @@
 """What DVC knows about the running stage: experiment, revision, checksums, the `dvc` process itself."""
 
+import functools
+import json
 import os
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
+from ruamel.yaml import YAML
 
 from quartet.artifacts.checksums import dvc_md5
+from quartet.artifacts.writing import read_json
 
 
 def tags(stage: str, dependencies: Iterable[Path]) -> dict[str, str]:
     """Tags that lead from a run to the DVC state it belongs to."""
     state = {
         "dvc.stage": stage,
-        "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
+        "dvc.exp_name": experiment() or "",
         "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
         "dvc.root": os.environ.get("DVC_ROOT", ""),
         "mlflow.source.git.commit": _git("rev-parse", "HEAD"),
-        "git.dirty": str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower(),
+        "git.dirty": _dirty(),
         **checksums("dvc.dep", dependencies),
     }
     return {key: value for key, value in state.items() if value}
@@ -29,9 +33,20 @@ def checksums(prefix: str, files: Iterable[Path]) -> dict[str, str]:
     return {f"{prefix}.{path.as_posix()}": dvc_md5(path) for path in files if path.exists()}
 
 
+def commit_tags() -> dict[str, str]:
+    """The commit of this checkout, and whether it holds other changes."""
+    state = {"git.commit": _git("rev-parse", "HEAD"), "git.dirty": _dirty()}
+    return {key: value for key, value in state.items() if value}
+
+
+def experiment() -> str | None:
+    """The name of the DVC experiment that this process belongs to."""
+    return os.environ.get("DVC_EXP_NAME") or None
+
+
 def parent_key() -> str | None:
     """What the stages of one `dvc repro` or experiment have in common; None for a stage run by hand."""
-    name = os.environ.get("DVC_EXP_NAME")
+    name = experiment()
     if name:
         return f"experiment {name} on {os.environ.get('DVC_EXP_BASELINE_REV', '')}"
     for ancestor in psutil.Process().parents():
@@ -41,6 +56,63 @@ def parent_key() -> str | None:
         except psutil.Error:
             continue
     return None
+
+
+def locked_checksum(path: Path, revision: str = "HEAD") -> str | None:
+    """The checksum that `dvc.lock` of a commit or experiment names for an output; None if it names none.
+
+    Raises:
+        ValueError: there is no such commit or experiment.
+    """
+    lock = YAML(typ="safe").load(_at(revision).read_text("dvc.lock")) if _at(revision).exists("dvc.lock") else {}
+    for stage in lock.get("stages", {}).values():
+        for out in stage.get("outs", ()):
+            if out["path"] == path.as_posix():
+                return out["md5"]
+    return None
+
+
+def read_json_at(path: Path, revision: str | None) -> dict:
+    """A JSON file of a commit or experiment, or of the workspace; `{}` where it is missing.
+
+    Raises:
+        ValueError: there is no such commit or experiment.
+    """
+    if revision is None:
+        return read_json(path) if path.exists() else {}
+    try:
+        return json.loads(_at(revision).read_text(path.as_posix()))
+    except FileNotFoundError:
+        return {}
+
+
+def tag_commit(name: str, message: str) -> None:
+    """An annotated git tag at HEAD (DVC finds no other kind); one that is there already stays.
+
+    Raises:
+        ValueError: git refuses.
+    """
+    if _git("tag", "--list", name):
+        return
+    done = subprocess.run(["git", "tag", "--annotate", name, "--message", message], capture_output=True, text=True)
+    if done.returncode:
+        raise ValueError(f"git tag {name}: {done.stderr.strip()}")
+
+
+@functools.cache
+def _at(revision: str):
+    """The repository's files in a commit or experiment, those in DVC's cache included."""
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+
+    try:
+        return DVCFileSystem(".", rev=revision)
+    except DvcException as error:
+        raise ValueError(f"there is no commit or experiment {revision!r} here: {error}") from error
+
+
+def _dirty() -> str:
+    return str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower()
 
 
 def _git(*arguments: str) -> str:

@@ -1,9 +1,13 @@
-"""Models in MLflow: models from code, so that loading needs no pickle."""
+"""Models in MLflow: models from code, so that loading needs no pickle, with what goes in and comes out."""
 
 import importlib.metadata
 import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from quartet.artifacts import paths
+from quartet.artifacts.model_store import read_card
+from quartet.params.sections import EvaluateDiffusion
 
 TOP = Path(__file__).parents[2]
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "safetensors", "tokenizers", "torch")
@@ -21,13 +25,83 @@ def log_model(run_id: str, family: str, files: Mapping[str, Path]) -> None:
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     requirements = [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]
-    with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
-        # It asks for type hints on predict; the served models say in their docstrings what they take.
-        warnings.simplefilter("ignore", UserWarning)
+    card = read_card(files["model"])
+    # Recorded is not shown: it asks for type hints on predict, where the signature says more, and no filter holds it.
+    with mlflow.start_run(run_id=run_id), warnings.catch_warnings(record=True):
         mlflow.pyfunc.log_model(
             name=family,
             python_model=str(Path(__file__).with_name("served_model.py")),
             artifacts={name: str(path) for name, path in files.items()},
             code_paths=[str(TOP / "quartet")],
             pip_requirements=requirements,
+            signature=signature_of(card),
+            input_example=example_for(card),
         )
+
+
+def signature_of(card: Mapping):
+    """What a model takes and answers, as `served_model.py` says it, in MLflow's types."""
+    import numpy
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, DataType, Map, ParamSchema, ParamSpec, Schema, TensorSpec
+
+    def column(kind: DataType, name: str | None = None) -> Schema:
+        return Schema([ColSpec(kind, name)])
+
+    classes = Schema(
+        [
+            ColSpec(DataType.string, "class"),
+            ColSpec(DataType.double, "probability"),
+            ColSpec(Map(DataType.double), "probabilities"),
+        ]
+    )
+    if card["family"] == "cnn":
+        return ModelSignature(column(DataType.binary, "image"), classes)
+    if card["family"] == "rnn":
+        data = card["data"]
+        if data["input"] == "tokens":
+            return ModelSignature(column(DataType.string, "passage"), classes)
+        kind = numpy.dtype("uint8" if data["input"] == "pixels" else "float32")
+        return ModelSignature(Schema([TensorSpec(kind, (-1, -1, data["features"]))]), classes)
+    if card["family"] == "lm":
+        choice = [
+            ParamSpec("tokens", DataType.long, 64),
+            ParamSpec("temperature", DataType.double, 0.8),
+            ParamSpec("top_k", DataType.long, 0),
+            ParamSpec("top_p", DataType.double, 1.0),
+            ParamSpec("seed", DataType.long, 0),
+        ]
+        return ModelSignature(column(DataType.string, "prompt"), column(DataType.string), ParamSchema(choice))
+    default = EvaluateDiffusion()
+    choice = [
+        ParamSpec("steps", DataType.long, default.steps),
+        ParamSpec("guidance", DataType.double, default.guidance),
+        ParamSpec("sampler", DataType.string, ""),
+        ParamSpec("seed", DataType.long, 0),
+    ]
+    return ModelSignature(column(DataType.string, "caption"), column(DataType.string), ParamSchema(choice))
+
+
+def example_for(card: Mapping):
+    """A question that the model understands; pictures and sequences are from the validation split."""
+    import pandas
+
+    family, data = card["family"], card["data"]
+    if family == "cnn":
+        from quartet.datasets.images import load_images
+        from quartet.serving.painter import to_png
+
+        images, _ = load_images(paths.processed("images"), "validation")
+        return pandas.DataFrame({"image": [to_png(image.permute(1, 2, 0).numpy()) for image in images[:2]]})
+    if family == "rnn":
+        if data["input"] == "tokens":
+            return pandas.DataFrame({"passage": ["Fit the model according to the given training data."]})
+        from quartet.datasets.sequences import load_sequences
+
+        sequences = load_sequences(paths.processed("sequences"), "validation")
+        return sequences.values[: int(sequences.lengths[0])][None].numpy()
+    if family == "lm":
+        return pandas.DataFrame({"prompt": ["The "]})
+    from quartet.datasets.captions import TEMPLATES, captioner
+
+    return pandas.DataFrame({"caption": [captioner(data).caption(0, TEMPLATES[0])]})

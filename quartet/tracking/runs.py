@@ -18,6 +18,8 @@ import psutil
 from quartet.artifacts.writing import read_json, write_json
 from quartet.tracking import dvc_state, store
 
+SYSTEM_METRICS_SECONDS = 2.0
+
 
 class Run:
     """A run in MLflow; one that is not tracked answers to the same calls and does nothing."""
@@ -122,7 +124,8 @@ def tracked_run(stage: str, settings: Mapping[str, object], dependencies: Iterab
     run._attempt(lambda: _log_params(client, run_id, settings))
     status = "FAILED"
     try:
-        yield run
+        with _system_metrics(run_id):
+            yield run
         status = "FINISHED"
     except SystemExit as stop:
         status = "FINISHED" if not stop.code else "KILLED"
@@ -150,6 +153,22 @@ def log_on_training_run(run_json: Path, scores: Mapping[str, float]) -> None:
         except mlflow.exceptions.MlflowException:
             return
         Run(client, run_id).log_scores({f"test_{name}": value for name, value in scores.items()})
+
+
+@contextlib.contextmanager
+def _system_metrics(run_id: str) -> Iterator[None]:
+    """Processor, memory, disk, network and GPU use on the run, sampled while the block lasts."""
+    import logging
+
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)  # a machine without a GPU needs no notice
+    monitor = SystemMetricsMonitor(run_id, sampling_interval=SYSTEM_METRICS_SECONDS)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
 
 
 def _log_params(client, run_id: str, settings: Mapping[str, object]) -> None:

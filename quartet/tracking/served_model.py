@@ -4,76 +4,66 @@ MLflow runs this file as a script when it loads a model; the model's card says w
 """
 
 import base64
-import io
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
-import torch
 from mlflow.pyfunc import PythonModel
 
-from quartet.artifacts.model_store import load_weights, read_card
-from quartet.datasets.batches import normalise
-from quartet.datasets.captions import captioner
-from quartet.datasets.sequences import network_inputs
-from quartet.datasets.tokenizers import load_tokenizer
-from quartet.networks.building import rebuild_network
-from quartet.networks.generation import generate
-from quartet.networks.samplers import draw
+from quartet.artifacts.model_store import read_card
+from quartet.serving.classifiers import ImageClassifier, SequenceClassifier
+from quartet.serving.painter import Painter, to_pixels, to_png
+from quartet.serving.text_generator import TextGenerator
 
 
 class ServedModel(PythonModel):
-    """Images or sequences to classes, prompts to text, captions to PNG."""
+    """Pictures or sequences to classes, prompts to text, captions to PNG."""
 
     def load_context(self, context) -> None:
         """Rebuild the network from the model folder among the logged files."""
         folder = Path(context.artifacts["model"])
-        self.files = context.artifacts
-        self.card = read_card(folder)
-        self.network = rebuild_network(self.card, load_weights(folder))
+        self.family = read_card(folder)["family"]
+        tokenizer = context.artifacts.get("tokenizer")
+        self.model = {
+            "cnn": lambda: ImageClassifier(folder),
+            "rnn": lambda: SequenceClassifier(folder, tokenizer and Path(tokenizer)),
+            "lm": lambda: TextGenerator(folder, Path(tokenizer)),
+            "diffusion": lambda: Painter(folder),
+        }[self.family]()
 
-    @torch.no_grad()
     def predict(self, context, model_input, params=None):
-        """Answer as the family does.
+        """Answer as the family does; the model's signature says what goes in and comes out.
 
-        `cnn`: uint8 images `(batch, channels, size, size)`; `rnn`: uint8 sequences `(batch, steps, features)`; both
-        return a table with the class and the probability of each class. `lm`: prompts to continued text. `diffusion`:
-        captions to PNG, base64.
+        `cnn`: a column `image` of picture files' bytes; `rnn`: sequences `(batch, steps, features)`, or a column
+        `passage`; both return a table with the class, its probability and those of all classes. `lm`: a column
+        `prompt` to a list of texts. `diffusion`: a column `caption` to a list of PNG files in base64.
         """
-        if self.card["family"] in ("cnn", "rnn"):
-            return self._classify(np.asarray(model_input))
-        words = model_input.iloc[:, 0] if isinstance(model_input, pd.DataFrame) else model_input
-        return [self._answer(str(text)) for text in words]
+        params = params or {}
+        if self.family == "rnn" and not isinstance(model_input, pd.DataFrame):
+            return as_table(self.model.classify(np.asarray(model_input)))
+        column = list(model_input.iloc[:, 0])
+        if self.family == "cnn":
+            return as_table(self.model.classify((f"image {row}", image) for row, image in enumerate(column)))
+        if self.family == "rnn":
+            return as_table(self.model.classify(column))
+        if self.family == "lm":
+            choice = {
+                "temperature": params["temperature"],
+                "top_k": params["top_k"] or None,
+                "top_p": params["top_p"],
+                "seed": params["seed"],
+            }
+            return [self.model.continued(prompt, params["tokens"], **choice) for prompt in column]
+        how = {"steps": params["steps"], "guidance": params["guidance"], "sampler": params["sampler"] or None}
+        *_, pictures = self.model.drawing(column, 1, seed=params["seed"], **how)
+        return [base64.b64encode(to_png(pixels)).decode() for pixels in to_pixels(pictures)]
 
-    def _classify(self, inputs: np.ndarray) -> pd.DataFrame:
-        data = self.card["data"]
-        values = torch.from_numpy(np.ascontiguousarray(inputs))
-        if self.card["family"] == "rnn":
-            logits = self.network(network_inputs(values, data))
-        else:
-            logits = self.network(normalise(values.float() / 255, data["mean"], data["std"]))
-        probabilities = logits.softmax(dim=1)
-        table = pd.DataFrame(probabilities.numpy(), columns=data["classes"])
-        table.insert(0, "class", [data["classes"][label] for label in probabilities.argmax(dim=1).tolist()])
-        return table
 
-    def _answer(self, text: str) -> str:
-        generator = torch.Generator().manual_seed(0)
-        if self.card["family"] == "lm":
-            tokenizer = load_tokenizer(Path(self.files["tokenizer"]))
-            tokens = torch.tensor([tokenizer.encode(text or "\n").ids])
-            continued = generate(self.network, tokens, 64, temperature=0.7, generator=generator)
-            return tokenizer.decode(continued[0].tolist())
-        from PIL import Image
-
-        captions = captioner(self.card["data"]).encode([text])
-        noise = torch.randn(1, *self.network.picture_shape, generator=generator)
-        picture = draw(self.network, captions, noise, steps=10, guidance=1.0)[0]
-        pixels = ((picture + 1) * 127.5).round().byte().permute(1, 2, 0).squeeze(-1).numpy()
-        stream = io.BytesIO()
-        Image.fromarray(pixels).save(stream, format="PNG")
-        return base64.b64encode(stream.getvalue()).decode()
+def as_table(found) -> pd.DataFrame:
+    """A row per answer."""
+    rows = [(answer.name, answer.probability, dict(answer.probabilities)) for answer in found]
+    return pd.DataFrame(rows, columns=["class", "probability", "probabilities"])
 
 
 mlflow.models.set_model(ServedModel())

@@ -1,0 +1,27 @@
+"""`python -m quartet runs [REVISION]`: the MLflow runs behind a commit, an experiment or the workspace."""
+
+from typing import Annotated
+
+import typer
+
+from quartet.artifacts.errors import clear_errors
+
+
+def runs(
+    revision: Annotated[
+        str | None, typer.Argument(help="A commit, branch, tag or experiment name; the workspace if none.")
+    ] = None,
+    ui: Annotated[
+        str, typer.Option(help="Where MLflow's UI answers; a server in MLFLOW_TRACKING_URI wins.")
+    ] = "http://127.0.0.1:5000",
+) -> None:
+    """List the runs that made the models and scores, also of stages that DVC took from its cache; tab-separated."""
+    with clear_errors("runs"):
+        from quartet.tracking.lookup import runs_behind
+
+        found = runs_behind(revision, ui)
+        if not found:
+            raise ValueError(f"{revision or 'the workspace'} has no tracked runs: reports/<family>/run.json is missing")
+        typer.echo("stage\trun\tstatus\tstarted\taddress")
+        for run in found:
+            typer.echo("\t".join([run.stage, run.run_id, run.status, run.started, run.address]))

@@ -1,0 +1,62 @@
+"""The text-to-image model: captions in, pictures out."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from quartet.artifacts.model_store import load_weights, read_card
+from quartet.datasets.captions import captioner
+from quartet.networks.building import rebuild_network
+from quartet.networks.samplers import SAMPLERS, drawing
+from quartet.params.sections import EvaluateDiffusion
+
+DEFAULT = EvaluateDiffusion()
+
+
+class Painter:
+    """The model in `folder`."""
+
+    def __init__(self, folder: Path):
+        card = read_card(folder)
+        self.network = rebuild_network(card, load_weights(folder))
+        self.captioner = captioner(card["data"])
+
+    def drawing(
+        self, captions: list[str], count: int, *, steps: int, guidance: float, sampler: str | None, seed: int
+    ) -> Iterator[Tensor]:
+        """The pictures on the way, `(captions · count, channels, size, size)`, once per step; the last are the result.
+
+        A caption's pictures begin with the same noise whatever the other captions are. Without a `sampler` it is the
+        one that evaluation uses, where it fits the model.
+
+        Raises:
+            ValueError: a word is not in the vocabulary, or the sampler does not fit the model.
+        """
+        prompts = self.captioner.encode(captions).repeat_interleave(count, dim=0)  # (pictures, words)
+        noise = torch.randn(count, *self.network.picture_shape, generator=torch.Generator().manual_seed(seed))
+        fitting = SAMPLERS[self.network.objective]
+        sampler = sampler or (DEFAULT.sampler if DEFAULT.sampler in fitting else fitting[0])
+        noise = noise.repeat(len(captions), 1, 1, 1)
+        return drawing(self.network, prompts, noise, steps=steps, guidance=guidance, sampler=sampler, seed=seed)
+
+
+def to_pixels(pictures: Tensor) -> np.ndarray:
+    """`(batch, channels, size, size)` in [-1, 1] to uint8 `(batch, size, size, channels)`."""
+    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def to_image(pixels: np.ndarray) -> Image.Image:
+    """`(height, width, channels)` uint8 as a picture, grey where there is one channel."""
+    return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+def to_png(pixels: np.ndarray) -> bytes:
+    """`(height, width, channels)` uint8 as a PNG file."""
+    stream = io.BytesIO()
+    to_image(pixels).save(stream, format="PNG")
+    return stream.getvalue()

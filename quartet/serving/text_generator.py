@@ -1,0 +1,49 @@
+"""The language model: a prompt in, text out; or the likely next words; or what belongs into blanks."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from quartet.artifacts.model_store import load_weights, read_card
+from quartet.datasets.tokenizers import load_tokenizer, token_texts
+from quartet.networks import generation
+from quartet.networks.building import rebuild_network
+from quartet.networks.encoder_decoder import EncoderDecoder
+from quartet.serving import BLANK
+
+
+class TextGenerator:
+    """The model in `folder` with the `tokenizer` that it was trained with."""
+
+    def __init__(self, folder: Path, tokenizer: Path):
+        self.network = rebuild_network(read_card(folder), load_weights(folder))
+        self.tokenizer = load_tokenizer(tokenizer)
+
+    def continued(self, prompt: str, tokens: int, *, seed: int, **choice: object) -> str:
+        """The prompt and what follows it; `choice` is `temperature`, `top_k` and `top_p` of `generation.sampled`."""
+        generator = torch.Generator().manual_seed(seed)
+        text = generation.generate(self.network, self._encoded(prompt), tokens, generator=generator, **choice)
+        return self.tokenizer.decode(text[0].tolist())
+
+    def filled(self, text: str, *, seed: int, **choice: object) -> str:
+        """The text with every blank `___` filled.
+
+        Raises:
+            ValueError: the model is no encoder-decoder.
+        """
+        if not isinstance(self.network, EncoderDecoder):
+            raise ValueError("blanks are filled by a model trained with train_lm.architecture=encoder-decoder")
+        pieces = text.split(BLANK)
+        generator = torch.Generator().manual_seed(seed)
+        encoded = [self.tokenizer.encode(piece).ids for piece in pieces]
+        spans = generation.fill_blanks(self.network, encoded, generator=generator, **choice)
+        words = [self.tokenizer.decode(span) for span in spans]
+        return "".join(piece + word for piece, word in zip(pieces, [*words, ""], strict=True))
+
+    def next_words(self, prompt: str, count: int) -> list[tuple[str, float]]:
+        """The likeliest next words with their probabilities."""
+        return generation.next_words(self.network, self._encoded(prompt), token_texts(self.tokenizer), count)
+
+    def _encoded(self, prompt: str) -> Tensor:
+        return torch.tensor([self.tokenizer.encode(prompt or "\n").ids])  # (1, tokens)

@@ -1,0 +1,68 @@
+"""From a commit or experiment to its MLflow runs."""
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from quartet.artifacts import paths
+from quartet.artifacts.checksums import dvc_md5
+from quartet.tracking import dvc_state, store
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A run in words: its stage, id, status, start in local time, and the address of its page."""
+
+    stage: str
+    run_id: str
+    status: str
+    started: str
+    address: str
+
+
+def runs_behind(revision: str | None, ui: str) -> list[FoundRun]:
+    """The training and evaluation runs of every model in a commit or experiment, or in the workspace.
+
+    A stage that DVC took from its cache is listed with the run that made it: the training's id lies in `run.json`
+    beside its outputs, the evaluation carries the checksum of the model that it read.
+
+    Args:
+        revision: None is the workspace.
+        ui: where MLflow's UI answers, unless the runs are on a server.
+
+    Raises:
+        ValueError: there is no such revision.
+        TrackingUnreachableError: there is a tracking server and it does not answer.
+    """
+    client, experiment = store.open_store()
+    server = store.address() if store.address().startswith("http") else ui
+    return [
+        FoundRun(
+            stage=run.data.tags.get("dvc.stage", ""),
+            run_id=run.info.run_id,
+            status=run.info.status,
+            started=datetime.datetime.fromtimestamp(run.info.start_time / 1000).strftime("%Y-%m-%d %H:%M:%S"),
+            address=f"{server.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}",
+        )
+        for family in paths.FAMILIES
+        for run in _runs_of(client, experiment, family, revision)
+    ]
+
+
+def _runs_of(client, experiment: str, family: str, revision: str | None) -> Iterator:
+    import mlflow
+
+    model = paths.model(family)
+    run_id = dvc_state.read_json_at(paths.report(family) / "run.json", revision).get("run_id")
+    if not run_id:
+        return
+    try:
+        yield client.get_run(run_id)
+    except mlflow.exceptions.MlflowException:
+        return  # a colleague's run, in another database
+    if revision is None:
+        checksum = dvc_md5(model) if model.exists() else None
+    else:
+        checksum = dvc_state.locked_checksum(model, revision)
+    of_this_model = f"tags.`dvc.stage` = 'evaluate-{family}' and tags.`dvc.dep.{model.as_posix()}` = '{checksum}'"
+    yield from client.search_runs([experiment], of_this_model, max_results=1)  # the latest

@@ -1,0 +1,147 @@
+"""The model registry: versions of rebuilt models that lead back to DVC, and the champion among them.
+
+A version belongs to one checksum of `models/<family>`. Rebuilds register theirs when they are evaluated; experiments
+stay out until `promote` takes them in. Version n is the git tag `<family>@vn.0.0`, which `dvc artifacts get` finds.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from quartet.artifacts import paths
+from quartet.artifacts.checksums import dvc_md5
+from quartet.artifacts.model_store import read_card
+from quartet.artifacts.writing import read_json
+from quartet.tracking import dvc_state, store
+
+CHAMPION = "champion"
+HEADLINES = {  # by family: the test score that decides, and whether more of it is better
+    "cnn": ("accuracy", True),
+    "rnn": ("accuracy", True),
+    "lm": ("bits_per_byte", False),
+    "diffusion": ("fidelity", True),
+}
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What `promote` did or left, in words, and whether the version is the champion now."""
+
+    message: str
+    champion: bool
+
+
+def registered_name(family: str) -> str:
+    """The family's name in the registry."""
+    return f"quartet-{family}"
+
+
+def register_rebuild(family: str) -> None:
+    """Register the evaluated model in `models/<family>`, unless an experiment made it or its checksum is registered.
+
+    Nothing that goes wrong here stops the evaluation.
+    """
+    if not store.is_on() or dvc_state.parent_key() is None or dvc_state.experiment():
+        return
+    try:
+        client, _ = store.open_store()
+        with store.lock("registry"):
+            _register(client, family)
+    except Exception as error:
+        print(f"the model is not registered: {error}", file=sys.stderr, flush=True)
+
+
+def promote(family: str) -> Promotion:
+    """Register the committed model if need be, and make it the champion if its test score is better; tag its commit.
+
+    Raises:
+        ValueError: the model is not the one that `dvc.lock` at HEAD names, or MLflow does not know the run that made
+            it, or the champion was tested on other data.
+    """
+    model = paths.model(family)
+    checksum, card = dvc_md5(model), read_card(model)
+    if dvc_state.locked_checksum(model) != checksum:
+        raise ValueError(
+            f"{model} is not what dvc.lock at HEAD says: commit dvc.lock first (after `dvc exp apply NAME`, if an "
+            "experiment made it), or bring the committed model back with `dvc checkout`"
+        )
+    client, _ = store.open_store()
+    with store.lock("registry"):
+        version = _register(client, family)
+        score, more_is_better = HEADLINES[family]
+        mine = _score(version, score)
+        champion = _champion(client, family)
+        named = f"{registered_name(family)} version {version.version}"
+        if champion and champion.version != version.version:
+            other = f"version {champion.version}"
+            theirs = _score(champion, score)
+            if champion.tags["data.sha256"] != card["data"]["sha256"]:
+                raise ValueError(
+                    f"{named} and the champion, {other}, were tested on different data: their scores cannot be "
+                    f"compared. Remove the alias `{CHAMPION}` in MLflow to begin anew"
+                )
+            compared = f"test {score} {mine:g} against {theirs:g} of {other}"
+            if not (mine > theirs if more_is_better else mine < theirs):
+                return Promotion(f"{other} stays champion: {named} is not better ({compared})", champion=False)
+        elif champion:
+            compared = f"it was champion already, test {score} {mine:g}"
+        else:
+            compared = f"the first one, test {score} {mine:g}"
+        tag = f"{family}@v{version.version}.0.0"
+        dvc_state.tag_commit(tag, f"{named}: {compared}")
+        for key, value in {**dvc_state.commit_tags(), "git.tag": tag}.items():
+            client.set_model_version_tag(version.name, version.version, key, value)
+        client.set_registered_model_alias(version.name, CHAMPION, version.version)
+    return Promotion(f"{named} is champion: {compared}; git tag {tag}", champion=True)
+
+
+def _register(client, family: str):
+    """The version of the model in `models/<family>`, made if its checksum has none."""
+    import mlflow
+
+    name, model = registered_name(family), paths.model(family)
+    checksum = dvc_md5(model)
+    found = client.search_model_versions(f"name = '{name}' and tags.`dvc.md5` = '{checksum}'")
+    if found:
+        return min(found, key=lambda version: int(version.version))
+    run_id = read_json(paths.report(family) / "run.json").get("run_id")
+    if not run_id:
+        raise ValueError(f"{model} was trained without tracking: `dvc repro --force train-{family}` trains it tracked")
+    try:
+        experiment = client.get_run(run_id).info.experiment_id
+    except mlflow.exceptions.MlflowException as error:
+        raise ValueError(f"the MLflow at {store.address()} does not know the run {run_id} that made {model}") from error
+    logged = client.search_logged_models([experiment], f"source_run_id = '{run_id}' and name = '{family}'")
+    if not logged:
+        raise ValueError(f"the run {run_id} that made {model} has logged no model")
+    try:
+        client.create_registered_model(name)
+    except mlflow.exceptions.MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    tags = {
+        "dvc.md5": checksum,
+        "dvc.path": model.as_posix(),
+        "data.sha256": read_card(model)["data"]["sha256"],
+        **dvc_state.commit_tags(),
+        **{f"test.{score}": str(value) for score, value in _test_scores(family).items()},
+    }
+    uri = f"models:/{logged[0].model_id}"
+    return client.create_model_version(name, uri, run_id=run_id, tags=tags, model_id=logged[0].model_id)
+
+
+def _test_scores(family: str) -> Mapping[str, float]:
+    return read_json(paths.report(family) / "metrics.json")
+
+
+def _champion(client, family: str):
+    import mlflow
+
+    try:
+        return client.get_model_version_by_alias(registered_name(family), CHAMPION)
+    except mlflow.exceptions.MlflowException:
+        return None
+
+
+def _score(version, name: str) -> float:
+    return float(version.tags[f"test.{name}"])

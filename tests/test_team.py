@@ -1,0 +1,137 @@
+"""Several people: an MLflow server on PostgreSQL with artifacts in S3, DVC's remote in S3; all on 127.0.0.1."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import boto3
+import mlflow
+import pytest
+from local_servers import Server, free_port
+from moto.server import ThreadedMotoServer
+from temporary_clone import Clone
+
+pytestmark = pytest.mark.pipeline
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    """The address of an empty database of a real PostgreSQL."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    initdb = str(programs[-1] / "initdb") if programs else shutil.which("initdb")
+    if not initdb:
+        pytest.skip("PostgreSQL is not here: it is Debian's package `postgresql`")
+    folder, port = Path(tempfile.mkdtemp(prefix="quartet-postgres-")), free_port()
+    owner = []
+    if os.geteuid() == 0:  # PostgreSQL refuses root
+        owner = ["runuser", "-u", "postgres", "--"]
+        os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
+    made = [*owner, initdb, "-D", str(folder / "data"), "-U", "quartet", "-A", "trust"]
+    subprocess.run(made, check=True, capture_output=True, cwd="/")
+    started = [*owner, "timeout", "-s", "INT", "900", str(Path(initdb).with_name("postgres"))]
+    command = [*started, "-D", str(folder / "data"), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder)]
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(command, cwd="/", stdout=log, stderr=log)
+    ready = [str(Path(initdb).with_name("pg_isready")), "-h", "127.0.0.1", "-p", str(port)]
+    for _ in range(120):
+        if subprocess.run(ready, capture_output=True).returncode == 0:
+            break
+        assert server.poll() is None, (folder / "log").read_text()
+        time.sleep(0.25)
+    createdb = [str(Path(initdb).with_name("createdb")), "-h", "127.0.0.1", "-p", str(port), "-U", "quartet", "mlflow"]
+    subprocess.run(createdb, check=True)
+    yield f"postgresql://quartet@127.0.0.1:{port}/mlflow"
+    # runuser and timeout hand the signal on; PostgreSQL then ends its sessions and itself.
+    pid = int((folder / "data/postmaster.pid").read_text().splitlines()[0])
+    os.kill(pid, 2)
+    server.wait(30)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def s3():
+    """Environment variables that lead to an S3 server with two buckets."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    keys = {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    client = boto3.client(
+        "s3", endpoint_url=address, aws_access_key_id="team", aws_secret_access_key="secret", region_name="us-east-1"
+    )
+    for bucket in ("quartet-dvc", "quartet-mlflow"):
+        client.create_bucket(Bucket=bucket)
+    yield {**keys, "MLFLOW_S3_ENDPOINT_URL": address}
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def tracking(postgres, s3, tmp_path_factory):
+    """The address of the team's MLflow server."""
+    store = ["--backend-store-uri", postgres, "--artifacts-destination", "s3://quartet-mlflow"]
+    command = [sys.executable, "-m", "mlflow", "server", *store, "--workers", "1"]
+    with Server(command, tmp_path_factory.mktemp("server"), {**os.environ, **s3}, "/health") as server:
+        yield server.address
+
+
+@pytest.fixture(scope="module")
+def anna(tracking, s3, tmp_path_factory):
+    """The checkout of the first member, who has built and pushed one branch of the graph."""
+    clone = Clone(tmp_path_factory.mktemp("anna"), MLFLOW_TRACKING_URI=tracking, **s3)
+    clone.run("dvc", "remote", "add", "--default", "team", "s3://quartet-dvc/store")
+    clone.run("dvc", "remote", "modify", "team", "endpointurl", s3["MLFLOW_S3_ENDPOINT_URL"])
+    clone.run("dvc", "repro", "evaluate@cnn")
+    clone.commit()
+    clone.run("dvc", "push")
+    return clone
+
+
+@pytest.fixture(scope="module")
+def ben(anna, tmp_path_factory):
+    """A colleague's clone of it, on a machine with nothing else."""
+    folder = tmp_path_factory.mktemp("ben") / "quartet"
+    anna.git("clone", "-q", str(anna.folder), str(folder))
+    return Clone.at(folder, anna.variables)
+
+
+def test_what_one_pushed_nobody_trains_again(anna, ben):
+    ben.run("dvc", "pull", "evaluate@cnn")
+    assert "Running stage" not in ben.run("dvc", "repro", "evaluate@cnn").stdout
+    for name in (
+        "models/cnn/model.safetensors",
+        "reports/cnn/confusion.png",
+        "data/processed/images/train.safetensors",
+    ):
+        assert (ben.folder / name).read_bytes() == (anna.folder / name).read_bytes()
+
+
+def test_both_see_the_runs_and_who_made_them(anna, ben):
+    for clone in (anna, ben):
+        rows = [line.split("\t") for line in clone.quartet("runs").stdout.splitlines()[1:]]
+        assert [row[0] for row in rows] == ["train-cnn", "evaluate-cnn"]
+        assert rows[0][1] == anna.json("reports/cnn/run.json")["run_id"]
+        assert urllib.request.urlopen(rows[0][4].partition("#")[0], timeout=30).status == 200
+
+
+def test_the_champion_on_the_server_is_what_dvc_has(tracking, anna, ben, tmp_path):
+    assert "is champion: the first one" in anna.quartet("promote", "cnn").stdout
+    assert "champion already" in ben.quartet("promote", "cnn").stdout
+    # The server hands artifacts on: who asks needs no key of S3.
+    got = mlflow.artifacts.download_artifacts(
+        "models:/quartet-cnn@champion", dst_path=str(tmp_path), tracking_uri=tracking
+    )
+    weights = Path(got, "artifacts/cnn/model.safetensors")
+    assert weights.read_bytes() == (ben.folder / "models/cnn/model.safetensors").read_bytes()
+
+
+def test_a_colleagues_experiment_lands_on_the_same_server(anna, ben):
+    ben.run("dvc", "exp", "run", "-n", "quick", "evaluate@cnn", "-S", "train_cnn.steps=3")
+    rows = [line.split("\t") for line in ben.quartet("runs", "quick").stdout.splitlines()[1:]]
+    client = mlflow.MlflowClient(anna.variables["MLFLOW_TRACKING_URI"])
+    assert {client.get_run(row[1]).data.tags["dvc.exp_name"] for row in rows} == {"quick"}
+    assert rows[0][1] != anna.json("reports/cnn/run.json")["run_id"]
