@@ -7,6 +7,7 @@ from quartet.commands.draw import draw
 from quartet.commands.generate import generate
 from quartet.commands.promote import promote
 from quartet.commands.runs import runs
+from quartet.commands.search import search
 from quartet.commands.settings import settings
 from quartet.commands.summary import summary
 from quartet.commands.ui import ui
@@ -17,6 +18,7 @@ app.command()(draw)
 app.command()(generate)
 app.command()(promote)
 app.command()(runs)
+app.command()(search)
 app.command()(settings)
 app.command()(summary)
 app.command()(ui)

@@ -64,7 +64,8 @@ def locked_checksum(path: Path, revision: str = "HEAD") -> str | None:
     Raises:
         ValueError: there is no such commit or experiment.
     """
-    lock = YAML(typ="safe").load(_at(revision).read_text("dvc.lock")) if _at(revision).exists("dvc.lock") else {}
+    files = _at(revision)
+    lock = YAML(typ="safe").load(files.read_text("dvc.lock")) if files.exists("dvc.lock") else {}
     for stage in lock.get("stages", {}).values():
         for out in stage.get("outs", ()):
             if out["path"] == path.as_posix():
@@ -103,12 +104,14 @@ def tag_commit(name: str, message: str) -> None:
 def _at(revision: str):
     """The repository's files in a commit or experiment, those in DVC's cache included."""
     from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
+    from dvc.scm import RevError
 
+    files = DVCFileSystem(".", rev=revision)
     try:
-        return DVCFileSystem(".", rev=revision)
-    except DvcException as error:
-        raise ValueError(f"there is no commit or experiment {revision!r} here: {error}") from error
+        _ = files.repo  # the revision is looked up only here
+    except RevError as error:
+        raise ValueError(f"there is no commit or experiment {revision!r} here") from error
+    return files
 
 
 def _dirty() -> str:

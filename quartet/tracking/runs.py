@@ -19,6 +19,7 @@ from quartet.artifacts.writing import read_json, write_json
 from quartet.tracking import dvc_state, store
 
 SYSTEM_METRICS_SECONDS = 2.0
+PARENT_RUN = "QUARTET_PARENT_RUN"  # names the run below which the stages of a search's trial log
 
 
 class Run:
@@ -116,7 +117,7 @@ def tracked_run(stage: str, settings: Mapping[str, object], dependencies: Iterab
     parent = _parent_run(client, experiment)
     tags = {
         **dvc_state.tags(stage, dependencies),
-        **_process_tags(),
+        **process_tags(),
         **({"mlflow.parentRunId": parent} if parent else {}),
     }
     run_id = client.create_run(experiment, run_name=stage, tags=tags).info.run_id
@@ -135,7 +136,7 @@ def tracked_run(stage: str, settings: Mapping[str, object], dependencies: Iterab
         raise
     finally:
         run._attempt(lambda: client.set_terminated(run_id, status))
-        if parent:
+        if parent and PARENT_RUN not in os.environ:
             run._attempt(lambda: client.set_terminated(parent, "FINISHED"))
 
 
@@ -188,6 +189,8 @@ def _flat(settings: Mapping[str, object], prefix: str) -> Iterator[tuple[str, ob
 
 
 def _parent_run(client, experiment: str) -> str | None:
+    if os.environ.get(PARENT_RUN):
+        return os.environ[PARENT_RUN]
     key = dvc_state.parent_key()
     if key is None:
         return None
@@ -202,7 +205,8 @@ def _parent_run(client, experiment: str) -> str | None:
         return run_id
 
 
-def _process_tags() -> dict[str, str]:
+def process_tags() -> dict[str, str]:
+    """Tags that tell, later, whether the process that logs to a run still lives."""
     process = psutil.Process()
     return {
         "quartet.host": socket.gethostname(),

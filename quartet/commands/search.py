@@ -1,0 +1,187 @@
+"""`python -m quartet search FAMILY SETTING=RANGE…`: let Optuna try settings, each trial a DVC experiment."""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from quartet.artifacts import paths
+from quartet.artifacts.errors import clear_errors
+
+Family = StrEnum("Family", list(paths.FAMILIES))
+SCORE = "validation_score"  # the higher the better, in every family
+FAILURES_IN_A_ROW = 3
+_RANGE = re.compile(r"(log:)?(-?[\d.]+(?:e-?\d+)?)\.\.(-?[\d.]+(?:e-?\d+)?)")
+
+
+def search(
+    family: Annotated[Family, typer.Argument(help="Which model to train.")],
+    ranges: Annotated[
+        list[str],
+        typer.Argument(
+            help="What to try: train_cnn.width=16..64, train_cnn.learning_rate=log:0.001..0.02 or "
+            "train_cnn.activation=relu,gelu",
+            metavar="SETTING=RANGE...",
+        ),
+    ],
+    trials: Annotated[int, typer.Option(help="Finished trials that the search shall have.", min=1)] = 20,
+    name: Annotated[
+        str | None, typer.Option(help="The search; one of this name goes on. The family by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of Optuna's sampler.", min=0)] = 0,
+) -> None:
+    """Train with settings that Optuna proposes, to the best validation score; stop it and it goes on where it was.
+
+    Each trial is the DVC experiment NAME-NUMBER, which `dvc exp apply` brings into the workspace, and a run in MLflow
+    below the search's. Writes reports/searches/NAME/trials.csv and parallel.png. Several at once share the work.
+    """
+    with clear_errors("search"):
+        name = name or family.value
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+            raise ValueError(f"--name: found {name!r}, allowed are small letters, digits and hyphens, a letter first")
+        space = parsed(ranges)
+        run_search(family.value, space, trials, name, seed)
+
+
+def parsed(ranges: list[str]) -> dict[str, tuple]:
+    """Setting → `("log" | "linear", low, high)` or `("choices", values…)`.
+
+    Raises:
+        ValueError: there is no such setting, or the range cannot be read.
+    """
+    from quartet.params.table import every_setting
+
+    known = {setting for setting, *_ in every_setting()}
+    space: dict[str, tuple] = {}
+    for text in ranges:
+        setting, _, values = text.partition("=")
+        if setting not in known:
+            raise ValueError(f"{text!r}: there is no setting {setting!r}; `python -m quartet settings` lists them")
+        match = _RANGE.fullmatch(values)
+        if match:
+            low, high = (float(end) if re.search(r"[.e]", end) else int(end) for end in match.groups()[1:])
+            if not low < high or (match[1] and low <= 0):
+                raise ValueError(f"{text!r}: a range is low..high, low below high, and above 0 for log:")
+            space[setting] = ("log" if match[1] else "linear", low, high)
+        elif len(choices := [value for value in values.split(",") if value]) > 1:
+            space[setting] = ("choices", *choices)
+        else:
+            raise ValueError(f"{text!r}: expected SETTING=low..high, SETTING=log:low..high or SETTING=one,other")
+    return space
+
+
+def run_search(family: str, space: Mapping[str, tuple], trials: int, name: str, seed: int) -> None:
+    """Trials until the study has so many finished ones."""
+    import optuna
+
+    from quartet.artifacts.writing import write_table
+    from quartet.reporting.figures import save_figure
+    from quartet.reporting.parallel_coordinates import parallel_coordinates
+    from quartet.tracking import searches
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folder = paths.home() / ".quartet"
+    folder.mkdir(exist_ok=True)
+    study = optuna.create_study(
+        storage=f"sqlite:///{folder / 'searches.db'}",
+        study_name=name,
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        load_if_exists=True,
+    )
+    _check_same_search(study, family, space)
+    _take_up_what_was_cut_off(study)
+    search_id, failures = searches.search_run(name), 0
+    while len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) < trials:
+        trial = study.ask()
+        trial.set_user_attr("process", _this_process())
+        settings = {setting: _proposed(trial, setting, *how) for setting, how in space.items()}
+        experiment = f"{name}-{trial.number}"
+        environment = searches.begin_trial(search_id, experiment, settings)
+        scores = _run_experiment(experiment, family, settings, environment)
+        searches.end_trial(environment, scores)
+        if scores is None:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            failures += 1
+            if failures == FAILURES_IN_A_ROW:
+                raise ValueError(f"{failures} trials failed one after another; what the last one said is above")
+            continue
+        failures = 0
+        study.tell(trial, scores[SCORE])
+        told = ", ".join(f"{setting}={value}" for setting, value in settings.items())
+        typer.echo(f"{experiment}: {SCORE} {scores[SCORE]:.6g} with {told} (best: {name}-{study.best_trial.number})")
+    report = paths.REPORTS / "searches" / name
+    table = _table(study)
+    write_table(report / "trials.csv", table)
+    log = frozenset(setting for setting, how in space.items() if how[0] == "log")
+    save_figure(parallel_coordinates(table.drop(columns="experiment"), SCORE, log), report / "parallel.png")
+    searches.end_search(search_id, [report / "trials.csv", report / "parallel.png"])
+    typer.echo(f"{report}: {len(table)} trials; `dvc exp apply {name}-{study.best_trial.number}` brings the best one")
+
+
+def _proposed(trial, setting: str, kind: str, *values):
+    if kind == "choices":
+        return trial.suggest_categorical(setting, values)
+    suggest = trial.suggest_int if all(isinstance(value, int) for value in values) else trial.suggest_float
+    return suggest(setting, *values, log=kind == "log")
+
+
+def _run_experiment(experiment: str, family: str, settings: Mapping, environment: Mapping) -> dict | None:
+    """The scores of a DVC experiment in a copy of the workspace; None if it failed."""
+    import subprocess
+    import sys
+
+    from quartet.tracking.dvc_state import read_json_at
+
+    changes = [word for setting, value in settings.items() for word in ("-S", f"{setting}={value}")]
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", experiment, *changes, f"train-{family}"]
+    done = subprocess.run(command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        typer.echo(done.stdout[-4000:], err=True)
+        return None
+    scores = read_json_at(paths.report(family) / "training.json", experiment)
+    return {key: value for key, value in scores.items() if key.startswith(("validation_", "training_"))}
+
+
+def _check_same_search(study, family: str, space: Mapping[str, tuple]) -> None:
+    described = {"family": family, **{setting: list(how) for setting, how in space.items()}}
+    before = study.user_attrs.get("search", described)
+    if before != described:
+        raise ValueError(f"a search of this name tries {before}; give this one another with --name")
+    study.set_user_attr("search", described)
+
+
+def _take_up_what_was_cut_off(study) -> None:
+    """Trials whose process is gone are tried again."""
+    import optuna
+    import psutil
+
+    for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
+        pid, _, started = trial.user_attrs.get("process", "").partition(" ")
+        try:
+            alive = bool(pid) and str(psutil.Process(int(pid)).create_time()) == started
+        except psutil.Error:
+            alive = False
+        if not alive:
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            if trial.params:
+                study.enqueue_trial(trial.params)
+
+
+def _this_process() -> str:
+    import psutil
+
+    process = psutil.Process()
+    return f"{process.pid} {process.create_time()}"
+
+
+def _table(study):
+    """A row per finished trial: experiment, settings, score; the best first."""
+    import optuna
+    import pandas as pd
+
+    finished = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    rows = [{"experiment": f"{study.study_name}-{t.number}", **t.params, SCORE: t.value} for t in finished]
+    return pd.DataFrame(rows).sort_values(SCORE, ascending=False)

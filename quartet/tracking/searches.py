@@ -1,0 +1,57 @@
+"""A search in MLflow: one run for the search, one below it per trial, and below that the runs of the trial's stages."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from quartet.tracking import store
+from quartet.tracking.runs import PARENT_RUN, process_tags
+
+
+def search_run(name: str) -> str | None:
+    """The run of the search `name`, made if there is none; None if runs are not tracked.
+
+    Raises:
+        TrackingUnreachableError: there is a tracking server and it does not answer.
+    """
+    if not store.is_on():
+        return None
+    client, experiment = store.open_store()
+    with store.lock("parent-run"):
+        found = client.search_runs([experiment], f"tags.`quartet.search` = '{name}'", max_results=1)
+        if found:
+            return found[0].info.run_id
+        return client.create_run(experiment, run_name=f"search {name}", tags={"quartet.search": name}).info.run_id
+
+
+def begin_trial(search: str | None, name: str, settings: Mapping[str, object]) -> dict[str, str]:
+    """Start a trial's run; returns the environment in which its stages log below it."""
+    if search is None:
+        return dict(os.environ)
+    client, experiment = store.open_store()
+    tags = {"mlflow.parentRunId": search, **process_tags()}
+    run_id = client.create_run(experiment, run_name=name, tags=tags).info.run_id
+    for setting, value in settings.items():
+        client.log_param(run_id, setting, value)
+    return {**os.environ, PARENT_RUN: run_id}
+
+
+def end_trial(environment: Mapping[str, str], scores: Mapping[str, float] | None) -> None:
+    """End a trial's run with its scores; None is a trial that failed."""
+    run_id = environment.get(PARENT_RUN)
+    if run_id is None:
+        return
+    client, _ = store.open_store()
+    for name, value in (scores or {}).items():
+        client.log_metric(run_id, name, value)
+    client.set_terminated(run_id, "FINISHED" if scores is not None else "FAILED")
+
+
+def end_search(search: str | None, files: Iterable[Path]) -> None:
+    """Put the table and the plot on the search's run and end it."""
+    if search is None:
+        return
+    client, _ = store.open_store()
+    for path in files:
+        client.log_artifact(search, str(path))
+    client.set_terminated(search, "FINISHED")
