@@ -100,7 +100,7 @@ def ben(anna, tmp_path_factory):
 
 
 def test_what_one_pushed_nobody_trains_again(anna, ben):
-    ben.run("dvc", "pull", "evaluate@cnn")
+    ben.run("dvc", "pull", "--with-deps", "evaluate@cnn")
     assert "Running stage" not in ben.run("dvc", "repro", "evaluate@cnn").stdout
     for name in (
         "models/cnn/model.safetensors",
