@@ -4,11 +4,14 @@ import base64
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
+import pandas as pd
 import pytest
 from code_imports import TOP
 from PIL import Image
@@ -133,20 +136,22 @@ def test_a_changed_cnn_setting_reruns_the_cnn_and_what_depends_on_it(clone):
     assert started == {"train-cnn", "evaluate@cnn", "evaluate@diffusion", "report"}
 
 
-def test_queued_experiments_run_their_own_code_and_log_to_the_one_database(clone):
-    runs_before = len(clone.runs())
+def test_queued_experiments_run_at_once_each_with_its_own_code_and_log_to_the_one_database(clone):
+    changed = clone.folder / "quartet/evaluation/training_run.py"
     for rate in ("0.001", "0.002"):
         change = f"train_cnn.learning_rate={rate}"
         clone.run("dvc", "exp", "run", "--queue", "-n", f"rate-{rate[2:]}", "-S", change, "evaluate@cnn")
-    clone.run("dvc", "exp", "run", "--run-all")
+    changed.write_text(changed.read_text().replace('"steps": outcome.steps', '"steps": outcome.steps + 1000'))
+    clone.run("dvc", "exp", "run", "--queue", "-n", "own-code", "train-cnn")
+    clone.git("checkout", "-q", ".")
+    clone.run("dvc", "exp", "run", "--run-all", "--jobs", "2")
     names = clone.run("dvc", "exp", "list", "--name-only").stdout.split()
-    assert {"rate-001", "rate-002"} <= set(names)
-    runs = clone.runs()
-    ours = [run for run in runs if run.data.tags.get("dvc.exp_name", "").startswith("rate-")]
-    rates = {run.data.params.get("learning_rate") for run in ours}
-    assert {"0.001", "0.002"} <= rates and len(runs) > runs_before
-    shown = json.loads(clone.run("dvc", "metrics", "diff", "HEAD", "rate-001", "--json").stdout)
-    assert shown is not None
+    assert {"rate-001", "rate-002", "own-code"} <= set(names)
+    ours = {run.data.tags.get("dvc.exp_name"): run for run in clone.runs() if run.info.run_name == "train-cnn"}
+    assert [ours[name].data.params["learning_rate"] for name in ("rate-001", "rate-002")] == ["0.001", "0.002"]
+    shown = json.loads(clone.run("dvc", "metrics", "show", "--json", "own-code", "rate-001").stdout)
+    steps = {name: shown[name]["data"]["reports/cnn/training.json"]["data"]["steps"] for name in shown}
+    assert (steps["own-code"], steps["rate-001"]) == (1006, 6)
     clone.run("dvc", "plots", "show", "-o", "dvc_plots")
     assert "confusion" in (clone.folder / "dvc_plots/index.html").read_text()
 
@@ -166,6 +171,40 @@ def test_runs_behind_the_workspace_a_commit_and_an_experiment(clone):
     assert "no commit or experiment" in clone.quartet("runs", "nothing", check=False).stderr
     shown = clone.run("dvc", "exp", "show", "--csv").stdout
     assert experiment["train-cnn"] in shown
+
+
+def test_a_search_goes_on_where_it_was_killed(clone):
+    command = [sys.executable, "-m", "quartet", "search", "cnn", "--trials", "2", "--name", "rates"]
+    ranges = ["train_cnn.learning_rate=log:0.001..0.02", "train_cnn.activation=relu,gelu"]
+    refused = clone.run(*command, "train_cnn.depth=1..2", check=False)
+    assert refused.returncode == 1 and "there is no setting 'train_cnn.depth'" in refused.stderr
+
+    def trials():
+        return {run.info.run_name: run for run in clone.runs() if run.info.run_name.startswith("rates-")}
+
+    search = subprocess.Popen([*command, *ranges], cwd=clone.folder, env=clone.environment(), start_new_session=True)
+    while "rates-0" not in trials():
+        assert search.poll() is None
+        time.sleep(0.5)
+    time.sleep(3)  # somewhere in the trial
+    os.killpg(search.pid, signal.SIGKILL)
+    search.wait()
+    clone.run(*command, *ranges)
+    assert {name: run.info.status for name, run in trials().items()} == {
+        "rates-0": "KILLED",
+        "rates-1": "FINISHED",
+        "rates-2": "FINISHED",
+    }
+    again, cut_off = trials()["rates-1"], trials()["rates-0"]
+    assert again.data.params == cut_off.data.params and "validation_score" in again.data.metrics
+    stage = next(run for run in clone.runs() if run.data.tags.get("mlflow.parentRunId") == again.info.run_id)
+    assert stage.info.run_name == "train-cnn"
+    assert stage.data.params["learning_rate"] == again.data.params["train_cnn.learning_rate"]
+    table = pd.read_csv(clone.folder / "reports/searches/rates/trials.csv")
+    assert set(table.experiment) == {"rates-1", "rates-2"}
+    assert set(table.experiment) <= set(clone.run("dvc", "exp", "list", "--name-only").stdout.split())
+    clone.run("dvc", "plots", "show", "reports/searches/rates/parallel.png", "-o", "search_plots")
+    assert "parallel.png" in (clone.folder / "search_plots/index.html").read_text()
 
 
 def test_the_champion_moves_only_for_a_better_score_and_is_what_dvc_finds(clone, tmp_path):

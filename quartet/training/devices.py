@@ -5,10 +5,11 @@ import os
 import torch
 
 from quartet.params.sections import Runtime
+from quartet.training.gpu_turns import take_gpu
 
 
 def pick_device(runtime: Runtime) -> torch.device:
-    """The device that the settings name, and torch's threads as they say.
+    """The device that the settings name, and torch's threads as they say; a GPU is this process's alone.
 
     Raises:
         ValueError: the named device is not there.
@@ -18,9 +19,13 @@ def pick_device(runtime: Runtime) -> torch.device:
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if runtime.device == "auto":
-        return torch.device("cuda" if present["cuda"] else "cpu")
-    if not present[runtime.device]:
+    kind = runtime.device if runtime.device != "auto" else "cuda" if present["cuda"] else "cpu"
+    if not present[kind]:
         there = ", ".join(name for name, is_there in present.items() if is_there)
         raise ValueError(f"runtime.device: {runtime.device} is not there; this machine has {there}")
-    return torch.device(runtime.device)
+    if kind != "cuda":
+        return torch.device(kind)
+    gpus = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
+    device = torch.device("cuda", take_gpu(gpus))
+    torch.cuda.set_device(device)
+    return device
