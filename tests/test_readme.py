@@ -10,8 +10,12 @@ from quartet.params import read_params
 from quartet.params.table import every_setting, settings_table
 
 README = (TOP / "README.md").read_text()
+PAGES = [README, *(page.read_text() for page in sorted((TOP / "docs").glob("*.md")))]
 COMMANDS = [
-    line.split("#")[0].strip() for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines()
+    line.split("#")[0].strip()
+    for page in PAGES
+    for block in re.findall(r"```sh\n(.*?)```", page, re.S)
+    for line in block.replace("\\\n", " ").splitlines()
 ]
 
 
@@ -39,8 +43,21 @@ def test_make_targets_exist():
 
 def test_settings_in_commands_exist():
     names = {name for name, *_ in every_setting()}
-    used = [setting for command in COMMANDS for setting in re.findall(r"-S ([\w.]+)=", command)]
+    used = [setting for command in COMMANDS for setting in re.findall(r"(?:-S |search .*?)(\w+\.[\w.]+)=", command)]
     assert used and set(used) <= names
+
+
+def test_commands_exist():
+    shown = subprocess.run([sys.executable, "-m", "quartet", "--help"], cwd=TOP, capture_output=True, text=True).stdout
+    used = {command for line in COMMANDS for command in re.findall(r"python -m quartet (\w+)", line)}
+    assert {"classify", "generate", "draw", "runs", "promote", "search"} <= used
+    assert all(f" {command} " in shown for command in used)
+
+
+def test_links_between_pages_lead_somewhere():
+    for page, folder in [(TOP / "README.md", TOP), *((path, TOP / "docs") for path in (TOP / "docs").glob("*.md"))]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (folder / link).exists(), f"{page}: {link}"
 
 
 def test_every_script_has_help():

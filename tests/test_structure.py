@@ -10,6 +10,7 @@ LEVELS = [
     {"params"},
     {"artifacts"},
     {"datasets", "networks"},
+    {"serving"},
     {"training", "tracking", "reporting"},
     {"evaluation"},
     {"commands"},
