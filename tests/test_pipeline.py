@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import urllib.request
 
 import pandas as pd
 import pytest
+from browser import PHONE, WIDE, page_at
 from code_imports import TOP
+from local_servers import Server
 from PIL import Image
 from temporary_clone import FAMILIES, SHRUNKEN, Clone
 
@@ -45,6 +48,45 @@ def test_the_report_shows_every_number_and_needs_no_network(clone):
         for value in clone.json(f"reports/{family}/metrics.json").values():
             assert f"<td>{json.dumps(value)}</td>" in page
     assert 'src="http' not in page and page.count("data:image/png;base64,") > 8
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_the_report_reads_well_in_a_browser_without_a_network(clone, size, scheme):
+    with page_at((clone.folder / "reports/index.html").as_uri(), size, scheme) as page:
+        page.evaluate("document.querySelectorAll('img').forEach(picture => picture.loading = 'eager')")
+        page.wait_for_function("[...document.images].every(picture => picture.complete)")
+        widths = page.evaluate("[...document.images].map(picture => picture.naturalWidth)")
+        assert len(widths) > 20 and min(widths) > 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]  # nothing to scroll sideways
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 200) == (scheme == "dark")
+        assert page.locator("section:has(code)").count() == page.locator("section").count()
+        assert page.complaints == []
+
+
+def test_dvc_plots_are_drawn_without_a_network(clone):
+    clone.run("dvc", "plots", "show", "-o", "dvc_plots")
+    with page_at((clone.folder / "dvc_plots/index.html").as_uri()) as page:
+        page.wait_for_selector("canvas, svg", state="attached")
+        assert page.locator("canvas, svg").count() >= 8  # a history and a confusion matrix per family
+        assert page.complaints == []
+
+
+def test_mlflows_ui_shows_nested_runs_pictures_and_versions(clone):
+    command = ["mlflow", "ui", "--backend-store-uri", clone.database, "--workers", "1"]
+    runs = {run.info.run_name: run for run in clone.runs() if run.info.run_name.startswith(("train", "evaluate"))}
+    parent = runs["train-cnn"].data.tags["mlflow.parentRunId"]
+    with Server(command, clone.folder, clone.environment(), "/health") as server:
+        experiment = f"{server.address}/#/experiments/{runs['train-cnn'].info.experiment_id}/runs"
+        with page_at(f"{experiment}/{parent}") as page:
+            page.get_by_text("train-diffusion").first.wait_for()
+        with page_at(f"{experiment}/{runs['train-cnn'].info.run_id}") as page:
+            page.get_by_text("validation_accuracy").first.wait_for()
+        with page_at(f"{experiment}/{runs['evaluate-cnn'].info.run_id}/artifacts") as page:
+            page.get_by_text("confusion.png").first.wait_for()
+        with page_at(f"{server.address}/#/models/quartet-cnn") as page:
+            page.get_by_text("Version 1").first.wait_for()
 
 
 def test_a_second_rebuild_does_nothing(clone):
