@@ -209,6 +209,7 @@ def process_tags() -> dict[str, str]:
     """Tags that tell, later, whether the process that logs to a run still lives."""
     process = psutil.Process()
     return {
+        "mlflow.user": process.username(),
         "quartet.host": socket.gethostname(),
         "quartet.process": f"{process.pid} started {process.create_time():.2f}",
     }
