@@ -3,7 +3,7 @@
 In a temporary clone that shares this checkout's DVC cache, and in turns: each training stage with MLflow and without,
 as whole processes; the seconds from the start of its process to its first training step; `--help` of two scripts; and
 a `dvc repro` that has nothing to do. Writes `tracking.csv` and `tracking.md` into `reports/benchmarks`. About ten
-on 2 cores.
+minutes on 2 cores.
 """
 
 import os

@@ -99,6 +99,7 @@ def test_runs_are_nested_finished_and_lead_to_dvc_and_back(clone):
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     parents = {runs[stage].data.tags["mlflow.parentRunId"] for stage in stages}
     assert len(parents) == 1
+    assert any(name.startswith("system/") for run in runs.values() for name in run.data.metrics)
     for family in FAMILIES:
         run = runs[f"train-{family}"]
         assert clone.json(f"reports/{family}/run.json")["run_id"] == run.info.run_id
