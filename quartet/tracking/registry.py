@@ -72,7 +72,7 @@ def promote(family: str) -> Promotion:
         mine = _score(version, score)
         champion = _champion(client, family)
         named = f"{registered_name(family)} version {version.version}"
-        if champion and champion.version != version.version:
+        if champion and str(champion.version) != str(version.version):
             other = f"version {champion.version}"
             theirs = _score(champion, score)
             if champion.tags["data.sha256"] != card["data"]["sha256"]:
