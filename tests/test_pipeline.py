@@ -192,9 +192,9 @@ def test_queued_experiments_run_at_once_each_with_its_own_code_and_log_to_the_on
     assert {"rate-001", "rate-002", "own-code"} <= set(names)
     ours = {run.data.tags.get("dvc.exp_name"): run for run in clone.runs() if run.info.run_name == "train-cnn"}
     assert [ours[name].data.params["learning_rate"] for name in ("rate-001", "rate-002")] == ["0.001", "0.002"]
-    shown = json.loads(clone.run("dvc", "metrics", "show", "--json", "own-code", "rate-001").stdout)
-    steps = [shown[name]["data"]["reports/cnn/training.json"]["data"]["steps"] for name in ("own-code", "rate-001")]
-    assert steps == [1006, 6]
+    shown = json.loads(clone.run("dvc", "metrics", "diff", "rate-001", "own-code", "--json").stdout)
+    steps = shown["reports/cnn/training.json"]["steps"]
+    assert (steps["old"], steps["new"]) == (6, 1006)
     clone.run("dvc", "plots", "show", "-o", "dvc_plots")
     assert "confusion" in (clone.folder / "dvc_plots/index.html").read_text()
 
