@@ -21,7 +21,8 @@ def parallel_coordinates(trials: pd.DataFrame, score: str, log: frozenset[str] =
         places[column], marks = _axis(trials[column], column in log)
         axes.axvline(number, color=INK, linewidth=0.8)
         for place, text in marks:
-            axes.text(number + 0.03, place, text, fontsize=8, color=INK, va="center", zorder=3)
+            legible = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1}
+            axes.text(number + 0.03, place, text, fontsize=8, color=INK, va="center", zorder=3, bbox=legible)
     ranks = trials[score].rank(pct=True)
     lines = np.stack([places[column] for column in columns], axis=1)  # (trials, columns)
     for row in trials[score].argsort():
@@ -49,5 +50,5 @@ def _axis(values: pd.Series, log: bool) -> tuple[np.ndarray, list[tuple[float, s
         return np.full(len(numbers), 0.5), [(0.5, f"{values.iloc[0]:.4g}")]
     shares = np.linspace(0, 1, 5)
     at = low + shares * (high - low)
-    texts = [f"{value:.3g}" for value in (np.exp(at) if log else at)]
+    texts = [f"{value:.4g}" for value in (np.exp(at) if log else at)]
     return (numbers - low) / (high - low), list(zip(shares.tolist(), texts, strict=True))
