@@ -239,6 +239,7 @@ def test_a_search_goes_on_where_it_was_killed(clone):
         "rates-2": "FINISHED",
     }
     again, cut_off = trials()["rates-1"], trials()["rates-0"]
+    assert trials()["rates-2"].data.params != again.data.params  # no proposal is drawn twice
     assert again.data.params == cut_off.data.params and "validation_score" in again.data.metrics
     stage = next(run for run in clone.runs() if run.data.tags.get("mlflow.parentRunId") == again.info.run_id)
     assert stage.info.run_name == "train-cnn"
@@ -261,6 +262,11 @@ def test_the_champion_moves_only_for_a_better_score_and_is_what_dvc_finds(clone,
     assert experiments.isdisjoint(version.run_id for version in versions())
     first = client.get_model_version("quartet-cnn", "1")
     assert first.tags["dvc.md5"] == clone.checksums()["models/cnn"] and first.tags["dvc.path"] == "models/cnn"
+    start = clone.git("rev-list", "--max-parents=0", "HEAD").stdout.strip()
+    clone.git("tag", "--annotate", "cnn@v1.0.0", "-m", "of an earlier registry", start)
+    refused = clone.quartet("promote", "cnn", check=False)
+    assert refused.returncode == 1 and "stands for another models/cnn" in refused.stderr
+    clone.git("tag", "--delete", "cnn@v1.0.0")
     assert "is champion: the first one" in clone.quartet("promote", "cnn").stdout
     assert "champion already" in clone.quartet("promote", "cnn").stdout
 

@@ -80,6 +80,7 @@ def run_search(family: str, space: Mapping[str, tuple], trials: int, name: str, 
     from quartet.reporting.figures import save_figure
     from quartet.reporting.parallel_coordinates import parallel_coordinates
     from quartet.tracking import searches
+    from quartet.tracking.processes import this_process
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder = paths.home() / ".quartet"
@@ -88,15 +89,16 @@ def run_search(family: str, space: Mapping[str, tuple], trials: int, name: str, 
         storage=f"sqlite:///{folder / 'searches.db'}",
         study_name=name,
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=seed),
         load_if_exists=True,
     )
     _check_same_search(study, family, space)
     _take_up_what_was_cut_off(study)
     search_id, failures = searches.search_run(name), 0
     while len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) < trials:
+        # By the number of the trial: a search that goes on, or is shared, does not draw its first proposals again.
+        study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
         trial = study.ask()
-        trial.set_user_attr("process", _this_process())
+        trial.set_user_attr("process", this_process())
         settings = {setting: _proposed(trial, setting, *how) for setting, how in space.items()}
         experiment = f"{name}-{trial.number}"
         environment = searches.begin_trial(search_id, experiment, settings)
@@ -156,25 +158,14 @@ def _check_same_search(study, family: str, space: Mapping[str, tuple]) -> None:
 def _take_up_what_was_cut_off(study) -> None:
     """Trials whose process is gone are tried again."""
     import optuna
-    import psutil
+
+    from quartet.tracking.processes import is_alive
 
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
-        pid, _, started = trial.user_attrs.get("process", "").partition(" ")
-        try:
-            alive = bool(pid) and str(psutil.Process(int(pid)).create_time()) == started
-        except psutil.Error:
-            alive = False
-        if not alive:
+        if not is_alive(trial.user_attrs.get("process", "")):
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             if trial.params:
                 study.enqueue_trial(trial.params)
-
-
-def _this_process() -> str:
-    import psutil
-
-    process = psutil.Process()
-    return f"{process.pid} {process.create_time()}"
 
 
 def _table(study):

@@ -5,7 +5,6 @@ stay out until `promote` takes them in. Version n is the git tag `<family>@vn.0.
 """
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from quartet.artifacts import paths
@@ -56,7 +55,7 @@ def promote(family: str) -> Promotion:
 
     Raises:
         ValueError: the model is not the one that `dvc.lock` at HEAD names, or MLflow does not know the run that made
-            it, or the champion was tested on other data.
+            it, the champion was tested on other data, or the version's git tag stands for another model.
     """
     model = paths.model(family)
     checksum, card = dvc_md5(model), read_card(model)
@@ -74,12 +73,12 @@ def promote(family: str) -> Promotion:
         named = f"{registered_name(family)} version {version.version}"
         if champion and str(champion.version) != str(version.version):
             other = f"version {champion.version}"
-            theirs = _score(champion, score)
-            if champion.tags["data.sha256"] != card["data"]["sha256"]:
+            if champion.tags.get("data.sha256") != card["data"]["sha256"]:
                 raise ValueError(
                     f"{named} and the champion, {other}, were tested on different data: their scores cannot be "
                     f"compared. Remove the alias `{CHAMPION}` in MLflow to begin anew"
                 )
+            theirs = _score(champion, score)
             compared = f"test {score} {mine:g} against {theirs:g} of {other}"
             if not (mine > theirs if more_is_better else mine < theirs):
                 return Promotion(f"{other} stays champion: {named} is not better ({compared})", champion=False)
@@ -88,9 +87,15 @@ def promote(family: str) -> Promotion:
         else:
             compared = f"the first one, test {score} {mine:g}"
         tag = f"{family}@v{version.version}.0.0"
-        dvc_state.tag_commit(tag, f"{named}: {compared}")
-        for key, value in {**dvc_state.commit_tags(), "git.tag": tag}.items():
-            client.set_model_version_tag(version.name, version.version, key, value)
+        if "git.tag" not in version.tags:
+            dvc_state.tag_commit(tag, f"{named}: {compared}")
+            if dvc_state.locked_checksum(model, tag) != checksum:
+                raise ValueError(
+                    f"the git tag {tag} is there already and stands for another {model} (of an earlier registry?): "
+                    f"remove it with `git tag --delete {tag}`, or keep it under another name"
+                )
+            for key, value in {**dvc_state.commit_tags(), "git.tag": tag}.items():
+                client.set_model_version_tag(version.name, version.version, key, value)
         client.set_registered_model_alias(version.name, CHAMPION, version.version)
     return Promotion(f"{named} is champion: {compared}; git tag {tag}", champion=True)
 
@@ -124,14 +129,10 @@ def _register(client, family: str):
         "dvc.path": model.as_posix(),
         "data.sha256": read_card(model)["data"]["sha256"],
         **dvc_state.commit_tags(),
-        **{f"test.{score}": str(value) for score, value in _test_scores(family).items()},
+        **{f"test.{score}": str(value) for score, value in read_json(paths.report(family) / "metrics.json").items()},
     }
     uri = f"models:/{logged[0].model_id}"
     return client.create_model_version(name, uri, run_id=run_id, tags=tags, model_id=logged[0].model_id)
-
-
-def _test_scores(family: str) -> Mapping[str, float]:
-    return read_json(paths.report(family) / "metrics.json")
 
 
 def _champion(client, family: str):

@@ -17,6 +17,7 @@ import psutil
 
 from quartet.artifacts.writing import read_json, write_json
 from quartet.tracking import dvc_state, store
+from quartet.tracking.processes import is_alive, this_process
 
 SYSTEM_METRICS_SECONDS = 2.0
 PARENT_RUN = "QUARTET_PARENT_RUN"  # names the run below which the stages of a search's trial log
@@ -206,12 +207,11 @@ def _parent_run(client, experiment: str) -> str | None:
 
 
 def process_tags() -> dict[str, str]:
-    """Tags that tell, later, whether the process that logs to a run still lives."""
-    process = psutil.Process()
+    """Tags that tell who logs to a run and, later, whether that process still lives."""
     return {
-        "mlflow.user": process.username(),
+        "mlflow.user": psutil.Process().username(),
         "quartet.host": socket.gethostname(),
-        "quartet.process": f"{process.pid} started {process.create_time():.2f}",
+        "quartet.process": this_process(),
     }
 
 
@@ -219,10 +219,5 @@ def _reap(client, experiment: str) -> None:
     """Mark as killed the runs whose process on this machine is gone: nobody else will."""
     mine = f"attributes.status = 'RUNNING' and tags.`quartet.host` = '{socket.gethostname()}'"
     for run in client.search_runs([experiment], mine):
-        pid, _, started = run.data.tags.get("quartet.process", "").partition(" started ")
-        try:
-            alive = bool(pid) and f"{psutil.Process(int(pid)).create_time():.2f}" == started
-        except psutil.Error:
-            alive = False
-        if not alive:
+        if not is_alive(run.data.tags.get("quartet.process", "")):
             client.set_terminated(run.info.run_id, "KILLED")

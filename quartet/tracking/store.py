@@ -43,9 +43,8 @@ def open_store():
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    os.environ.setdefault(
-        "MLFLOW_DISABLE_TELEMETRY", "true"
-    )  # like DVC's analytics: nothing leaves the machine unasked
+    # Like DVC's analytics: nothing leaves the machine unasked.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     uri = address()
     if uri.startswith(("http://", "https://")):
         _probe(uri)

@@ -18,7 +18,8 @@ def take_gpu(names: Sequence[str]) -> int:
     told = False
     while True:
         for index, name in enumerate(names):
-            lock = FileLock(paths.locks() / f"gpu-{name}.lock", timeout=0)
+            # One lock per file and process: who holds the GPU already gets it again instead of waiting for itself.
+            lock = FileLock(paths.locks() / f"gpu-{name}.lock", timeout=0, is_singleton=True)
             try:
                 lock.acquire()
             except Timeout:

@@ -29,3 +29,8 @@ def test_each_process_has_a_gpu_of_its_own_and_the_next_one_waits(home):
     assert third.communicate(timeout=30)[0] == "1\n"
     first.kill()
     first.wait()
+
+
+def test_a_process_that_asks_again_keeps_its_gpu(home):
+    process = holder("print(take_gpu(['a', 'b']), flush=True)")
+    assert process.communicate(timeout=30)[0] == "0\n0\n"

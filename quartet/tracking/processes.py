@@ -1,0 +1,21 @@
+"""Processes by name: whether the one that began a run or a trial still lives, told by its number and its start."""
+
+import psutil
+
+
+def this_process() -> str:
+    """What names this process on this machine, also after its number is given to another."""
+    return _named(psutil.Process())
+
+
+def is_alive(name: str) -> bool:
+    """Whether the process of that name, on this machine, still runs."""
+    pid = name.partition(" ")[0]
+    try:
+        return pid.isdigit() and _named(psutil.Process(int(pid))) == name
+    except psutil.Error:
+        return False
+
+
+def _named(process: psutil.Process) -> str:
+    return f"{process.pid} started {process.create_time():.2f}"
