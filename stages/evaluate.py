@@ -37,37 +37,43 @@ def evaluate(family: Family, params) -> None:
     import shutil
 
     from quartet.artifacts import paths
-    from quartet.artifacts.writing import write_table
-    from quartet.evaluation.layers import layers_of
-    from quartet.reporting.report_files import write_metrics
-    from quartet.tracking.registry import register_rebuild
-    from quartet.tracking.runs import log_on_training_run, tracked_run
-    from quartet.training.devices import pick_device
-    from quartet.training.seeding import seed_everything
+    from quartet.tracking.runs import tracked_run
 
-    if family is Family.cnn:
-        from quartet.evaluation.cnn import evaluate as score
-    elif family is Family.rnn:
-        from quartet.evaluation.rnn import evaluate as score
-    elif family is Family.lm:
-        from quartet.evaluation.lm import evaluate as score
-    else:
-        from quartet.evaluation.diffusion import evaluate as score
-
-    device = pick_device(params.runtime)
-    seed_everything(params.seed)
     model, report = paths.model(family.value), paths.report(family.value)
     shutil.rmtree(report / "evaluation", ignore_errors=True)  # no picture of an earlier model stays
     settings = {"seed": params.seed, **dataclasses.asdict(params.evaluate)}
     with tracked_run(f"evaluate-{family.value}", settings, [model]) as run:
-        scores = score(params, device)
+        from quartet.artifacts.writing import write_table
+        from quartet.evaluation.layers import layers_of
+        from quartet.reporting.report_files import write_metrics
+        from quartet.training.devices import pick_device
+        from quartet.training.seeding import seed_everything
+
+        device = pick_device(params.runtime)
+        seed_everything(params.seed)
+        run.opened()
+        scores = evaluation_of(family)(params, device)
         write_metrics(report, scores)
         write_table(report / "evaluation/layers.csv", layers_of(model))
-        run.log_scores({f"test_{name}": value for name, value in scores.items()})
+        tested = {f"test_{name}": value for name, value in scores.items()}
+        run.log_scores(tested)
         run.log_files([report / "confusion.png", report / "confusion_matrix.csv", report / "evaluation"])
-    log_on_training_run(report / "run.json", scores)
-    register_rebuild(family.value)
+        run.log_training_run_scores(report / "run.json", tested)
+        run.register_rebuild(family.value)
     print(f"{report / 'metrics.json'}: " + ", ".join(f"{name} {value:.5g}" for name, value in sorted(scores.items())))
+
+
+def evaluation_of(family: Family):
+    """The function that scores a family."""
+    if family is Family.cnn:
+        from quartet.evaluation.cnn import evaluate
+    elif family is Family.rnn:
+        from quartet.evaluation.rnn import evaluate
+    elif family is Family.lm:
+        from quartet.evaluation.lm import evaluate
+    else:
+        from quartet.evaluation.diffusion import evaluate
+    return evaluate
 
 
 if __name__ == "__main__":

@@ -34,10 +34,14 @@ class Server:
                 return self
             assert self._process.poll() is None, "the server ended"
             time.sleep(0.25)
-        self.__exit__()
+        self.stop()
         raise AssertionError("the server does not answer")
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """End it, if that has not been done."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
         self._process.wait(30)

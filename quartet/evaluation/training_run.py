@@ -1,23 +1,25 @@
-"""One training from start to what it leaves behind: model, history, curves, and the same on its MLflow run."""
+"""One training from start to what it leaves behind: model, history, curves, and the same on its MLflow run.
+
+What imports torch is imported late, when the run's recorder is under way with imports of its own.
+"""
+
+from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-
-import pandas as pd
-import torch
+from typing import TYPE_CHECKING
 
 from quartet.artifacts import paths
-from quartet.artifacts.model_store import save_model
 from quartet.artifacts.writing import read_json, rounded, write_json, write_table
 from quartet.params import Params
-from quartet.reporting.figures import learning_curves, save_figure
 from quartet.tracking.runs import Run, tracked_run
-from quartet.training.checkpoints import Checkpoint
-from quartet.training.devices import pick_device
 from quartet.training.interruption import end_with_parent
-from quartet.training.loop import Outcome, Task, train
-from quartet.training.seeding import seed_everything
+
+if TYPE_CHECKING:
+    import torch
+
+    from quartet.training.loop import Outcome, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,15 +48,22 @@ def run_training(
     folder, what its `info.json` holds, and the device.
     """
     end_with_parent()
-    device = pick_device(params.runtime)
-    seed_everything(params.seed)
     settings, folder = getattr(params, f"train_{family}"), paths.processed(item)
     info = read_json(folder / "info.json")
-    plan = plan_of(params, folder, info, device)
     described = {"seed": params.seed, **dataclasses.asdict(settings)}
-    checkpoint = Checkpoint(f"train_{family}", {"settings": described, "data": info["sha256"], "device": device.type})
     with tracked_run(f"train-{family}", described, [folder]) as run:
         run.log_dataset(info["source"], folder, info["counts"])
+        from quartet.training.checkpoints import Checkpoint
+        from quartet.training.devices import pick_device
+        from quartet.training.loop import train
+        from quartet.training.seeding import seed_everything
+
+        device = pick_device(params.runtime)
+        seed_everything(params.seed)
+        plan = plan_of(params, folder, info, device)
+        determined_by = {"settings": described, "data": info["sha256"], "device": device.type}
+        checkpoint = Checkpoint(f"train_{family}", determined_by)
+        run.opened()
         outcome = train(
             plan.task, settings, seed=params.seed, device=device, checkpoint=checkpoint, on_validation=run.log_row
         )
@@ -63,16 +72,21 @@ def run_training(
 
 
 def _leave_results(family: str, outcome: Outcome, plan: Plan, info: Mapping[str, object], run: Run) -> None:
+    import pandas as pd
+
+    from quartet.artifacts.model_store import save_model
+    from quartet.reporting.figures import learning_curves, save_figure
+
     model, report = paths.model(family), paths.report(family)
     best = rounded(outcome.best)
     training = {"steps": outcome.steps, "best_step": best.pop("step"), **best}
     data = {key: info[key] for key in (*plan.card_keys, "source", "sha256")}
     save_model(model, outcome.weights, family=family, network=plan.network, data=data, training=training)
+    run.log_outputs([model])
+    run.log_model(family, model, plan.model_files)  # before the pictures, which are drawn meanwhile
     history = pd.DataFrame(outcome.history)
     write_table(report / "training.csv", history.round(8))
     write_json(report / "training.json", training)
     save_figure(learning_curves(history), report / "training/curves.png")
     run.write_run_json(report / "run.json")
     run.log_files([report / "training", report / "training.csv", model])
-    run.log_outputs([model])
-    run.log_model(family, model, plan.model_files)

@@ -5,16 +5,23 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from quartet.artifacts import paths
 from quartet.artifacts.model_store import read_card
 from quartet.params.sections import EvaluateDiffusion
+from quartet.tracking.input_examples import example_from
 
 TOP = Path(__file__).parents[2]
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "safetensors", "tokenizers", "torch")
 
 
-def log_model(run_id: str, family: str, files: Mapping[str, Path]) -> None:
-    """Log the family's served model with the files it needs, `model` the model folder among them."""
+def log_model(run_id: str, family: str, files: Mapping[str, Path], example: Mapping[str, object]) -> None:
+    """Log the family's served model.
+
+    Args:
+        run_id: of the training.
+        family: names the logged model.
+        files: what it needs, `model` the model folder among them.
+        example: a question to it, as `input_examples.py` puts it.
+    """
     import logging
     import warnings
 
@@ -35,7 +42,7 @@ def log_model(run_id: str, family: str, files: Mapping[str, Path]) -> None:
             code_paths=[str(TOP / "quartet")],
             pip_requirements=requirements,
             signature=signature_of(card),
-            input_example=example_for(card),
+            input_example=example_from(example),
         )
 
 
@@ -80,28 +87,3 @@ def signature_of(card: Mapping):
         ParamSpec("seed", DataType.long, 0),
     ]
     return ModelSignature(column(DataType.string, "caption"), column(DataType.string), ParamSchema(choice))
-
-
-def example_for(card: Mapping):
-    """A question that the model understands; pictures and sequences are from the validation split."""
-    import pandas
-
-    family, data = card["family"], card["data"]
-    if family == "cnn":
-        from quartet.datasets.images import load_images
-        from quartet.serving.painter import to_png
-
-        images, _ = load_images(paths.processed("images"), "validation")
-        return pandas.DataFrame({"image": [to_png(image.permute(1, 2, 0).numpy()) for image in images[:2]]})
-    if family == "rnn":
-        if data["input"] == "tokens":
-            return pandas.DataFrame({"passage": ["Fit the model according to the given training data."]})
-        from quartet.datasets.sequences import load_sequences
-
-        sequences = load_sequences(paths.processed("sequences"), "validation")
-        return sequences.values[: int(sequences.lengths[0])][None].numpy()
-    if family == "lm":
-        return pandas.DataFrame({"prompt": ["The "]})
-    from quartet.datasets.captions import TEMPLATES, captioner
-
-    return pandas.DataFrame({"caption": [captioner(data).caption(0, TEMPLATES[0])]})

@@ -1,11 +1,22 @@
 """Processes by name: whether the one that began a run or a trial still lives, told by its number and its start."""
 
+import socket
+
 import psutil
 
 
 def this_process() -> str:
     """What names this process on this machine, also after its number is given to another."""
     return _named(psutil.Process())
+
+
+def process_tags() -> dict[str, str]:
+    """Tags that tell who logs to a run and, later, whether this process still lives."""
+    return {
+        "mlflow.user": psutil.Process().username(),
+        "quartet.host": socket.gethostname(),
+        "quartet.process": this_process(),
+    }
 
 
 def is_alive(name: str) -> bool:

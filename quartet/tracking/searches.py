@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from quartet.tracking import store
-from quartet.tracking.runs import PARENT_RUN, process_tags
+from quartet.tracking.processes import process_tags
+from quartet.tracking.recorder import PARENT_RUN
 
 
 def search_run(name: str) -> str | None:

@@ -12,9 +12,6 @@ import pandas as pd
 from mlflow.pyfunc import PythonModel
 
 from quartet.artifacts.model_store import read_card
-from quartet.serving.classifiers import ImageClassifier, SequenceClassifier
-from quartet.serving.painter import Painter, to_pixels, to_png
-from quartet.serving.text_generator import TextGenerator
 
 
 class ServedModel(PythonModel):
@@ -22,6 +19,11 @@ class ServedModel(PythonModel):
 
     def load_context(self, context) -> None:
         """Rebuild the network from the model folder among the logged files."""
+        # MLflow also runs this file when it logs a model; torch is not needed then.
+        from quartet.serving.classifiers import ImageClassifier, SequenceClassifier
+        from quartet.serving.painter import Painter
+        from quartet.serving.text_generator import TextGenerator
+
         folder = Path(context.artifacts["model"])
         self.family = read_card(folder)["family"]
         tokenizer = context.artifacts.get("tokenizer")
@@ -55,6 +57,8 @@ class ServedModel(PythonModel):
                 "seed": params["seed"],
             }
             return [self.model.continued(prompt, params["tokens"], **choice) for prompt in column]
+        from quartet.serving.painter import to_pixels, to_png
+
         how = {"steps": params["steps"], "guidance": params["guidance"], "sampler": params["sampler"] or None}
         *_, pictures = self.model.drawing(column, 1, seed=params["seed"], **how)
         return [base64.b64encode(to_png(pixels)).decode() for pixels in to_pixels(pictures)]

@@ -33,8 +33,8 @@ def lock(name: str) -> FileLock:
     return FileLock(paths.locks() / f"{name}.lock")
 
 
-def open_store():
-    """An MLflow client and the id of our experiment, both created if need be.
+def prepare() -> None:
+    """Ask a tracking server whether it is there, and tell MLflow how to behave; quick, and without importing it.
 
     Raises:
         TrackingUnreachableError: the server does not answer within three seconds.
@@ -45,11 +45,20 @@ def open_store():
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     # Like DVC's analytics: nothing leaves the machine unasked.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    uri = address()
-    if uri.startswith(("http://", "https://")):
-        _probe(uri)
+    if address().startswith(("http://", "https://")):
+        _probe(address())
+
+
+def open_store():
+    """An MLflow client and the id of our experiment, both created if need be.
+
+    Raises:
+        TrackingUnreachableError: the server does not answer within three seconds.
+    """
+    prepare()
     import mlflow
 
+    uri = address()
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
     with lock("tracking"):
@@ -75,7 +84,12 @@ def _probe(uri: str) -> None:
     except urllib.error.HTTPError:
         return  # It answers; what it thinks of the path is its own business.
     except OSError as error:
-        raise TrackingUnreachableError(
-            f"the MLflow server at {uri} does not answer ({error}). Start it, or unset MLFLOW_TRACKING_URI for the "
-            "local database, or set QUARTET_TRACKING=off to train without tracking"
-        ) from error
+        raise TrackingUnreachableError(refusal(error)) from error
+
+
+def refusal(reason: object) -> str:
+    """What to tell a user whose MLflow cannot be used, and what to do about it."""
+    return (
+        f"MLflow at {address()} does not answer ({reason}). Start its server, or unset MLFLOW_TRACKING_URI for the "
+        "local database, or set QUARTET_TRACKING=off to go on without tracking"
+    )

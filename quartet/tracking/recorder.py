@@ -1,0 +1,219 @@
+"""The process that talks to MLflow for a stage: `python -m quartet.tracking.recorder`, started by `runs.py`.
+
+It imports MLflow and opens the store while the stage imports torch, and a slow server keeps it waiting instead of the
+training. Messages come on standard input, one line of JSON each: what the run is, then calls of `Recorder`, then `end`.
+The one answer, on standard output, is the run's id. Messages that stop without an `end` tell that the stage was killed.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from quartet.artifacts.writing import read_json
+from quartet.tracking import dvc_state, store
+
+SYSTEM_METRICS_SECONDS = 2.0
+PARENT_RUN = "QUARTET_PARENT_RUN"  # names the run below which the stages of a search's trial log
+
+
+class Recorder:
+    """One run: opened by the constructor, logged to by the calls that a stage sends, closed by `end`.
+
+    Args:
+        stage: the run's name.
+        settings: its parameters, nested as in `params.yaml`.
+        dependencies: paths whose DVC checksums become tags.
+        process: tags that name the stage's process.
+    """
+
+    def __init__(
+        self, stage: str, settings: Mapping[str, object], dependencies: Iterable[str], process: Mapping[str, str]
+    ):
+        self._client, experiment = store.open_store()
+        _reap(self._client, experiment)
+        self.parent_id = _parent_run(self._client, experiment)
+        tags = {
+            **dvc_state.tags(stage, map(Path, dependencies)),
+            **process,
+            **({"mlflow.parentRunId": self.parent_id} if self.parent_id else {}),
+        }
+        self.run_id = self._client.create_run(experiment, run_name=stage, tags=tags).info.run_id
+        _log_params(self._client, self.run_id, settings)
+        self._monitor = _system_metrics_monitor(self.run_id)
+
+    def log_scores(self, scores: Mapping[str, float], step: int, milliseconds: int) -> None:
+        """Metrics of one step, in one batch."""
+        self._log_scores_on(self.run_id, scores, step, milliseconds)
+
+    def log_training_run_scores(self, run_json: str, scores: Mapping[str, float], milliseconds: int) -> None:
+        """The same on the run that a `run.json` names; nothing happens where that run is unknown."""
+        from mlflow.exceptions import MlflowException
+
+        run_id = read_json(Path(run_json)).get("run_id") if Path(run_json).exists() else None
+        if not run_id:
+            return
+        try:
+            self._client.get_run(run_id)
+        except MlflowException:
+            return
+        self._log_scores_on(run_id, scores, 0, milliseconds)
+
+    def _log_scores_on(self, run_id: str, scores: Mapping[str, float], step: int, milliseconds: int) -> None:
+        from mlflow.entities import Metric
+
+        metrics = [Metric(name, float(value), milliseconds, step) for name, value in scores.items()]
+        self._client.log_batch(run_id, metrics=metrics)
+
+    def log_file(self, path: str, folder: str | None) -> None:
+        """A file, or a folder under its own name."""
+        if Path(path).is_dir():
+            name = Path(path).name
+            self._client.log_artifacts(self.run_id, path, f"{folder}/{name}" if folder else name)
+        else:
+            self._client.log_artifact(self.run_id, path, folder)
+
+    def log_outputs(self, outputs: Iterable[str]) -> None:
+        """Tags with the DVC checksums of what the stage made."""
+        for key, value in dvc_state.checksums("dvc.out", map(Path, outputs)).items():
+            self._client.set_tag(self.run_id, key, value)
+
+    def log_dataset(self, name: str, folder: str, counts: Mapping[str, int]) -> None:
+        """The data as an MLflow dataset whose digest is DVC's checksum."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(
+            name=name,
+            digest=dvc_state.dvc_md5(Path(folder)).removesuffix(".dir"),
+            source_type="local",
+            source=json.dumps({"uri": folder}),
+            profile=json.dumps(counts),
+        )
+        tags = [InputTag("mlflow.data.context", "training")]
+        self._client.log_inputs(self.run_id, [DatasetInput(dataset=dataset, tags=tags)])
+
+    def log_model(self, family: str, files: Mapping[str, str], example: Mapping[str, object]) -> None:
+        """The model as an MLflow model that loads from our code and files, without pickle."""
+        from quartet.tracking.model_logging import log_model
+
+        log_model(self.run_id, family, {name: Path(path) for name, path in files.items()}, example)
+
+    def register_rebuild(self, family: str) -> None:
+        """The model in the registry, if a rebuild made it."""
+        from quartet.tracking.registry import register_rebuild
+
+        register_rebuild(family)
+
+    def end(self, status: str) -> None:
+        """Close the run, FINISHED, FAILED or KILLED; the parent run is finished whenever a stage of its is."""
+        self._monitor.finish()
+        self._client.set_terminated(self.run_id, status)
+        if self.parent_id and PARENT_RUN not in os.environ:
+            self._client.set_terminated(self.parent_id, "FINISHED")
+
+
+def _system_metrics_monitor(run_id: str):
+    """Logs processor, memory, disk, network and GPU use of the machine on the run until it is finished."""
+    import logging
+
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)  # a machine without a GPU needs no notice
+    monitor = SystemMetricsMonitor(run_id, sampling_interval=SYSTEM_METRICS_SECONDS)
+    monitor.start()
+    return monitor
+
+
+def _log_params(client, run_id: str, settings: Mapping[str, object]) -> None:
+    from mlflow.entities import Param
+
+    entries = [Param(name, str(value)) for name, value in _flat(settings, "")]
+    for start in range(0, len(entries), 100):  # MLflow's limit per call
+        client.log_batch(run_id, params=entries[start : start + 100])
+
+
+def _flat(settings: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _parent_run(client, experiment: str) -> str | None:
+    if os.environ.get(PARENT_RUN):
+        return os.environ[PARENT_RUN]
+    key = dvc_state.parent_key()
+    if key is None:
+        return None
+    with store.lock("parent-run"):
+        found = client.search_runs([experiment], f"tags.`quartet.parent_key` = '{key}'", max_results=1)
+        if found:
+            return found[0].info.run_id
+        name = os.environ.get("DVC_EXP_NAME") or time.strftime("dvc repro %Y-%m-%d %H:%M")
+        tags = {"quartet.parent_key": key, **dvc_state.tags("dvc repro", ())}
+        run_id = client.create_run(experiment, run_name=name, tags=tags).info.run_id
+        client.set_terminated(run_id, "FINISHED")
+        return run_id
+
+
+def _reap(client, experiment: str) -> None:
+    """Mark as killed the runs whose process on this machine is gone, as after a power cut: nobody else will."""
+    from quartet.tracking.processes import is_alive
+
+    mine = f"attributes.status = 'RUNNING' and tags.`quartet.host` = '{socket.gethostname()}'"
+    for run in client.search_runs([experiment], mine):
+        if not is_alive(run.data.tags.get("quartet.process", "")):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def record(messages: Iterator[str], answer: Callable[[Mapping[str, str | None]], None]) -> None:
+    """Open the run that the first message describes, answer its id or what went wrong, and serve the others."""
+    try:
+        recorder = Recorder(**json.loads(next(messages)))
+    except Exception as error:
+        answer({"error": _first_line(error)})
+        return
+    answer({"run_id": recorder.run_id, "parent_run_id": recorder.parent_id})
+    ended = reachable = False
+    for message in messages:
+        call = json.loads(message)
+        name = call.pop("call")
+        ended = name == "end"
+        if reachable := _attempted(lambda name=name, call=call: getattr(recorder, name)(**call)):
+            continue
+        break
+    if reachable and not ended:
+        _attempted(lambda: recorder.end("KILLED"))
+
+
+def _attempted(call: Callable[[], None]) -> bool:
+    """Whether a call went well. Tracking ends with the first that does not: each would wait for a dead server anew."""
+    try:
+        call()
+    except Exception as error:
+        print(f"tracking stops here, the stage goes on: {_first_line(error)}", file=sys.stderr, flush=True)
+        return False
+    return True
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def main() -> None:
+    """Serve the stage that started this process, until it ends."""
+    for request in (signal.SIGINT, signal.SIGTERM):  # meant for the stage, which then says how the run ended
+        signal.signal(request, signal.SIG_IGN)
+    answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is no answer
+    record(iter(sys.stdin), lambda answer: print(json.dumps(answer), file=answers, flush=True))
+    sys.stderr.flush()
+    os._exit(0)  # Python would spend most of a second on taking MLflow's modules apart
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Runs and the process that records them: real MLflow, real databases, real kills."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import psutil
+import pytest
+from code_imports import TOP
+from local_servers import Server
+
+from quartet.artifacts.writing import read_json
+from quartet.tracking.runs import tracked_run
+from quartet.tracking.store import TrackingUnreachableError
+
+STAGE = """
+import time
+from quartet.tracking.runs import tracked_run
+with tracked_run("some-stage", {"steps": 3}, []) as run:
+    run.log_row({"step": 2, "loss": 0.5})
+    print(run.opened()["run_id"], flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def database(home, monkeypatch):
+    """The address of the database that `home` gets, with no server named."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("QUARTET_TRACKING", "on")
+    return f"sqlite:///{home / 'mlflow.db'}"
+
+
+def run_in(database, run_id):
+    return mlflow.MlflowClient(database).get_run(run_id)
+
+
+def recorder_process():
+    return next(child for child in psutil.Process().children() if "quartet.tracking.recorder" in child.cmdline())
+
+
+def test_what_a_stage_logs_is_on_its_run(home, database):
+    (home / "picture.txt").write_text("a picture")
+    with tracked_run("some-stage", {"steps": 3, "augmentation": {"flip": 0.5}}, []) as run:
+        run.log_row({"step": 2, "loss": 0.5, "undefined": float("nan")})
+        run.log_files([home / "picture.txt"], "pictures")
+        run.write_run_json(home / "run.json")
+    found = run_in(database, read_json(home / "run.json")["run_id"])
+    assert (found.info.run_name, found.info.status) == ("some-stage", "FINISHED")
+    assert found.data.params == {"steps": "3", "augmentation.flip": "0.5"}
+    assert found.data.metrics["loss"] == 0.5
+    client = mlflow.MlflowClient(database)
+    assert [row.step for row in client.get_metric_history(found.info.run_id, "loss")] == [2]
+    assert [file.path for file in client.list_artifacts(found.info.run_id, "pictures")] == ["pictures/picture.txt"]
+
+
+def test_an_error_in_the_block_fails_the_run_and_passes(home, database):
+    with pytest.raises(ZeroDivisionError), tracked_run("some-stage", {}, []) as run:
+        run_id = run.opened()["run_id"]
+        _ = 1 / 0
+    assert run_in(database, run_id).info.status == "FAILED"
+
+
+def test_the_run_of_a_stage_that_is_killed_says_so(home, database):
+    environment = {**os.environ, "PYTHONPATH": str(TOP)}
+    stage = subprocess.Popen(
+        [sys.executable, "-c", STAGE], stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
+    run_id = stage.stdout.readline().strip()
+    os.killpg(stage.pid, signal.SIGKILL)
+    stage.wait()
+    deadline = time.monotonic() + 60
+    while run_in(database, run_id).info.status == "RUNNING" and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert run_in(database, run_id).info.status == "KILLED"
+    assert run_in(database, run_id).data.metrics["loss"] == 0.5
+
+
+def test_a_recorder_that_is_killed_does_not_stop_the_stage(home, database):
+    with tracked_run("some-stage", {}, []) as run:
+        run_id = run.opened()["run_id"]
+        recorder_process().kill()
+        for step in range(5):
+            run.log_row({"step": step, "loss": 0.5})
+        run.write_run_json(home / "run.json")
+    assert read_json(home / "run.json") == {"run_id": run_id}
+    with tracked_run("the next stage", {}, []) as run:
+        run.opened()
+    # Its stage, this process, still lives: the run is left alone.
+    assert run_in(database, run_id).info.status == "RUNNING"
+
+
+def test_a_store_that_cannot_be_opened_is_said_before_the_stage_begins(home, database):
+    (home / "mlflow.db").write_text("this is no database" * 100)
+    with pytest.raises(TrackingUnreachableError, match=r"not a database.*QUARTET_TRACKING=off"):  # noqa: SIM117
+        with tracked_run("some-stage", {}, []) as run:
+            run.opened()
+
+
+def test_a_server_that_dies_later_ends_tracking_not_the_stage(home, database, tmp_path, monkeypatch, capfd):
+    command = ["mlflow", "server", "--backend-store-uri", database, "--workers", "1"]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with Server(command, tmp_path, environment, "/health") as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
+        with tracked_run("some-stage", {}, []) as run:
+            run_id = run.opened()["run_id"]
+            server.stop()
+            run.log_row({"step": 1, "loss": 0.5})
+    assert "tracking stops here, the stage goes on" in capfd.readouterr().err
+    assert "loss" not in run_in(database, run_id).data.metrics
