@@ -3,14 +3,12 @@
 attention(Q, K, V) = softmax(Q Kᵀ / √d) V
 """
 
-import contextlib
 import dataclasses
 import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def attention_weights(queries: Tensor, keys: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
@@ -22,10 +20,10 @@ def attention_weights(queries: Tensor, keys: Tensor, mask: Tensor | None = None,
         mask: broadcast to `(…, queries, keys)`, True where looking is allowed.
         causal: a query sees the keys up to its own place alone.
     """
-    scores = queries @ keys.transpose(-2, -1) / math.sqrt(queries.shape[-1])  # (…, queries, keys)
+    scores = (queries / math.sqrt(queries.shape[-1])) @ keys.transpose(-2, -1)  # (…, queries, keys)
     if causal:
-        past = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-        scores = scores.masked_fill(~past, -math.inf)
+        future = torch.full(scores.shape[-2:], -math.inf, dtype=scores.dtype, device=scores.device).triu(1)
+        scores = scores + future
     if mask is not None:
         scores = scores.masked_fill(~mask, -math.inf)
     return scores.softmax(dim=-1)
@@ -34,17 +32,20 @@ def attention_weights(queries: Tensor, keys: Tensor, mask: Tensor | None = None,
 def attention(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, causal: bool = False
 ) -> Tensor:
-    """Written out: each query's weighted mean of the values, `(…, queries, features)`.
-
-    The networks use torch's fused `scaled_dot_product_attention`, which a test holds equal to this.
-    """
+    """Written out: each query's weighted mean of the values, `(…, queries, features)`."""
     return attention_weights(queries, keys, mask, causal) @ values
 
 
-def _fastest_kernel(queries: Tensor, keys: Tensor) -> contextlib.AbstractContextManager:
-    """Torch's choice, but for training on a CPU, where the fused kernel's backward pass is slow at short lengths."""
-    short = queries.device.type == "cpu" and queries.requires_grad and keys.shape[2] <= 512
-    return sdpa_kernel(SDPBackend.MATH) if short else contextlib.nullcontext()
+def fastest_attention(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, causal: bool = False
+) -> Tensor:
+    """`attention` by torch's fused `scaled_dot_product_attention`, but where writing it out is faster.
+
+    That is training on a CPU: at short lengths the fused kernel's backward pass takes two to four times as long.
+    """
+    if queries.device.type == "cpu" and queries.requires_grad and keys.shape[-2] <= 512:
+        return attention(queries, keys, values, mask, causal)
+    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=causal)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,10 +141,8 @@ class MultiHeadAttention(nn.Module):
         return attention_weights(queries, keys, causal=causal)
 
     def _mixed(self, queries: Tensor, offered: KeyValues, *, mask: Tensor | None = None, causal: bool = False):
-        with _fastest_kernel(queries, offered.keys):
-            mixed = F.scaled_dot_product_attention(
-                queries, offered.keys, offered.values, attn_mask=mask, is_causal=causal
-            )  # (batch, heads, steps, head features)
+        # (batch, heads, steps, head features)
+        mixed = fastest_attention(queries, offered.keys, offered.values, mask, causal)
         return self.dropout(self.output(mixed.transpose(1, 2).flatten(2)))
 
     def _split(self, projected: Tensor) -> Tensor:

@@ -55,7 +55,8 @@ class RotaryPosition(nn.Module):
         places = slice(start, start + heads.shape[-2])
         sine, cosine = self.sine[places], self.cosine[places]
         first, second = heads.chunk(2, dim=-1)
-        return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
+        turned = torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
+        return turned.to(heads.dtype)
 
 
 def positions(kind: str, context: int, features: int, heads: int) -> tuple[AddedPosition | None, RotaryPosition | None]:
