@@ -52,7 +52,7 @@ def language_plan(params, folder, info, device):
     else:
         description |= {"name": settings.architecture, "heads": settings.heads, "position": settings.position}
     if settings.architecture == "decoder":
-        description["ngrams"] = settings.ngrams
+        description |= {"ngrams": settings.ngrams, "convolution": settings.convolution}
     network = build_network(description).to(device)
     batches = ShuffledBatches(windows.count, settings.batch_size, params.seed, device)
 

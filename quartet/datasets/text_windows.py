@@ -8,23 +8,24 @@ from torch import Tensor
 
 
 class TrainingWindows:
-    """Windows over a memory-mapped stream: each epoch covers it without overlap, from a random start.
+    """Windows over a memory-mapped stream: an epoch covers all of it but less than two windows, each at its place.
 
     Which windows a step holds is the caller's choice (`ShuffledBatches`); a window's number is its place.
     """
 
     def __init__(self, stream: np.ndarray, context: int, device: torch.device):
         self.stream, self.context, self.device = stream, context, device
-        self.count = (len(stream) - 1) // context
-        if self.count < 1:
+        whole = (len(stream) - 1) // context
+        if whole < 1:
             raise ValueError(
                 f"{len(stream)} tokens of training text are fewer than train_lm.context + 1 = {context + 1}"
             )
+        self.count = max(1, whole - 1)  # one window less leaves room to move the others by up to a whole window
 
     def batch(self, windows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Tokens and their successors, both `(batch, context)`, of the numbered windows.
 
-        All windows of a batch are moved by one random offset, so that their borders vary.
+        All windows of a batch are moved by one random offset, so that a token comes up at every place of a window.
         """
         spare = len(self.stream) - 1 - self.count * self.context
         offset = int(torch.randint(0, spare + 1, (1,), generator=generator, device=generator.device))

@@ -25,6 +25,8 @@ def sampled(
     """
     if temperature == 0:
         return logits.argmax(dim=-1, keepdim=True)
+    if top_k is None and top_p is None:  # spares the sorting
+        return torch.multinomial((logits / temperature).softmax(dim=-1), 1, generator=generator)
     ordered, tokens = (logits / temperature).sort(dim=-1, descending=True)  # (batch, vocabulary)
     if top_k is not None:
         ordered, tokens = ordered[:, :top_k], tokens[:, :top_k]

@@ -51,7 +51,7 @@ class RotaryPosition(nn.Module):
         self.register_buffer("cosine", cosine, persistent=False)
 
     def forward(self, heads: Tensor, start: int = 0) -> Tensor:
-        """`(batch, heads, steps, head features)` queries or keys to the same shape; `start` steps came before."""
+        """`(…, steps, head features)` queries or keys to the same shape; `start` steps came before."""
         places = slice(start, start + heads.shape[-2])
         sine, cosine = self.sine[places], self.cosine[places]
         first, second = heads.chunk(2, dim=-1)

@@ -189,6 +189,9 @@ class TrainLm(Training):
     ngrams: int = setting(
         32768, "decoder: rows of the tables for pairs and triples of tokens; 0 for none", at_least=0, at_most=2**24
     )
+    convolution: int = setting(
+        3, "decoder: tokens before a token that short convolutions mix in; 0 for none", at_least=0, at_most=64
+    )
     corruption: float = setting(0.3, "encoder-decoder: share of a window's tokens in holes", above=0, at_most=0.5)
     span: float = setting(4.0, "encoder-decoder: mean tokens in a hole", at_least=1, at_most=64)
     continuation: float = setting(

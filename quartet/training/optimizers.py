@@ -15,7 +15,7 @@ def build_optimizers(network: nn.Module, settings: Training) -> list[Optimizer]:
     """
     rate, decay = settings.learning_rate, settings.weight_decay
     embeddings = {id(module.weight) for module in network.modules() if isinstance(module, nn.Embedding)}
-    weights = [p for p in network.parameters() if p.requires_grad]
+    weights = [p for p in network.parameters() if p.requires_grad and p.numel()]
     decayed = [p for p in weights if p.ndim >= 2 and id(p) not in embeddings]
     others = [p for p in weights if p.ndim < 2 or id(p) in embeddings]
     if settings.optimizer == "muon":

@@ -11,6 +11,7 @@ from quartet.networks.attention import MultiHeadAttention
 from quartet.networks.building import build_network
 from quartet.networks.generation import fill_blanks, generate, next_words, sampled
 from quartet.networks.positional_encoding import RotaryPosition
+from quartet.networks.short_convolution import ShortConvolution
 from quartet.params.sections import TrainLm
 
 SIZES = {"vocabulary_size": 40, "context": 16, "width": 32, "layers": 2, "dropout": 0.1}
@@ -18,6 +19,7 @@ TRANSFORMER = {**SIZES, "heads": 4, "position": "rotary"}
 MODELS = {
     "decoder": {"name": "decoder", **TRANSFORMER},
     "n-grams": {"name": "decoder", **TRANSFORMER, "ngrams": 50},
+    "convolutions": {"name": "decoder", **TRANSFORMER, "convolution": 3},
     "sinusoidal": {"name": "decoder", **TRANSFORMER, "position": "sinusoidal"},
     "encoder-decoder": {"name": "encoder-decoder", **TRANSFORMER},
     "lstm": {"name": "recurrent-language-model", **SIZES, "cell": "lstm"},
@@ -72,6 +74,17 @@ def test_causal_attention_with_a_cache_equals_attention_weights_written_out(posi
     start, past = attention.causal(tokens[:, :4])
     end, _ = attention.causal(tokens[:, 4:], past)
     torch.testing.assert_close(whole, torch.cat([start, end], dim=1))
+
+
+def test_a_short_convolution_is_torchs_causal_depthwise_one():
+    convolution, tokens = ShortConvolution(6, 3), torch.randn(2, 9, 6)
+    assert torch.equal(convolution(tokens)[0], tokens)  # as it begins
+    nn.init.normal_(convolution.shares)
+    kernel = torch.cat([torch.ones(1, 6), convolution.shares]).flip(0).T[:, None]  # (features, 1, reach + 1)
+    expected = nn.functional.conv1d(nn.functional.pad(tokens.transpose(1, 2), (3, 0)), kernel, groups=6)
+    mixed, last = convolution(tokens)
+    torch.testing.assert_close(mixed, expected.transpose(1, 2))
+    assert torch.equal(last, tokens[:, -3:])
 
 
 @pytest.mark.parametrize("name", MODELS)
