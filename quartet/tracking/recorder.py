@@ -5,6 +5,7 @@ training. Messages come on standard input, one line of JSON each: what the run i
 The one answer, on standard output, is the run's id. Messages that stop without an `end` tell that the stage was killed.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -179,22 +180,20 @@ def record(messages: Iterator[str], answer: Callable[[Mapping[str, str | None]],
         answer({"error": _first_line(error)})
         return
     answer({"run_id": recorder.run_id, "parent_run_id": recorder.parent_id})
-    ended = reachable = False
     for message in messages:
+        if not message.endswith("\n"):  # the stage was killed while it wrote
+            break
         call = json.loads(message)
         name = call.pop("call")
-        ended = name == "end"
-        if reachable := _attempted(lambda name=name, call=call: getattr(recorder, name)(**call)):
-            continue
-        break
-    if reachable and not ended:
-        _attempted(lambda: recorder.end("KILLED"))
+        if not _attempted(getattr(recorder, name), call) or name == "end":
+            return
+    _attempted(recorder.end, {"status": "KILLED"})
 
 
-def _attempted(call: Callable[[], None]) -> bool:
+def _attempted(call: Callable[..., None], arguments: Mapping[str, object]) -> bool:
     """Whether a call went well. Tracking ends with the first that does not: each would wait for a dead server anew."""
     try:
-        call()
+        call(**arguments)
     except Exception as error:
         print(f"tracking stops here, the stage goes on: {_first_line(error)}", file=sys.stderr, flush=True)
         return False
@@ -210,7 +209,12 @@ def main() -> None:
     for request in (signal.SIGINT, signal.SIGTERM):  # meant for the stage, which then says how the run ended
         signal.signal(request, signal.SIG_IGN)
     answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is no answer
-    record(iter(sys.stdin), lambda answer: print(json.dumps(answer), file=answers, flush=True))
+
+    def answer(content: Mapping[str, str | None]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the stage is gone: its run is closed all the same
+            print(json.dumps(content), file=answers, flush=True)
+
+    record(iter(sys.stdin), answer)
     sys.stderr.flush()
     os._exit(0)  # Python would spend most of a second on taking MLflow's modules apart
 

@@ -1,31 +1,71 @@
-"""Muon (Jordan et al. 2024) for weights of any shape: momentum, orthogonalised."""
+"""Muon (Jordan et al. 2024): momentum, orthogonalised, for matrices and convolution kernels.
 
+    m ← μ m + (1 − μ) g
+    u = (1 − μ) g + μ m
+    w ← (1 − η λ) w − 0.2 η √max(rows, columns) · orthogonalised(u)
+
+The factor makes an update as large as one of AdamW, so that both share a learning rate η (Liu et al. 2025).
+"""
+
+import math
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
 
-class Muon(torch.optim.Muon):
-    """torch's Muon, which takes matrices alone, also for convolution kernels.
+class Muon(torch.optim.Optimizer):
+    """As torch's Muon, but all weights of one shape are orthogonalised at once, and kernels are welcome.
 
     A kernel `(outputs, inputs, height, width)` is updated as the matrix `(outputs, inputs · height · width)`: each
-    output is a linear function of a patch. The matrices are views, so a step changes the weights themselves. Their
-    columns stand as they lie in memory (inputs last for a channels-last kernel); orthogonalisation moves along with
-    the columns, so their order does not matter.
+    output is a linear function of a patch. Its columns stand as they lie in memory (inputs last for a channels-last
+    kernel); orthogonalisation moves along with the columns, so their order does not matter.
     """
 
-    def __init__(self, weights: Iterable[nn.Parameter], **settings: object):
-        self._weights = list(weights)
-        super().__init__([nn.Parameter(_as_matrix(weight.detach(), weight)) for weight in self._weights], **settings)
+    def __init__(self, weights: Iterable[nn.Parameter], *, lr: float, weight_decay: float, momentum: float = 0.95):
+        super().__init__(weights, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self, closure: Callable[[], float] | None = None) -> None:
         """Update every weight by its gradient."""
-        matrices = (matrix for group in self.param_groups for matrix in group["params"])
-        for matrix, weight in zip(matrices, self._weights, strict=True):
-            matrix.grad = None if weight.grad is None else _as_matrix(weight.grad.contiguous(), weight)
-        return super().step(closure)
+        for group in self.param_groups:
+            of_shape: dict[torch.Size, list[nn.Parameter]] = {}
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    of_shape.setdefault(_as_matrix(weight, weight).shape, []).append(weight)
+            for shape, weights in of_shape.items():
+                self._update(weights, shape, group)
+
+    def _update(self, weights: list[nn.Parameter], shape: torch.Size, group: dict) -> None:
+        gradients = [_as_matrix(weight.grad.contiguous(), weight) for weight in weights]
+        momenta = [self._momentum(weight, shape) for weight in weights]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        wanted = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov's look ahead
+        updates = orthogonalised(torch.stack(wanted))  # (weights, rows, columns)
+        rate = 0.2 * group["lr"] * math.sqrt(max(shape))
+        for weight, update in zip(weights, updates, strict=True):
+            matrix = _as_matrix(weight, weight)
+            matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
+
+    def _momentum(self, weight: nn.Parameter, shape: torch.Size) -> Tensor:
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = weight.new_zeros(shape)
+        return state["momentum"]
+
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """`(matrices, rows, columns)` with their singular values brought near one, in bfloat16.
+
+    Five Newton-Schulz steps of Jordan's quintic, which is steep at zero and leaves the values between 0.7 and 1.2.
+    """
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = (matrices.mT if tall else matrices).bfloat16()  # (matrices, shorter, longer)
+    x = x / x.flatten(1).norm(dim=1).clamp(min=1e-7)[:, None, None]
+    for _ in range(5):
+        gram = x @ x.mT  # (matrices, shorter, shorter)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return x.mT if tall else x
 
 
 def _as_matrix(tensor: Tensor, weight: nn.Parameter) -> Tensor:

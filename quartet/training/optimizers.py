@@ -19,9 +19,10 @@ def build_optimizers(network: nn.Module, settings: Training) -> list[Optimizer]:
     decayed = [p for p in weights if p.ndim >= 2 and id(p) not in embeddings]
     others = [p for p in weights if p.ndim < 2 or id(p) in embeddings]
     if settings.optimizer == "muon":
-        # With its update matched to AdamW's in size, both share one learning rate (Liu et al. 2025).
-        muon = Muon(decayed, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
-        return [muon, AdamW(others, lr=rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True)]
+        return [
+            Muon(decayed, lr=rate, weight_decay=decay),
+            AdamW(others, lr=rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+        ]
     groups = [{"params": decayed, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     if settings.optimizer == "sgd":

@@ -11,7 +11,7 @@ from quartet.networks.attention import MultiHeadAttention
 from quartet.networks.building import build_network
 from quartet.networks.generation import fill_blanks, generate, next_words, sampled
 from quartet.networks.positional_encoding import RotaryPosition
-from quartet.networks.short_convolution import ShortConvolution
+from quartet.networks.short_convolution import ShortConvolution, _Mixed
 from quartet.params.sections import TrainLm
 
 SIZES = {"vocabulary_size": 40, "context": 16, "width": 32, "layers": 2, "dropout": 0.1}
@@ -85,6 +85,11 @@ def test_a_short_convolution_is_torchs_causal_depthwise_one():
     mixed, last = convolution(tokens)
     torch.testing.assert_close(mixed, expected.transpose(1, 2))
     assert torch.equal(last, tokens[:, -3:])
+    inputs = (tokens.double().requires_grad_(), torch.randn(2, 3, 6).double().requires_grad_())
+    assert torch.autograd.gradcheck(lambda *given: convolution.double()(*given)[0], inputs)
+    shares = convolution.shares.detach().requires_grad_()
+    known = torch.cat(inputs[::-1], dim=1)
+    assert torch.autograd.gradcheck(_Mixed.apply, (known.detach().requires_grad_(), shares))
 
 
 @pytest.mark.parametrize("name", MODELS)
