@@ -38,7 +38,7 @@ def language_plan(params, folder, info, device):
 
     settings = params.train_lm
     tokenizer = load_tokenizer(folder / "tokenizer.json")
-    windows = TrainingWindows(token_stream(folder, "train"), settings.context, device)
+    windows = TrainingWindows(token_stream(folder, "train"), settings.context, params.seed, device)
     held_out, held_out_bytes = token_stream(folder, "validation"), info["counts"]["validation"]["bytes"]
     description = {
         "vocabulary_size": info["vocabulary_size"],
@@ -57,7 +57,7 @@ def language_plan(params, folder, info, device):
     batches = ShuffledBatches(windows.count, settings.batch_size, params.seed, device)
 
     def batch_at(step, generator):
-        tokens, successors = windows.batch(batches.indices(step), generator)
+        tokens, successors = windows.batch(batches.indices(step), batches.epoch(step))
         if settings.architecture != "encoder-decoder":
             return (tokens,), successors
         read, writing, written = with_holes(tokens, settings, network.hole_tokens, generator)

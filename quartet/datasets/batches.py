@@ -28,11 +28,15 @@ class ShuffledBatches:
 
     def indices(self, step: int) -> Tensor:
         """The examples of a step: `(batch,)` int64 on the device."""
-        epoch, within = divmod(step, self.steps_per_epoch)
+        epoch, within = self.epoch(step), step % self.steps_per_epoch
         if epoch != self._epoch:
             self._batches = torch.from_numpy(self._shuffled(epoch)).to(self.device)
             self._epoch = epoch
         return self._batches[within]
+
+    def epoch(self, step: int) -> int:
+        """The epoch that a step belongs to, counted from 0."""
+        return step // self.steps_per_epoch
 
     def steps_in(self, epochs: int, accumulate: int) -> int:
         """Training steps that so many epochs take, if a step takes `accumulate` batches."""

@@ -8,13 +8,19 @@ from torch import Tensor
 
 
 class TrainingWindows:
-    """Windows over a memory-mapped stream: an epoch covers all of it but less than two windows, each at its place.
+    """Windows over a memory-mapped stream; those of an epoch do not overlap, and each epoch has borders of its own.
 
     Which windows a step holds is the caller's choice (`ShuffledBatches`); a window's number is its place.
+
+    Args:
+        stream: `(tokens,)`.
+        context: tokens per window.
+        seed: of the borders.
+        device: where the windows go.
     """
 
-    def __init__(self, stream: np.ndarray, context: int, device: torch.device):
-        self.stream, self.context, self.device = stream, context, device
+    def __init__(self, stream: np.ndarray, context: int, seed: int, device: torch.device):
+        self.stream, self.context, self.seed, self.device = stream, context, seed, device
         whole = (len(stream) - 1) // context
         if whole < 1:
             raise ValueError(
@@ -22,13 +28,13 @@ class TrainingWindows:
             )
         self.count = max(1, whole - 1)  # one window less leaves room to move the others by up to a whole window
 
-    def batch(self, windows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def batch(self, windows: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """Tokens and their successors, both `(batch, context)`, of the numbered windows.
 
-        All windows of a batch are moved by one random offset, so that a token comes up at every place of a window.
+        All windows of an epoch are moved alike, so that over the epochs a token comes up at every place of a window.
         """
         spare = len(self.stream) - 1 - self.count * self.context
-        offset = int(torch.randint(0, spare + 1, (1,), generator=generator, device=generator.device))
+        offset = int(np.random.default_rng((self.seed, epoch)).integers(spare + 1))
         starts = windows.cpu().numpy() * self.context + offset
         rows = np.stack([self.stream[start : start + self.context + 1] for start in starts]).astype(np.int64)
         tokens = torch.from_numpy(rows).to(self.device)  # (batch, context + 1)

@@ -203,8 +203,8 @@ class TrainLm(Training):
     weight_decay: float = retuned(Training, "weight_decay", 0.05)
     batch_size: int = retuned(Training, "batch_size", 16)
     precision: str = retuned(Training, "precision", "bfloat16")
-    steps: int = retuned(Training, "steps", 360)
-    validate_every: int = retuned(Training, "validate_every", 120)
+    steps: int = retuned(Training, "steps", 400)
+    validate_every: int = retuned(Training, "validate_every", 100)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -153,7 +153,12 @@ def test_every_token_is_scored_exactly_once(count, context, share, batch_size):
     assert scored == stream.tolist()
 
 
-def test_training_windows_hold_successors():
-    windows = TrainingWindows(np.arange(50, dtype=np.uint16), 8, torch.device("cpu"))
-    tokens, successors = windows.batch(torch.arange(windows.count), torch.Generator().manual_seed(0))
-    assert torch.equal(tokens + 1, successors) and len(tokens.unique()) == windows.count * 8
+def test_an_epoch_of_training_windows_covers_the_text_without_overlap_and_epochs_have_borders_of_their_own():
+    windows = TrainingWindows(np.arange(50, dtype=np.uint16), 8, 0, torch.device("cpu"))
+    starts = set()
+    for epoch in range(200):
+        tokens, successors = windows.batch(torch.arange(windows.count), epoch)
+        assert torch.equal(tokens + 1, successors) and len(tokens.unique()) == windows.count * 8
+        starts.add(tokens[0, 0].item())
+    assert starts == set(range(10))  # 49 tokens have successors, five windows of 8 leave 9 to move by
+    assert torch.equal(windows.batch(torch.tensor([2]), 7)[0], windows.batch(torch.arange(4), 7)[0][2:3])
