@@ -63,7 +63,6 @@ def run_training(
         plan = plan_of(params, folder, info, device)
         determined_by = {"settings": described, "data": info["sha256"], "device": device.type}
         checkpoint = Checkpoint(f"train_{family}", determined_by)
-        run.opened()
         outcome = train(
             plan.task, settings, seed=params.seed, device=device, checkpoint=checkpoint, on_validation=run.log_row
         )

@@ -42,7 +42,12 @@ class Run:
         self._send("log_scores", scores=scores, step=step, milliseconds=_now())
 
     def log_row(self, row: Mapping[str, float]) -> None:
-        """A row of the history, at its `step`."""
+        """A row of the history, at its `step`.
+
+        Raises:
+            TrackingUnreachableError: MLflow could not open its store; the first row of a training tells.
+        """
+        self.opened()
         self.log_scores({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))
 
     def log_training_run_scores(self, run_json: Path, scores: Mapping[str, float]) -> None:

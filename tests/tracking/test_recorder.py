@@ -99,11 +99,11 @@ def test_a_recorder_that_is_killed_does_not_stop_the_stage(home, database):
     assert run_in(database, run_id).info.status == "RUNNING"
 
 
-def test_a_store_that_cannot_be_opened_is_said_before_the_stage_begins(home, database):
+def test_a_store_that_cannot_be_opened_is_said_with_the_first_row(home, database):
     (home / "mlflow.db").write_text("this is no database" * 100)
     with pytest.raises(TrackingUnreachableError, match=r"not a database.*QUARTET_TRACKING=off"):  # noqa: SIM117
         with tracked_run("some-stage", {}, []) as run:
-            run.opened()
+            run.log_row({"step": 1, "loss": 0.5})
 
 
 def test_a_server_that_dies_later_ends_tracking_not_the_stage(home, database, tmp_path, monkeypatch, capfd):
