@@ -21,17 +21,25 @@ import typer
 
 TOP = Path(__file__).parents[1]
 FAMILIES = ("cnn", "rnn", "lm", "diffusion")
-# Runs a stage and tells when its first batch is asked for, in seconds after the start of the process.
+# Runs a stage and tells when its first batch is asked for, in seconds after the start of the process. It looks in only
+# when the run has begun, so that torch is imported when it is without it.
 FIRST_STEP = """
-import psutil, runpy, sys, time
-from quartet.datasets.batches import ShuffledBatches
-told, indices = [], ShuffledBatches.indices
-def first_tells(self, step):
-    if not told:
-        told.append(time.time() - psutil.Process().create_time())
-        print("first step after", told[0], flush=True)
-    return indices(self, step)
-ShuffledBatches.indices = first_tells
+import contextlib, psutil, runpy, sys, time
+import quartet.tracking.runs as runs
+tracked_run = runs.tracked_run
+@contextlib.contextmanager
+def telling(*arguments):
+    with tracked_run(*arguments) as run:
+        from quartet.datasets.batches import ShuffledBatches
+        told, indices = [], ShuffledBatches.indices
+        def first_tells(self, step):
+            if not told:
+                told.append(time.time() - psutil.Process().create_time())
+                print("first step after", told[0], flush=True)
+            return indices(self, step)
+        ShuffledBatches.indices = first_tells
+        yield run
+runs.tracked_run = telling
 stage = sys.argv.pop(1)
 runpy.run_module(stage, run_name="__main__", alter_sys=True)
 """
