@@ -94,6 +94,7 @@ def diffusion_plan(params, folder, info, device):
         validate=validate,
         steps=settings.steps,
         validate_every=settings.validate_every,
+        replayable=True,
     )
     return Plan(task, description, ("classes", "caption_subject", "channels", "size"))
 

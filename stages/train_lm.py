@@ -24,6 +24,7 @@ def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("par
 
 def language_plan(params, folder, info, device):
     """Network, batches, loss and validation for the loop."""
+    import torch
     from torch.nn import functional as F
 
     from quartet.datasets.batches import ShuffledBatches
@@ -54,17 +55,17 @@ def language_plan(params, folder, info, device):
     if settings.architecture == "decoder":
         description |= {"ngrams": settings.ngrams, "convolution": settings.convolution}
     network = build_network(description).to(device)
-    batches = ShuffledBatches(windows.count, settings.batch_size, params.seed, device)
+    batches = ShuffledBatches(windows.count, settings.batch_size, params.seed, torch.device("cpu"))
 
     def batch_at(step, generator):
         tokens, successors = windows.batch(batches.indices(step), batches.epoch(step))
         if settings.architecture != "encoder-decoder":
-            return (tokens,), successors
+            return tokens, successors
         read, writing, written = with_holes(tokens, settings, network.hole_tokens, generator)
-        return (read, writing), written
+        return read, writing, written
 
     def loss_of(network, batch):
-        inputs, targets = batch
+        *inputs, targets = batch
         logits = network.fill(*inputs) if settings.architecture == "encoder-decoder" else network(*inputs)
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
@@ -78,6 +79,7 @@ def language_plan(params, folder, info, device):
         validate=validate,
         steps=settings.steps,
         validate_every=settings.validate_every,
+        replayable=settings.architecture == "decoder",
     )
     return Plan(task, description, ("tokenizer", "vocabulary_size"), {"tokenizer": folder / "tokenizer.json"})
 

@@ -25,6 +25,9 @@ def draw(
     count: Annotated[int, typer.Option(help="Pictures of each caption.", min=1, max=1000)] = 8,
     steps: Annotated[int, typer.Option(help="Denoising steps.", min=1, max=1000)] = DEFAULT.steps,
     guidance: Annotated[float, typer.Option(help="Weight of the caption; 1 is no guidance.", min=0)] = DEFAULT.guidance,
+    temperature: Annotated[
+        float, typer.Option(help="Strength of the noise to begin with; above 1 the pictures vary more.", min=0)
+    ] = DEFAULT.temperature,
     sampler: Annotated[
         Sampler | None, typer.Option(help="Solver; by default heun for a flow, ddim for models of epsilon or v.")
     ] = None,
@@ -43,8 +46,8 @@ def draw(
         from quartet.serving.painter import Painter, to_image, to_pixels
 
         painter = Painter(paths.model("diffusion"))
-        how = {"steps": steps, "guidance": guidance, "sampler": sampler and sampler.value, "seed": seed}
-        on_the_way = painter.drawing(captions, count, **how)
+        how = {"steps": steps, "guidance": guidance, "temperature": temperature, "seed": seed}
+        on_the_way = painter.drawing(captions, count, sampler=sampler and sampler.value, **how)
         *_, pictures = track(on_the_way, "drawing", total=steps, disable=not sys.stderr.isatty())
         pixels = to_pixels(pictures)  # (pictures, size, size, channels)
         size, _, channels = pixels.shape[1:]

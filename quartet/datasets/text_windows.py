@@ -35,9 +35,12 @@ class TrainingWindows:
         """
         spare = len(self.stream) - 1 - self.count * self.context
         offset = int(np.random.default_rng((self.seed, epoch)).integers(spare + 1))
-        starts = windows.cpu().numpy() * self.context + offset
+        starts = windows.numpy() * self.context + offset
         rows = np.stack([self.stream[start : start + self.context + 1] for start in starts]).astype(np.int64)
-        tokens = torch.from_numpy(rows).to(self.device)  # (batch, context + 1)
+        tokens = torch.from_numpy(rows)  # (batch, context + 1)
+        if self.device.type == "cuda":
+            tokens = tokens.pin_memory()  # so that nothing waits for the copy
+        tokens = tokens.to(self.device, non_blocking=True)
         return tokens[:, :-1], tokens[:, 1:]
 
 

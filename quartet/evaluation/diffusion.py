@@ -5,11 +5,13 @@ ones, not copied, and good enough to train a classifier that knows real ones?
 """
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from quartet.artifacts import paths
@@ -26,13 +28,13 @@ from quartet.networks.noise_schedules import add_noise
 from quartet.networks.samplers import draw, drawing, network_evaluations
 from quartet.params import Params
 from quartet.params.sections import Augmentation, EvaluateDiffusion, TrainCnn
-from quartet.reporting.figures import image_sheet, line_figure, save_animation, save_figure
+from quartet.reporting.figures import image_sheet, save_animation, save_figure
 from quartet.reporting.report_files import write_confusion
 
 SHEET_ROWS, SHEET_COLUMNS = 10, 10
 STRIP, STRIP_ROWS = 9, 4  # pictures of a process, captions shown
 FID_DRAWS = 10
-SWEPT_STEPS, SWEPT_GUIDANCE = (5, 10, 20), (1.0, 1.25, 1.5, 2.0)
+SWEPT_STEPS, SWEPT_GUIDANCE, SWEPT_TEMPERATURE = (3, 5, 10), (1.0, 1.2, 1.5, 2.0), (1.0, 1.15, 1.3)
 # What is trained on generated and on real images to compare them.
 CLASSIFIER = TrainCnn(width=32, steps=300, batch_size=64, augmentation=Augmentation(brightness=0.0, contrast=0.0))
 
@@ -133,10 +135,15 @@ def draw_classes(
     labels = numbers % len(captions.classes)
     prompts = table[labels, (numbers // len(captions.classes)) % len(templates)]  # (images, words)
     noise = torch.randn(how.images, *network.picture_shape, generator=generator, device=device)
-    choice = {"steps": how.steps, "guidance": how.guidance, "sampler": how.sampler}
+    choice = choice_of(how)
     parts = enumerate(zip(prompts.split(batch_size), noise.split(batch_size), strict=True))
     pictures = [draw(network, prompt, start, seed=number, **choice) for number, (prompt, start) in parts]
     return to_uint8(torch.cat(pictures)), labels
+
+
+def choice_of(how: EvaluateDiffusion) -> dict[str, object]:
+    """The settings that `drawing` takes."""
+    return {"steps": how.steps, "guidance": how.guidance, "temperature": how.temperature, "sampler": how.sampler}
 
 
 def to_uint8(pictures: Tensor) -> Tensor:
@@ -183,7 +190,7 @@ def _process_sheets(
     count = min(STRIP_ROWS, len(captions.classes))
     prompts = captions.table(TEMPLATES).to(device)[:count, 0]  # (count, words)
     start = torch.randn(count, *network.picture_shape, generator=generator, device=device)
-    choice = {"steps": how.steps, "guidance": how.guidance, "sampler": how.sampler, "seed": seed}
+    choice = {**choice_of(how), "seed": seed}
     frames = [to_uint8(x.clamp(-1, 1)) for x in (start, *drawing(network, prompts, start, **choice))]
     shown = [frames[round(place * (len(frames) - 1) / (STRIP - 1))] for place in range(STRIP)]
     rows = [np.stack([frame[row].cpu().numpy() / 255 for frame in shown]) for row in range(count)]
@@ -202,25 +209,41 @@ def _sweep(
     params: Params,
     device: torch.device,
 ) -> None:
-    """Quality against steps and guidance, against the validation split: where the defaults of `evaluate` come from."""
+    """Quality against steps, guidance and temperature, against the validation split: where `evaluate`'s defaults are from.
+
+    Guidance is paired with each number of steps and with each temperature.
+    """
     folder, how = paths.report("diffusion") / "evaluation", params.evaluate.diffusion
     held_out = load_images(paths.processed("images"), "validation")[0].to(device)
     real = [judge.features_of(images) for images in (held_out, train[0])]
+    guidances = sorted({*SWEPT_GUIDANCE, how.guidance})
+    pairs = {(steps, how.temperature) for steps in (*SWEPT_STEPS, how.steps)}
+    pairs |= {(how.steps, temperature) for temperature in SWEPT_TEMPERATURE}
     rows = []
-    for steps in sorted({*SWEPT_STEPS, how.steps}):
-        for guidance in sorted({*SWEPT_GUIDANCE, how.guidance}):
-            choice = dataclasses.replace(how, steps=steps, guidance=guidance, images=how.swept_images)
-            generator = torch.Generator(device).manual_seed(params.seed + 1)
-            pictures, labels = draw_classes(network, captions, TEMPLATES, choice, generator, params.evaluate.batch_size)
-            fidelity = (judge.classes_of(pictures) == labels).double().mean().item()
-            ratio, _ = fid_ratio(judge.features_of(pictures), *real, draws=FID_DRAWS, seed=params.seed)
-            evaluations = network_evaluations(steps=steps, sampler=how.sampler, guidance=guidance)
-            told = {"steps": steps, "guidance": guidance, "network_evaluations": evaluations}
-            variety = variance_ratio(pictures, labels, *train)
-            scores = {"fidelity": fidelity, "fid_ratio": ratio, "variance_ratio": variety}
-            rows.append({**told, **{name: round(score, 6) for name, score in scores.items()}})
+    for (steps, temperature), guidance in itertools.product(sorted(pairs), guidances):
+        drawn = {"steps": steps, "temperature": temperature, "guidance": guidance}
+        choice = dataclasses.replace(how, images=how.swept_images, **drawn)
+        generator = torch.Generator(device).manual_seed(params.seed + 1)
+        pictures, labels = draw_classes(network, captions, TEMPLATES, choice, generator, params.evaluate.batch_size)
+        fidelity = (judge.classes_of(pictures) == labels).double().mean().item()
+        ratio, _ = fid_ratio(judge.features_of(pictures), *real, draws=FID_DRAWS, seed=params.seed)
+        evaluations = network_evaluations(steps=steps, sampler=how.sampler, guidance=guidance)
+        variety = variance_ratio(pictures, labels, *train)
+        scores = {"fidelity": fidelity, "fid_ratio": ratio, "variance_ratio": variety}
+        scores = {name: round(score, 6) for name, score in scores.items()}
+        rows.append({**drawn, "network_evaluations": evaluations, **scores})
     table = pd.DataFrame(rows)
     write_table(folder / "sweep.csv", table)
-    lines = {f"guidance {g:g}": (list(part.steps), list(part.fid_ratio)) for g, part in table.groupby("guidance")}
-    title = "Fréchet distance to validation images, over that of training images"
-    save_figure(line_figure(lines, title=title, x="steps", y="ratio"), folder / "sweep.png")
+    save_figure(_sweep_figure(table[table.steps == how.steps]), folder / "sweep.png")
+
+
+def _sweep_figure(table: pd.DataFrame) -> Figure:
+    """What guidance and temperature do to fidelity and variety, a line per temperature."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, score in zip(figure.subplots(1, 2), ("fidelity", "variance_ratio"), strict=True):
+        for temperature, rows in table.groupby("temperature"):
+            axes.plot(rows.guidance, rows[score], "o-", label=f"temperature {temperature:g}")
+        axes.set(xlabel="guidance", title=score.replace("_", " "))
+        axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    return figure

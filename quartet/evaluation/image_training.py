@@ -73,6 +73,7 @@ def image_training(
         validate=validate,
         steps=batches.steps_in(settings.epochs, settings.accumulate) if settings.epochs else settings.steps,
         validate_every=settings.validate_every,
+        replayable=True,
     )
     return Plan(task, description, ("classes", "channels", "size", "mean", "std"))
 

@@ -240,10 +240,13 @@ class EvaluateLm:
 class EvaluateDiffusion:
     images: int = setting(1000, "images drawn, spread over the classes", at_least=1, at_most=1_000_000)
     swept_images: int = setting(
-        200, "images drawn per point of the report's sweep over steps and guidance", at_least=20, at_most=1_000_000
+        200, "images drawn per point of the report's sweep over steps, guidance and temperature", at_least=20, at_most=1_000_000
     )
-    steps: int = setting(10, "sampler steps", at_least=1, at_most=1000)
-    guidance: float = setting(1.0, "weight of the caption; 1 is no guidance", at_least=0, at_most=100)
+    steps: int = setting(5, "sampler steps", at_least=1, at_most=1000)
+    guidance: float = setting(1.2, "weight of the caption; 1 is no guidance", at_least=0, at_most=100)
+    temperature: float = setting(
+        1.15, "strength of the noise that a picture begins as; above 1 the pictures vary more", above=0, at_most=10
+    )
     sampler: str = setting(
         "heun",
         "solver of the reverse process: `euler`, `heun` for `flow`, the others for `epsilon` and `v`",

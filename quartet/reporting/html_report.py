@@ -23,7 +23,7 @@ PICTURES = {
     "reverse_process": "The reverse process",
     "forward_process": "The forward process",
     "neighbours": "Nearest training images",
-    "sweep": "Quality against steps and guidance, on validation images",
+    "sweep": "Fidelity and variety against guidance and temperature",
     "mistakes": "The surest mistakes",
     "baselines": "Against compression and counting",
     "next_character": "How probable it finds a held-out passage",

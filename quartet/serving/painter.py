@@ -27,7 +27,15 @@ class Painter:
         self.captioner = captioner(card["data"])
 
     def drawing(
-        self, captions: list[str], count: int, *, steps: int, guidance: float, sampler: str | None, seed: int
+        self,
+        captions: list[str],
+        count: int,
+        *,
+        steps: int,
+        guidance: float,
+        temperature: float,
+        sampler: str | None,
+        seed: int,
     ) -> Iterator[Tensor]:
         """The pictures on the way, `(captions · count, channels, size, size)`, once per step; the last are the result.
 
@@ -42,7 +50,8 @@ class Painter:
         fitting = SAMPLERS[self.network.objective]
         sampler = sampler or (DEFAULT.sampler if DEFAULT.sampler in fitting else fitting[0])
         noise = noise.repeat(len(captions), 1, 1, 1)
-        return drawing(self.network, prompts, noise, steps=steps, guidance=guidance, sampler=sampler, seed=seed)
+        how = {"steps": steps, "guidance": guidance, "temperature": temperature, "sampler": sampler, "seed": seed}
+        return drawing(self.network, prompts, noise, **how)
 
 
 def to_pixels(pictures: Tensor) -> np.ndarray:

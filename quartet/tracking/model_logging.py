@@ -96,6 +96,7 @@ def signature_of(card: Mapping):
     choice = [
         ParamSpec("steps", DataType.long, default.steps),
         ParamSpec("guidance", DataType.double, default.guidance),
+        ParamSpec("temperature", DataType.double, default.temperature),
         ParamSpec("sampler", DataType.string, ""),
         ParamSpec("seed", DataType.long, 0),
     ]

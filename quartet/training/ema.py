@@ -21,5 +21,6 @@ class MovingAverage:
         decay = min(self.decay, (1 + step) / (10 + step))
         averages, weights = list(self.network.parameters()), list(network.parameters())
         torch._foreach_lerp_(averages, weights, 1 - decay)
-        for average, buffer in zip(self.network.buffers(), network.buffers(), strict=True):
-            average.copy_(buffer)
+        averages, buffers = list(self.network.buffers()), list(network.buffers())
+        if buffers:
+            torch._foreach_copy_(averages, buffers)

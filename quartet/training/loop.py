@@ -5,13 +5,13 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from quartet.params.sections import Training
 from quartet.training.checkpoints import Checkpoint, NoCheckpoint, Progress
+from quartet.training.cuda_graphs import Replayed
 from quartet.training.ema import MovingAverage
 from quartet.training.interruption import Interrupted, stop_requests
 from quartet.training.optimizers import build_optimizers, optimizer_tensors, restore_optimizers, set_learning_rate
@@ -20,10 +20,7 @@ from quartet.training.schedules import share_of_peak
 from quartet.training.seeding import seed_step
 
 
-class Batch(Protocol):
-    """Whatever `loss_of` understands, with its number of examples."""
-
-    def __len__(self) -> int: ...
+Batch = tuple[Tensor, ...]  # whatever `loss_of` understands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +34,17 @@ class Task:
         validate: scores on the validation split, among them `score`, the higher the better.
         steps: how many to take.
         validate_every: steps between two validations.
+        replayable: a step does the same operations on the same shapes each time and looks at no values, so that a GPU
+            may replay a recording of it.
     """
 
     network: nn.Module
-    batch_at: Callable[[int, torch.Generator], object]
-    loss_of: Callable[[nn.Module, object], Tensor]
+    batch_at: Callable[[int, torch.Generator], Batch]
+    loss_of: Callable[[nn.Module, Batch], Tensor]
     validate: Callable[[nn.Module], dict[str, float]]
     steps: int
     validate_every: int
+    replayable: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ def train(
     network, steps = task.network, task.steps
     if settings.max_seconds is not None:
         steps = affordable_steps(task, settings, seed, device)
-    optimizers = build_optimizers(network, settings)
+    optimizers = build_optimizers(network, settings, device)
     average = MovingAverage(network, settings.ema)
     generator = torch.Generator(device)
     history: list[dict[str, float]] = []
@@ -97,6 +97,8 @@ def train(
         for row in history:
             on_validation(row)
         print(f"going on from step {first} of {steps}", flush=True)
+
+    take_step = training_step(task, network, optimizers, settings, device)
 
     def progress(step: int) -> Progress:
         tensors = {
@@ -118,16 +120,11 @@ def train(
                 step, steps, schedule=settings.schedule, warmup=settings.warmup
             )
             set_learning_rate(optimizers, rate)
-            network.train()
-            network.zero_grad(set_to_none=True)
-            for part in range(settings.accumulate):
-                batch = task.batch_at(step * settings.accumulate + part, generator)
-                with _precision(settings, device):
-                    loss = task.loss_of(network, batch) / settings.accumulate  # forward, loss
-                _refuse_non_finite(loss, step, device)
-                loss.backward()  # back-propagation
-                loss_sum += loss.detach()
-            _update(network, optimizers, settings.clip)  # update
+            numbers = range(step * settings.accumulate, (step + 1) * settings.accumulate)
+            loss = take_step([task.batch_at(number, generator) for number in numbers])
+            if _known_to_be_wrong(loss):
+                raise FloatingPointError(_NOT_FINITE.format(step=step + 1))
+            loss_sum += loss
             average.update(network, step)
             bar.advance()
 
@@ -150,8 +147,8 @@ def train(
                     best = row
                     best_weights = {k: v.detach().clone() for k, v in average.network.state_dict().items()}
                 bar.describe(row)
-                on_validation(row)
                 checkpoint.save(progress(done))
+                on_validation(row)
             if stop_requested() and done < steps:
                 checkpoint.save(progress(done))
                 checkpoint.close(finished=False)
@@ -165,12 +162,33 @@ def _without_progress(history: list[dict[str, float]], best: dict[str, float]) -
     return sum(row["step"] > best["step"] for row in history)
 
 
-def _update(network: nn.Module, optimizers: list[torch.optim.Optimizer], clip: float) -> None:
-    """Clip the gradients and let the optimizers take their step."""
-    if clip:
-        nn.utils.clip_grad_norm_(network.parameters(), clip)
-    for optimizer in optimizers:
-        optimizer.step()
+def training_step(
+    task: Task,
+    network: nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    settings: Training,
+    device: torch.device,
+) -> Callable[[list[Batch]], Tensor]:
+    """A function that takes one step on batches, whose gradients are averaged, and returns their mean loss."""
+
+    def step(batches: list[Batch]) -> Tensor:
+        network.train()
+        network.zero_grad(set_to_none=True)
+        losses = torch.zeros((), device=device)
+        for batch in batches:
+            with _precision(settings, device):
+                loss = task.loss_of(network, batch) / settings.accumulate  # forward, loss
+            loss.backward()  # back-propagation
+            losses += loss.detach()
+        if _known_to_be_wrong(losses):
+            return losses  # the weights stay
+        if settings.clip:
+            nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+        for optimizer in optimizers:
+            optimizer.step()  # update
+        return losses
+
+    return Replayed(step) if device.type == "cuda" and task.replayable else step
 
 
 def _precision(settings: Training, device: torch.device) -> torch.autocast:
@@ -181,16 +199,16 @@ def _precision(settings: Training, device: torch.device) -> torch.autocast:
 _NOT_FINITE = "the loss is not finite at step {step}: lower learning_rate, raise warmup or set clip"
 
 
-def _refuse_non_finite(loss: Tensor, step: int, device: torch.device) -> None:
-    # On a GPU looking at the value would stall every step; there the sum is looked at before each validation.
-    if device.type == "cpu" and not math.isfinite(loss.item()):
-        raise FloatingPointError(_NOT_FINITE.format(step=step + 1))
+def _known_to_be_wrong(loss: Tensor) -> bool:
+    """Whether a loss is not finite; on a GPU looking at it would stall every step, and the sum is looked at later."""
+    return loss.device.type == "cpu" and not math.isfinite(loss.item())
 
 
 def affordable_steps(task: Task, settings: Training, seed: int, device: torch.device) -> int:
     """Steps that fit into `max_seconds`, timed on a copy that is thrown away: `steps` then rebuilds the same bytes."""
-    network = copy.deepcopy(task.network).train()
-    optimizers = build_optimizers(network, settings)
+    network = copy.deepcopy(task.network)
+    optimizers = build_optimizers(network, settings, device)
+    take_step = training_step(task, network, optimizers, settings, device)
     generator = torch.Generator(device)
     warm_up, timed = 5, 20
     for step in range(warm_up + timed):
@@ -198,14 +216,10 @@ def affordable_steps(task: Task, settings: Training, seed: int, device: torch.de
             _wait_for(device)
             start = time.perf_counter()
         seed_step(generator, seed, step)
-        batch = task.batch_at(step, generator)
-        network.zero_grad(set_to_none=True)
-        with _precision(settings, device):
-            loss = task.loss_of(network, batch)
-        loss.backward()
-        _update(network, optimizers, settings.clip)
+        numbers = range(step * settings.accumulate, (step + 1) * settings.accumulate)
+        take_step([task.batch_at(number, generator) for number in numbers])
     _wait_for(device)
-    seconds_per_step = (time.perf_counter() - start) / timed * settings.accumulate
+    seconds_per_step = (time.perf_counter() - start) / timed
     start = time.perf_counter()
     task.validate(network.eval())
     seconds_per_step += (time.perf_counter() - start) / task.validate_every

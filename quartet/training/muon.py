@@ -43,9 +43,9 @@ class Muon(torch.optim.Optimizer):
         wanted = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov's look ahead
         updates = orthogonalised(torch.stack(wanted))  # (weights, rows, columns)
         rate = 0.2 * group["lr"] * math.sqrt(max(shape))
-        for weight, update in zip(weights, updates, strict=True):
-            matrix = _as_matrix(weight, weight)
-            matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
+        matrices = [_as_matrix(weight, weight) for weight in weights]
+        torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_sub_(matrices, list((updates.float() * rate).unbind()))
 
     def _momentum(self, weight: nn.Parameter, shape: torch.Size) -> Tensor:
         state = self.state[weight]

@@ -8,12 +8,15 @@ from quartet.params.sections import Training
 from quartet.training.muon import Muon
 
 
-def build_optimizers(network: nn.Module, settings: Training) -> list[Optimizer]:
+def build_optimizers(network: nn.Module, settings: Training, device: torch.device) -> list[Optimizer]:
     """The optimizers of a network: one, but for `muon`, which takes matrices and kernels and leaves AdamW the rest.
 
-    Weight decay acts on matrices and kernels alone, not on biases, gains and embeddings.
+    Weight decay acts on matrices and kernels alone, not on biases, gains and embeddings. On a GPU all their state is
+    there, the learning rate too, so that a step can be replayed.
     """
-    rate, decay = settings.learning_rate, settings.weight_decay
+    on_gpu = device.type == "cuda"
+    decay = settings.weight_decay
+    rate = torch.tensor(settings.learning_rate, device=device) if on_gpu else settings.learning_rate
     embeddings = {id(module.weight) for module in network.modules() if isinstance(module, nn.Embedding)}
     weights = [p for p in network.parameters() if p.requires_grad and p.numel()]
     decayed = [p for p in weights if p.ndim >= 2 and id(p) not in embeddings]
@@ -21,22 +24,29 @@ def build_optimizers(network: nn.Module, settings: Training) -> list[Optimizer]:
     if settings.optimizer == "muon":
         return [
             Muon(decayed, lr=rate, weight_decay=decay),
-            AdamW(others, lr=rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+            AdamW(others, lr=rate, betas=(0.9, 0.95), weight_decay=0.0, fused=True, capturable=on_gpu),
         ]
     groups = [{"params": decayed, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     if settings.optimizer == "sgd":
         return [SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)]
     if settings.optimizer == "rmsprop":
-        return [RMSprop(groups, lr=rate)]
-    return [{"adam": Adam, "adamw": AdamW}[settings.optimizer](groups, lr=rate, fused=True)]
+        return [RMSprop(groups, lr=rate, capturable=on_gpu)]
+    return [
+        {"adam": Adam, "adamw": AdamW}[settings.optimizer](
+            groups, lr=rate, fused=True, capturable=on_gpu
+        )
+    ]
 
 
 def set_learning_rate(optimizers: list[Optimizer], rate: float) -> None:
     """Set the rate of every group."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(rate)  # in place: a recorded step reads it there
+            else:
+                group["lr"] = rate
 
 
 def optimizer_tensors(optimizers: list[Optimizer]) -> dict[str, torch.Tensor]:

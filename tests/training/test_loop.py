@@ -201,7 +201,7 @@ def test_settings_select_the_optimizer_and_their_values_arrive():
     kinds_of = {"sgd": ["SGD"], "adam": ["Adam"], "adamw": ["AdamW"], "rmsprop": ["RMSprop"], "muon": ["Muon", "AdamW"]}
     for name, kinds in kinds_of.items():
         settings = Training(optimizer=name, learning_rate=0.123, weight_decay=0.4)
-        optimizers = build_optimizers(network, settings)
+        optimizers = build_optimizers(network, settings, torch.device("cpu"))
         assert [type(optimizer).__name__ for optimizer in optimizers] == kinds
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             assert group["lr"] == 0.123
