@@ -137,11 +137,12 @@ def run_textbook(folder: Path, marks: list[int], scored: bool) -> list[tuple[int
 
     from benchmarks.textbook_loop import textbook_accuracy, textbook_training
     from quartet.networks.reference_cnn import ReferenceCnn
+    from quartet.training.devices import pick_device
 
     torch.manual_seed(0)
     (images, labels), test = load(folder)
     # The textbook reads the grey pictures and resizes them itself.
-    network = ReferenceCnn(classes=10, dropout=0.5, activation="relu")
+    network = ReferenceCnn(classes=10, dropout=0.5, activation="relu").to(pick_device(Params().runtime))
     points = []
     for seen, seconds in textbook_training(network, images[:, :1], labels):
         if seen >= marks[len(points)]:

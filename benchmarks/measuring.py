@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import io
 import multiprocessing
+import os
 import time
 from pathlib import Path
 
@@ -22,9 +23,13 @@ def prepare_mnist(mirror: str | None, folder: Path, settings: PreprocessImages) 
     preprocess_images(raw, folder, settings)
 
 
-def in_own_process(function, *arguments):
-    """Call in a fresh process, so that memory and warm-up are the call's own; adds its peak memory in GiB."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+def in_own_process(function, *arguments, cores: set[int] | None = None):
+    """Call in a fresh process, so that memory and warm-up are the call's own; adds its peak memory in GiB.
+
+    `cores` are the processor cores that it may use, if not all.
+    """
+    initializer = {"initializer": os.sched_setaffinity, "initargs": (0, cores)} if cores else {}
+    with multiprocessing.get_context("spawn").Pool(1, **initializer) as pool:
         return pool.apply(_with_memory, (function, *arguments))
 
 
@@ -47,12 +52,13 @@ def accuracy_over_time(task, settings: Training, seed: int, device, *, scored: b
 def scores_over_time(task, settings: Training, seed: int, device) -> list[tuple[int, float, dict[str, float]]]:
     """Train; `(examples, seconds of training, scores)` at each validation, which does not count as training."""
     from quartet.training.checkpoints import NoCheckpoint
-    from quartet.training.loop import train
+    from quartet.training.loop import train, wait_for
 
     points, scoring = [], 0.0
 
     def validate(network):
         nonlocal scoring
+        wait_for(device)
         start = time.perf_counter()
         seconds = start - begin - scoring
         scores = task.validate(network)

@@ -48,7 +48,8 @@ class Pictures(Dataset):
 
 
 def textbook_training(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Iterator[tuple[int, float]]:
-    """Train without end; yields the images seen and the seconds taken so far after every batch."""
+    """Train without end where the network is; yields the images seen and the seconds taken so far after every batch."""
+    device = next(network.parameters()).device
     loader = DataLoader(Pictures(images, labels, TRAINING), batch_size=64, shuffle=True, num_workers=0)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-4)
     criterion = nn.CrossEntropyLoss()
@@ -58,7 +59,7 @@ def textbook_training(network: nn.Module, images: torch.Tensor, labels: torch.Te
         for inputs, targets in loader:
             network.train()
             optimizer.zero_grad()
-            loss = criterion(network(inputs), targets)
+            loss = criterion(network(inputs.to(device)), targets.to(device))
             loss.backward()
             optimizer.step()
             running_loss += loss.item()
@@ -72,5 +73,7 @@ def textbook_training(network: nn.Module, images: torch.Tensor, labels: torch.Te
 def textbook_accuracy(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
     """Share of images that the network gets right."""
     network.eval()
+    device = next(network.parameters()).device
     loader = DataLoader(Pictures(images, labels, TESTING), batch_size=256)
-    return sum((network(inputs).argmax(1) == targets).sum().item() for inputs, targets in loader) / len(images)
+    right = ((network(inputs.to(device)).argmax(1).cpu() == targets).sum().item() for inputs, targets in loader)
+    return sum(right) / len(images)

@@ -34,7 +34,7 @@ from quartet.reporting.report_files import write_confusion
 SHEET_ROWS, SHEET_COLUMNS = 10, 10
 STRIP, STRIP_ROWS = 9, 4  # pictures of a process, captions shown
 FID_DRAWS = 10
-SWEPT_STEPS, SWEPT_GUIDANCE, SWEPT_TEMPERATURE = (3, 5, 10), (1.0, 1.2, 1.5, 2.0), (1.0, 1.15, 1.3)
+SWEPT_STEPS, SWEPT_GUIDANCE, SWEPT_TEMPERATURE = (3, 5, 10), (1.0, 1.25, 1.5, 2.0), (1.0, 1.4)
 # What is trained on generated and on real images to compare them.
 CLASSIFIER = TrainCnn(width=32, steps=300, batch_size=64, augmentation=Augmentation(brightness=0.0, contrast=0.0))
 
@@ -209,7 +209,7 @@ def _sweep(
     params: Params,
     device: torch.device,
 ) -> None:
-    """Quality against steps, guidance and temperature, against the validation split: where `evaluate`'s defaults are from.
+    """Quality against steps, guidance and temperature, on the validation split: where the defaults of `evaluate` are from.
 
     Guidance is paired with each number of steps and with each temperature.
     """

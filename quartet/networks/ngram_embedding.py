@@ -8,7 +8,7 @@ combinations are too many; those that share a row are told apart by the network.
 import torch
 from torch import Tensor, nn
 
-_FACTORS = (1_000_003, 7_919, 104_729, 1_299_709)  # primes: one for the token itself and for each token before it
+FACTORS = (1_000_003, 7_919, 104_729, 1_299_709)  # primes: one for the token itself and for each token before it
 
 
 class NgramEmbedding(nn.Module):
@@ -35,9 +35,9 @@ class NgramEmbedding(nn.Module):
     def forward(self, tokens: Tensor, before: Tensor) -> Tensor:
         """Ids `(batch, steps)` and those of the `reach` tokens before them to `(batch, steps, width)`."""
         known = torch.cat([before, tokens], dim=1)  # (batch, reach + steps)
-        hashed, found = tokens * _FACTORS[0], []
+        hashed, found = tokens * FACTORS[0], []
         for distance, table in enumerate(self.tables, start=1):
             start = self.reach - distance
-            hashed = hashed + known[:, start : start + tokens.shape[1]] * _FACTORS[distance]
+            hashed = hashed + known[:, start : start + tokens.shape[1]] * FACTORS[distance]
             found.append(table(hashed % self.rows))
         return torch.cat(found, dim=2)

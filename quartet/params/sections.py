@@ -217,7 +217,7 @@ class TrainDiffusion(Training):
     )
     width: int = setting(32, "channels of the UNet's first level", at_least=8, at_most=1024)
     text_width: int = setting(64, "features per caption word", at_least=8, at_most=1024)
-    text_layers: int = setting(2, "blocks of the text encoder", at_least=1, at_most=32)
+    text_layers: int = setting(1, "blocks of the text encoder", at_least=1, at_most=32)
     text_heads: int = setting(4, "attention heads of the text encoder; divides `text_width`", at_least=1, at_most=64)
     caption_dropout: float = setting(0.1, "share of captions left out, for guidance", at_least=0, below=1)
     dropout: float = setting(0.0, "dropout in the UNet's residual blocks", at_least=0, below=1)
@@ -225,8 +225,8 @@ class TrainDiffusion(Training):
     learning_rate: float = retuned(Training, "learning_rate", 0.01)
     batch_size: int = retuned(Training, "batch_size", 128)
     precision: str = retuned(Training, "precision", "bfloat16")
-    steps: int = retuned(Training, "steps", 450)
-    validate_every: int = retuned(Training, "validate_every", 90)
+    steps: int = retuned(Training, "steps", 700)
+    validate_every: int = retuned(Training, "validate_every", 140)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,12 +240,15 @@ class EvaluateLm:
 class EvaluateDiffusion:
     images: int = setting(1000, "images drawn, spread over the classes", at_least=1, at_most=1_000_000)
     swept_images: int = setting(
-        200, "images drawn per point of the report's sweep over steps, guidance and temperature", at_least=20, at_most=1_000_000
+        200,
+        "images drawn per point of the report's sweep over steps, guidance and temperature",
+        at_least=20,
+        at_most=1_000_000,
     )
     steps: int = setting(5, "sampler steps", at_least=1, at_most=1000)
-    guidance: float = setting(1.2, "weight of the caption; 1 is no guidance", at_least=0, at_most=100)
+    guidance: float = setting(1.5, "weight of the caption; 1 is no guidance", at_least=0, at_most=100)
     temperature: float = setting(
-        1.15, "strength of the noise that a picture begins as; above 1 the pictures vary more", above=0, at_most=10
+        1.22, "strength of the noise that a picture begins as; above 1 the pictures vary more", above=0, at_most=10
     )
     sampler: str = setting(
         "heun",

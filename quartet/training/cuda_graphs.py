@@ -11,7 +11,7 @@ from torch import Tensor
 
 WARM_UP = 3  # calls as they are, in which libraries choose their kernels and optimizers make their state
 
-Batch = tuple[Tensor, ...]
+Batch = tuple[Tensor, ...]  # whatever a task's loss understands
 
 
 class Replayed:

@@ -11,16 +11,13 @@ from torch import Tensor, nn
 
 from quartet.params.sections import Training
 from quartet.training.checkpoints import Checkpoint, NoCheckpoint, Progress
-from quartet.training.cuda_graphs import Replayed
+from quartet.training.cuda_graphs import Batch, Replayed
 from quartet.training.ema import MovingAverage
 from quartet.training.interruption import Interrupted, stop_requests
 from quartet.training.optimizers import build_optimizers, optimizer_tensors, restore_optimizers, set_learning_rate
 from quartet.training.progress_bar import progress_bar
 from quartet.training.schedules import share_of_peak
 from quartet.training.seeding import seed_step
-
-
-Batch = tuple[Tensor, ...]  # whatever `loss_of` understands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,12 +210,12 @@ def affordable_steps(task: Task, settings: Training, seed: int, device: torch.de
     warm_up, timed = 5, 20
     for step in range(warm_up + timed):
         if step == warm_up:
-            _wait_for(device)
+            wait_for(device)
             start = time.perf_counter()
         seed_step(generator, seed, step)
         numbers = range(step * settings.accumulate, (step + 1) * settings.accumulate)
         take_step([task.batch_at(number, generator) for number in numbers])
-    _wait_for(device)
+    wait_for(device)
     seconds_per_step = (time.perf_counter() - start) / timed
     start = time.perf_counter()
     task.validate(network.eval())
@@ -226,7 +223,8 @@ def affordable_steps(task: Task, settings: Training, seed: int, device: torch.de
     return max(1, int(settings.max_seconds / seconds_per_step))
 
 
-def _wait_for(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Until the device has done all it was asked to do."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

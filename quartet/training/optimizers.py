@@ -32,11 +32,7 @@ def build_optimizers(network: nn.Module, settings: Training, device: torch.devic
         return [SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)]
     if settings.optimizer == "rmsprop":
         return [RMSprop(groups, lr=rate, capturable=on_gpu)]
-    return [
-        {"adam": Adam, "adamw": AdamW}[settings.optimizer](
-            groups, lr=rate, fused=True, capturable=on_gpu
-        )
-    ]
+    return [{"adam": Adam, "adamw": AdamW}[settings.optimizer](groups, lr=rate, fused=True, capturable=on_gpu)]
 
 
 def set_learning_rate(optimizers: list[Optimizer], rate: float) -> None:

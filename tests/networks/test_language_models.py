@@ -10,6 +10,7 @@ from quartet.datasets.span_corruption import corrupted, cut, with_holes
 from quartet.networks.attention import MultiHeadAttention
 from quartet.networks.building import build_network
 from quartet.networks.generation import fill_blanks, generate, next_words, sampled
+from quartet.networks.incremental_decoding import IncrementalDecoder
 from quartet.networks.positional_encoding import RotaryPosition
 from quartet.networks.short_convolution import ShortConvolution, _Mixed
 from quartet.params.sections import TrainLm
@@ -94,15 +95,34 @@ def test_a_short_convolution_is_torchs_causal_depthwise_one():
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("temperature", [0, 0.9])
-def test_the_same_text_with_and_without_the_cache(name, temperature):
-    network, prompt = model_of(name), torch.randint(40, (2, 3))
+@pytest.mark.parametrize("texts", [1, 2])
+def test_the_same_text_with_and_without_the_cache(name, temperature, texts):
+    network, prompt = model_of(name), torch.randint(40, (texts, 3))
 
     def text(cached):
         generator = torch.Generator().manual_seed(3)
         return generate(network, prompt, 40, temperature=temperature, generator=generator, cached=cached)
 
     assert torch.equal(text(True), text(False))  # beyond the context of 16 as well
-    assert text(True).shape == (2, 43) and torch.equal(text(True)[:, :3], prompt)
+    assert text(True).shape == (texts, 43) and torch.equal(text(True)[:, :3], prompt)
+
+
+@pytest.mark.parametrize("name", ["decoder", "n-grams", "convolutions", "sinusoidal"])
+def test_incremental_decoding_equals_the_decoder(name):
+    network, tokens = model_of(name), torch.randint(40, (1, 16))
+    with torch.inference_mode():
+        expected, _ = network.advance(tokens)
+        _, past = network.begin(tokens[:, :6])
+        incremental = IncrementalDecoder(network, past)
+        found = torch.stack([incremental.advance(token)[0] for token in tokens[0, 6:].tolist()])
+    torch.testing.assert_close(found, expected[0, 6:], atol=1e-4, rtol=1e-4)
+
+
+def test_incremental_decoding_is_for_single_texts_and_decoders():
+    decoder, recurrent = model_of("decoder"), model_of("gru")
+    assert IncrementalDecoder.suits(decoder, torch.zeros(1, 3))
+    assert not IncrementalDecoder.suits(decoder, torch.zeros(2, 3))
+    assert not IncrementalDecoder.suits(recurrent, torch.zeros(1, 3))
 
 
 def test_temperature_top_k_and_top_p_choose_as_they_say():

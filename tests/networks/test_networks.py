@@ -10,7 +10,7 @@ from quartet.networks.building import build_network, count_parameters
 from quartet.networks.layer_table import layer_table
 from quartet.networks.noise_schedules import add_noise, training_target
 from quartet.networks.positional_encoding import RotaryPosition
-from quartet.networks.samplers import denoising_steps, denoising_times, guided, network_evaluations
+from quartet.networks.samplers import denoising_steps, denoising_times, drawing, guided, network_evaluations
 
 COMPACT = {
     "name": "compact",
@@ -204,3 +204,21 @@ def test_network_evaluations_are_counted_honestly(sampler, guidance):
     captions, noise = torch.tensor([[1, 2]]), torch.randn(1, 1, 8, 8)
     list(denoising_steps(guided(network, captions, guidance), noise, denoising_times(5, "flow"), sampler=sampler))
     assert asked == network_evaluations(steps=5, sampler=sampler, guidance=guidance)
+
+
+def test_temperature_multiplies_the_noise_that_drawing_begins_with():
+    network = build_network(
+        {"name": "text-to-image", "channels": 1, "size": 8, "vocabulary_size": 9, "words": 4, "width": 8}
+        | {"text_width": 8, "text_layers": 1, "text_heads": 2, "dropout": 0.0}
+    ).eval()
+    captions, noise = torch.tensor([[1, 2, 0, 0]]), torch.randn(1, 1, 8, 8)
+    how = {"steps": 3, "guidance": 1.5}
+    *_, warm = drawing(network, captions, noise, temperature=1.3, **how)
+    *_, same = drawing(network, captions, 1.3 * noise, temperature=1.0, **how)
+    torch.testing.assert_close(warm, same)
+
+
+def test_a_flows_steps_get_shorter_towards_the_picture():
+    times = denoising_times(5, "flow")
+    lengths = times[:-1] - times[1:]
+    assert times[0] == 1 and times[-1] == 0 and (lengths.diff() < 0).all() and (lengths > 0).all()

@@ -67,6 +67,27 @@ def test_it_learns_and_ends_with_the_same_bytes_each_time(home):
     assert not same(first.weights, run(task_of(1, steps=200), seed=1).weights)
 
 
+def test_a_validation_that_cannot_be_told_is_not_lost(home):
+    def unwilling(row):
+        raise OSError("the database is gone")
+
+    checkpoint = Checkpoint("stage", {"key": "told"})
+    with pytest.raises(OSError, match="gone"):
+        train(task_of(0), SETTINGS, seed=0, device=CPU, checkpoint=checkpoint, on_validation=unwilling)
+    checkpoint.close(finished=False)
+    told = []
+    resumed = train(
+        task_of(0),
+        SETTINGS,
+        seed=0,
+        device=CPU,
+        checkpoint=Checkpoint("stage", {"key": "told"}),
+        on_validation=told.append,
+    )
+    assert [row["step"] for row in told] == [4, 8, 12]
+    assert same(resumed.weights, run(task_of(0)).weights)
+
+
 def test_the_best_validation_is_kept_not_the_last(home):
     outcome = run(task_of(0, scores=[0.1, 0.9, 0.3]))
     assert outcome.best["step"] == 8 and outcome.best["validation_score"] == 0.9

@@ -1,0 +1,128 @@
+"""What a GPU makes of it: `python -m benchmarks.gpu --mirror ../shared/data`.
+
+MNIST by `compact` for several times, over five seeds; the reference network in our loop and in the textbook's, both on
+the GPU; tiny-shakespeare by characters for thirty and for ninety seconds; text to image on MNIST for two minutes, and
+10,000 pictures drawn. Seconds of training alone; the recipes for MNIST after a short training that warms the GPU up.
+Writes `gpu.csv` and `gpu.md` into `reports/benchmarks`. About eight minutes.
+
+Recipes were chosen on validation images and text; scores are those of the test splits.
+"""
+
+import dataclasses
+import statistics
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from benchmarks import diffusion, images, language
+from benchmarks.measuring import in_own_process, prepare_mnist
+from quartet.params.sections import PreprocessImages, TrainDiffusion
+
+SEEDS = 5
+IMAGES = {name: images.COMPACT[name] for name in ("99.0 %", "99.5 %", "99.7 %")}
+THROUGHPUT_STEPS = 400
+TEXT = {
+    30.0: language.OURS[language.LONGEST],
+    90.0: dataclasses.replace(
+        language.OURS[language.LONGEST], width=256, heads=4, dropout=0.2, weight_decay=0.7, ema=0.999
+    ),
+}
+PICTURES = TrainDiffusion(width=64, batch_size=256, ema=0.999)
+PICTURE_SECONDS, DRAWN = 120.0, 10_000
+
+
+def main(
+    mirror: Annotated[
+        str | None, typer.Option(help="Folder or URL that serves MNIST and tiny-shakespeare; their homes if none.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where the table goes.")] = Path("reports/benchmarks"),
+) -> None:
+    """Measure, and write the table."""
+    import torch
+
+    from quartet.artifacts.writing import write_table, write_text
+
+    if not torch.cuda.is_available():
+        raise SystemExit("no GPU is there: torch.cuda.is_available() is False")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for row in measure(mirror, Path(folder)):
+            print(row, flush=True)
+            rows.append(row)
+    table = pd.DataFrame(rows)
+    write_table(out / "gpu.csv", table)
+    write_text(out / "gpu.md", summary(table, torch.cuda.get_device_name()))
+    print((out / "gpu.md").read_text())
+
+
+def measure(mirror: str | None, folder: Path) -> Iterator[dict]:
+    """A row per figure: what was measured, how long it trained, the figure."""
+    own, large = folder / "28", folder / "48"
+    prepare_mnist(mirror, own, PreprocessImages())
+    for target, accuracies, seconds in in_own_process(train_images, own)[0]:
+        spread = statistics.stdev(accuracies)
+        what = f"MNIST, recipe for {target}: test accuracy, mean of {SEEDS} seeds (± {spread:.4f})"
+        yield told(what, max(seconds), statistics.mean(accuracies))
+    text = language.prepare(mirror, folder / "text")
+    for limit, settings in TEXT.items():
+        points, _ = in_own_process(language.train_ours, text, settings, limit)
+        tokens, seconds, nats = points[-1]
+        yield told(f"tiny-shakespeare, {tokens / 1e6:.0f} million characters: nats per character", seconds, nats)
+    drawn, _ = in_own_process(diffusion.train_ours, own, PICTURES, PICTURE_SECONDS, DRAWN)
+    scores, _ = in_own_process(diffusion.scores_of, own, drawn["pictures"], drawn["labels"])
+    for name, value in scores.items():
+        yield told(f"text to image, MNIST: {name.replace('_', ' ')}", drawn["training_seconds"], value)
+    how = f"guidance {drawn['guidance']:g}, temperature {drawn['temperature']:g}"
+    yield told(f"{DRAWN:,} pictures drawn ({how}): seconds", None, drawn["seconds_per_1000_drawn"] * DRAWN / 1000)
+    prepare_mnist(mirror, large, PreprocessImages(size=48, channels=3))
+    ours, textbook = (in_own_process(function, large)[0] for function in (reference_speed, textbook_speed))
+    yield told("reference network, our loop: images per second", None, ours)
+    yield told("reference network, the textbook's loop: images per second", None, textbook)
+    yield told("ratio of the two", None, ours / textbook)
+
+
+def told(what: str, seconds: float | None, figure: float) -> dict:
+    """A row of the table."""
+    return {"what": what, "seconds": seconds and round(seconds, 2), "figure": round(figure, 5)}
+
+
+def train_images(folder: Path) -> list[tuple[str, list[float], list[float]]]:
+    """Each recipe with its accuracies and seconds, over the seeds."""
+    found = []
+    for target, settings in IMAGES.items():
+        images.run_ours(folder, dataclasses.replace(settings, steps=20), 0, 20, True)  # warms up
+        ends = [images.run_ours(folder, settings, seed, settings.steps, True)[-1] for seed in range(SEEDS)]
+        found.append((target, [accuracy for *_, accuracy in ends], [seconds for _, seconds, _ in ends]))
+    return found
+
+
+def reference_speed(folder: Path) -> float:
+    """Images per second of the reference network in our loop."""
+    steps = THROUGHPUT_STEPS
+    settings = dataclasses.replace(images.REFERENCE, steps=10 * steps)
+    points = images.run_ours(folder, settings, 0, steps, False)
+    (first, begun, _), (last, ended, _) = points[0], points[-1]
+    return (last - first) / (ended - begun)
+
+
+def textbook_speed(folder: Path) -> float:
+    """The same in the textbook's loop."""
+    (first, begun, _), (last, ended, _) = images.run_textbook(folder, [640, 640 + 64 * THROUGHPUT_STEPS], False)
+    return (last - first) / (ended - begun)
+
+
+def summary(table: pd.DataFrame, device: str) -> str:
+    """The table in Markdown."""
+    lines = [f"| {device} | training time | figure |", "|---|---|---|"]
+    for row in table.itertuples():
+        seconds = "" if pd.isna(row.seconds) else f"{row.seconds:.1f} s"
+        lines.append(f"| {row.what} | {seconds} | {row.figure:,.5g} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    typer.run(main)
