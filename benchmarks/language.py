@@ -49,7 +49,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         text = prepare(mirror, Path(folder))
         points, memories = measure(text, long)
-        rates = generation_rates()
+        rates = generation_rates(Path(folder, "prose"))
     table = pd.DataFrame(points)
     write_table(out / "language.csv", table)
     write_text(out / "language.md", summary(table, memories, rates))
@@ -59,16 +59,24 @@ def main(
 
 def prepare(mirror: str | None, folder: Path) -> Path:
     """Tiny-shakespeare by characters; what is held out for validation goes back to the training text."""
-    from quartet.artifacts.writing import write_bytes, write_json
-    from quartet.datasets.text import preprocess_text
-    from quartet.datasets.text_sources import download_text
+    from quartet.artifacts.writing import write_bytes
 
-    raw, text = folder / "raw", folder / "text"
-    write_json(raw / "manifest.json", download_text(Download(text="tinyshakespeare", mirror=mirror), raw))
-    preprocess_text(raw, text, PreprocessText(tokenizer="character"))
+    text = folder / "text"
+    download_and_preprocess(Download(text="tinyshakespeare", mirror=mirror), PreprocessText(tokenizer="character"), text)
     write_bytes(text / "train.bin", (text / "train.bin").read_bytes() + (text / "validation.bin").read_bytes())
     write_bytes(text / "validation.bin", (text / "test.bin").read_bytes())
     return text
+
+
+def download_and_preprocess(source: Download, how: PreprocessText, text: Path) -> dict:
+    """What the stages do; returns what preprocessing says of the text."""
+    from quartet.artifacts.writing import write_json
+    from quartet.datasets.text import preprocess_text
+    from quartet.datasets.text_sources import download_text
+
+    raw = text.with_name(f"raw-{text.name}")
+    write_json(raw / "manifest.json", download_text(source, raw))
+    return preprocess_text(raw, text, how)
 
 
 def measure(text: Path, long: bool) -> tuple[list[dict], dict[str, float]]:
@@ -214,13 +222,14 @@ def nats_of(network, text: Path) -> float:
     return scored["nats"] / read_json(text / "info.json")["counts"]["test"]["characters"]
 
 
-def generation_rates() -> dict[str, float]:
-    """Tokens per second of the default decoder with and without the key-value cache, and its characters per token."""
+def generation_rates(folder: Path) -> dict[str, float]:
+    """Characters per second of a decoder of the default size and tokenizer, with and without the key-value cache."""
     import torch
 
     from quartet.networks.decoder import Decoder
     from quartet.networks.generation import generate
 
+    counts = download_and_preprocess(Download(), PreprocessText(), folder)["counts"]["test"]
     settings = TrainLm()
     sizes = {"context": max(GENERATED, settings.context), "width": settings.width, "layers": settings.layers}
     network = Decoder(
@@ -228,6 +237,8 @@ def generation_rates() -> dict[str, float]:
         heads=settings.heads,
         position=settings.position,
         dropout=0.0,
+        ngrams=settings.ngrams,
+        convolution=settings.convolution,
         **sizes,
     ).eval()
     prompt, rates = torch.zeros(1, 1, dtype=torch.long), {}
@@ -238,7 +249,8 @@ def generation_rates() -> dict[str, float]:
             start = time.perf_counter()
             generate(network, prompt, GENERATED - 1, generator=torch.Generator().manual_seed(0), cached=cached)
             times.append(time.perf_counter() - start)
-        rates["cached" if cached else "uncached"] = (GENERATED - 1) / statistics.median(times)
+        tokens_per_second = (GENERATED - 1) / statistics.median(times)
+        rates["cached" if cached else "uncached"] = tokens_per_second * counts["characters"] / counts["tokens"]
     return rates
 
 
@@ -253,7 +265,10 @@ def summary(table: pd.DataFrame, memories: dict[str, float], rates: dict[str, fl
             f"{memories[arm]:.2f} GiB | {last.nats:.4f} |"
         )
     ratio = rates["cached"] / rates["uncached"]
-    lines += ["", f"Generation of {GENERATED} tokens by the default decoder: {rates['cached']:,.0f} tokens per second"]
+    lines += [
+        "",
+        f"Generation of {GENERATED} tokens by the default decoder: {rates['cached']:,.0f} characters per second",
+    ]
     lines[-1] += f" with the key-value cache, {rates['uncached']:,.0f} without ({ratio:.1f}×)."
     return "\n".join(lines) + "\n"
 

@@ -11,7 +11,6 @@ import math
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from quartet.artifacts import paths
@@ -28,7 +27,7 @@ from quartet.networks.noise_schedules import add_noise
 from quartet.networks.samplers import draw, drawing, network_evaluations
 from quartet.params import Params
 from quartet.params.sections import Augmentation, EvaluateDiffusion, TrainCnn
-from quartet.reporting.figures import image_sheet, save_animation, save_figure
+from quartet.reporting.figures import image_sheet, line_figure, save_animation, save_figure
 from quartet.reporting.report_files import write_confusion
 
 SHEET_ROWS, SHEET_COLUMNS = 10, 10
@@ -209,7 +208,7 @@ def _sweep(
     params: Params,
     device: torch.device,
 ) -> None:
-    """Quality against steps, guidance and temperature, on the validation split: where the defaults of `evaluate` are from.
+    """Quality against steps, guidance and temperature, on the validation split: where `evaluate`'s defaults are from.
 
     Guidance is paired with each number of steps and with each temperature.
     """
@@ -234,16 +233,7 @@ def _sweep(
         rows.append({**drawn, "network_evaluations": evaluations, **scores})
     table = pd.DataFrame(rows)
     write_table(folder / "sweep.csv", table)
-    save_figure(_sweep_figure(table[table.steps == how.steps]), folder / "sweep.png")
-
-
-def _sweep_figure(table: pd.DataFrame) -> Figure:
-    """What guidance and temperature do to fidelity and variety, a line per temperature."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    for axes, score in zip(figure.subplots(1, 2), ("fidelity", "variance_ratio"), strict=True):
-        for temperature, rows in table.groupby("temperature"):
-            axes.plot(rows.guidance, rows[score], "o-", label=f"temperature {temperature:g}")
-        axes.set(xlabel="guidance", title=score.replace("_", " "))
-        axes.grid(alpha=0.25)
-    axes.legend(frameon=False)
-    return figure
+    of_temperature = table[table.steps == how.steps].groupby("temperature")
+    lines = {f"temperature {t:g}": (list(part.variance_ratio), list(part.fidelity)) for t, part in of_temperature}
+    title = "Along a line guidance grows: pictures more faithful and less varied"
+    save_figure(line_figure(lines, title=title, x="variance ratio", y="fidelity"), folder / "sweep.png")
