@@ -289,7 +289,8 @@ class Judge:
         from quartet.evaluation.generated_images import fid_ratio, variance_ratio
 
         train, (images, known) = self.real["train"], self.real[split]
-        clouds = [self._features(cloud) for cloud in (pictures, images, train[0][: len(pictures)])]
+        pairs = ((pictures, labels), (images, known), train)
+        clouds = [(self._features(cloud), owners) for cloud, owners in pairs]
         ratio, spread = fid_ratio(*clouds, draws=FID_DRAWS, seed=0)
         return {
             "fidelity": (self._classes(pictures) == labels).float().mean().item(),

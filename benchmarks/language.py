@@ -62,7 +62,9 @@ def prepare(mirror: str | None, folder: Path) -> Path:
     from quartet.artifacts.writing import write_bytes
 
     text = folder / "text"
-    download_and_preprocess(Download(text="tinyshakespeare", mirror=mirror), PreprocessText(tokenizer="character"), text)
+    download_and_preprocess(
+        Download(text="tinyshakespeare", mirror=mirror), PreprocessText(tokenizer="character"), text
+    )
     write_bytes(text / "train.bin", (text / "train.bin").read_bytes() + (text / "validation.bin").read_bytes())
     write_bytes(text / "validation.bin", (text / "test.bin").read_bytes())
     return text

@@ -63,8 +63,8 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     _process_sheets(network, captions, train, how, params.seed)
     _sweep(network, captions, judge, train, params, device)
 
-    features = [judge.features_of(images) for images in (known, test[0], train[0])]
-    ratio, spread = fid_ratio(*features, draws=FID_DRAWS, seed=params.seed)
+    clouds = [(judge.features_of(images), owners) for images, owners in ((known, labels), test, train)]
+    ratio, spread = fid_ratio(*clouds, draws=FID_DRAWS, seed=params.seed)
     threshold = copy_threshold(train[0])
     info, real_train = read_json(processed / "info.json"), (train[0], train[1])
     trained = {"device": device, "seed": params.seed, "held_out": (test[0], test[1])}
@@ -213,8 +213,8 @@ def _sweep(
     Guidance is paired with each number of steps and with each temperature.
     """
     folder, how = paths.report("diffusion") / "evaluation", params.evaluate.diffusion
-    held_out = load_images(paths.processed("images"), "validation")[0].to(device)
-    real = [judge.features_of(images) for images in (held_out, train[0])]
+    held_out = [tensor.to(device) for tensor in load_images(paths.processed("images"), "validation")]
+    real = [(judge.features_of(images), labels) for images, labels in (held_out, train)]
     guidances = sorted({*SWEPT_GUIDANCE, how.guidance})
     pairs = {(steps, how.temperature) for steps in (*SWEPT_STEPS, how.steps)}
     pairs |= {(how.steps, temperature) for temperature in SWEPT_TEMPERATURE}
@@ -225,7 +225,7 @@ def _sweep(
         generator = torch.Generator(device).manual_seed(params.seed + 1)
         pictures, labels = draw_classes(network, captions, TEMPLATES, choice, generator, params.evaluate.batch_size)
         fidelity = (judge.classes_of(pictures) == labels).double().mean().item()
-        ratio, _ = fid_ratio(judge.features_of(pictures), *real, draws=FID_DRAWS, seed=params.seed)
+        ratio, _ = fid_ratio((judge.features_of(pictures), labels), *real, draws=FID_DRAWS, seed=params.seed)
         evaluations = network_evaluations(steps=steps, sampler=how.sampler, guidance=guidance)
         variety = variance_ratio(pictures, labels, *train)
         scores = {"fidelity": fidelity, "fid_ratio": ratio, "variance_ratio": variety}

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 512  # images compared with all others at once
+Cloud = tuple[Tensor, Tensor]  # features and labels
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
@@ -20,23 +21,33 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     return float(means @ means + np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * shared)
 
 
-def fid_ratio(generated: Tensor, test: Tensor, train: Tensor, *, draws: int, seed: int) -> tuple[float, float]:
+def fid_ratio(generated: Cloud, test: Cloud, train: Cloud, *, draws: int, seed: int) -> tuple[float, float]:
     """Fréchet distance of generated to test features over that of training to test features, at equal numbers.
 
-    Each of the `draws` takes as many images of each as the smallest of the three has, generated and training images at
-    random; returns the ratio of the mean distances, and the standard deviation of the generated images' share in it.
+    Each of the `draws` takes as many images of each class from all three, at random: as many as the one with the fewest
+    of that class has. Else a distance would mostly tell how the classes happen to be mixed in a draw.
+
+    Args:
+        generated, test, train: `(images, features)` each, with the `(images,)` labels.
+        draws: to average over.
+        seed: of the draws.
+
+    Returns:
+        The ratio of the mean distances, and the standard deviation of the generated images' share in it.
     """
     rng = np.random.default_rng(seed)
-    clouds = [features.double().cpu().numpy() for features in (generated, train, test)]
-    count = min(map(len, clouds))
+    clouds = [tuple(part.cpu().numpy() for part in cloud) for cloud in (generated, train, test)]
+    classes = range(1 + max(int(labels.max()) for _, labels in clouds))
+    counts = np.min([np.bincount(labels, minlength=len(classes)) for _, labels in clouds], axis=0)
 
-    def sample(cloud: np.ndarray) -> np.ndarray:
-        return cloud[rng.permutation(len(cloud))[:count]]
+    def sample(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        members = [rng.permutation(np.flatnonzero(labels == label))[: counts[label]] for label in classes]
+        return features[np.concatenate(members)].astype(np.float64)
 
     distances = np.array(
         [
-            [frechet_distance(sample(cloud), real) for cloud in clouds[:2]]
-            for real in (sample(clouds[2]) for _ in range(draws))
+            [frechet_distance(sample(*cloud), real) for cloud in clouds[:2]]
+            for real in (sample(*clouds[2]) for _ in range(draws))
         ]
     )  # (draws, 2)
     means = distances.mean(axis=0)

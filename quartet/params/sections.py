@@ -238,7 +238,7 @@ class EvaluateLm:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateDiffusion:
-    images: int = setting(1000, "images drawn, spread over the classes", at_least=1, at_most=1_000_000)
+    images: int = setting(4000, "images drawn, spread over the classes", at_least=1, at_most=1_000_000)
     swept_images: int = setting(
         200,
         "images drawn per point of the report's sweep over steps, guidance and temperature",

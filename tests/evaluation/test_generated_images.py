@@ -27,10 +27,23 @@ def test_the_frechet_distance_equals_its_formula():
 
 def test_the_ratio_is_one_for_images_like_the_training_images_and_grows_with_a_shift():
     torch.manual_seed(0)
-    train, test, alike = torch.randn(3, 600, 8)
+    labels = torch.arange(600) % 3
+    train, test, alike = ((features, labels) for features in torch.randn(3, 600, 8))
     ratio, spread = fid_ratio(alike, test, train, draws=10, seed=0)
     assert 0.6 < ratio < 1.6 and 0 <= spread < 0.5
-    assert fid_ratio(alike + 0.5, test, train, draws=5, seed=0)[0] > 5
+    assert fid_ratio((alike[0] + 0.5, labels), test, train, draws=5, seed=0)[0] > 5
+
+
+def test_the_ratio_compares_classes_in_equal_numbers():
+    torch.manual_seed(0)
+    far_apart = torch.tensor([[0.0], [20.0]])
+
+    def cloud(first, second):
+        labels = torch.cat([torch.zeros(first, dtype=torch.long), torch.ones(second, dtype=torch.long)])
+        return torch.randn(len(labels), 4) + far_apart[labels], labels
+
+    ratio, _ = fid_ratio(cloud(900, 300), cloud(300, 250), cloud(300, 900), draws=10, seed=0)
+    assert 0.6 < ratio < 1.6  # though the generated images have three times as many of the first class
 
 
 def test_the_variance_ratio_is_within_classes():
