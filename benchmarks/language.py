@@ -285,8 +285,12 @@ def plot(table: pd.DataFrame, path: Path) -> None:
     axes = figure.subplots()
     for arm, rows in table.groupby("arm", sort=False):
         colour = {RECIPE: GREY, PEER: ORANGE}.get(arm, BLUE)
-        axes.plot(rows.seconds, rows.nats, "o-", color=colour, label=arm, alpha=1 if colour != BLUE else 0.8)
+        marker = "s-" if arm == "ours, ten minutes" else "o-"
+        axes.plot(rows.seconds, rows.nats, marker, color=colour, label=arm)
     axes.set(xscale="log", xlabel="training time, s", ylabel="nats per character", title="tiny-shakespeare, last tenth")
+    ticks = [second for second in (30, 60, 100, 200, 400, 800, 1600) if second <= 1.2 * table.seconds.max()]
+    axes.set_xticks(ticks, map(str, ticks))
+    axes.minorticks_off()
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     save_figure(figure, path)

@@ -2,7 +2,7 @@
 
 Preprocesses 1 GB of text and trains the default language model for some steps on a stream of 4 GB of tokens, each in a
 process that may use no more than 1.5 GiB, file cache included. Prints seconds and peak memory; the temporary folder
-needs 9 GB. The byte-pair encoding does about 0.5 MB per second and core, so expect half an hour on 2 cores.
+needs 9 GB. The byte-pair encoding does 0.5 to 0.9 MB per second and core: up to half an hour on 2 cores.
 """
 
 import dataclasses
@@ -49,7 +49,11 @@ def report(what: str, group: Path, *arguments: object) -> None:
 
 
 def limited(group: str, what: str, *arguments: str) -> None:
-    """Enter the group, then preprocess or train; prints the process's own peak memory, without the file cache."""
+    """Enter the group, then preprocess or train; prints the peak resident memory.
+
+    Mapped files count in it, torch's libraries among them, which the group does not pay for where they were in memory
+    before: it may be above the limit.
+    """
     import resource
 
     Path(group, "cgroup.procs").write_text("0")  # this process

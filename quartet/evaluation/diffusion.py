@@ -33,7 +33,7 @@ from quartet.reporting.report_files import write_confusion
 SHEET_ROWS, SHEET_COLUMNS = 10, 10
 STRIP, STRIP_ROWS = 9, 4  # pictures of a process, captions shown
 FID_DRAWS = 10
-SWEPT_STEPS, SWEPT_GUIDANCE, SWEPT_TEMPERATURE = (3, 5, 10), (1.0, 1.25, 1.5, 2.0), (1.0, 1.4)
+SWEPT_STEPS, SWEPT_GUIDANCE, SWEPT_TEMPERATURE = (3, 5, 10), (1.0, 1.2, 1.4, 2.0), (1.0, 1.1, 1.3)
 # What is trained on generated and on real images to compare them.
 CLASSIFIER = TrainCnn(width=32, steps=300, batch_size=64, augmentation=Augmentation(brightness=0.0, contrast=0.0))
 

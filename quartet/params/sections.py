@@ -246,9 +246,9 @@ class EvaluateDiffusion:
         at_most=1_000_000,
     )
     steps: int = setting(5, "sampler steps", at_least=1, at_most=1000)
-    guidance: float = setting(1.5, "weight of the caption; 1 is no guidance", at_least=0, at_most=100)
+    guidance: float = setting(1.4, "weight of the caption; 1 is no guidance", at_least=0, at_most=100)
     temperature: float = setting(
-        1.22, "strength of the noise that a picture begins as; above 1 the pictures vary more", above=0, at_most=10
+        1.2, "strength of the noise that a picture begins as; above 1 the pictures vary more", above=0, at_most=10
     )
     sampler: str = setting(
         "heun",
