@@ -1,8 +1,8 @@
-"""The tables of the sequence and language benchmarks."""
+"""The tables of the sequence, language and GPU benchmarks."""
 
 import pandas as pd
 
-from benchmarks import language, sequences
+from benchmarks import gpu, language, sequences
 
 
 def test_rates_stand_beside_their_ratio_to_the_usual_loop():
@@ -27,4 +27,11 @@ def test_each_language_arm_tells_where_it_ended():
     )
     text = language.summary(table, {language.RECIPE: 0.5}, {"cached": 900.0, "uncached": 300.0})
     assert "| small-CPU recipe | 1,536 | 100 s | 15 | 0.50 GiB | 1.9000 |" in text.splitlines()
-    assert "900 tokens per second with the key-value cache, 300 without (3.0×)" in text
+    assert "900 characters per second with the key-value cache, 300 without (3.0×)" in text
+
+
+def test_the_gpus_table_has_a_line_per_figure():
+    rows = [gpu.told("MNIST: test accuracy", 1.234, 0.995123), gpu.told("pictures drawn: seconds", None, 2.9)]
+    text = gpu.summary(pd.DataFrame(rows), "A card").splitlines()
+    assert text[0].startswith("| A card |")
+    assert text[2:] == ["| MNIST: test accuracy | 1.2 s | 0.99512 |", "| pictures drawn: seconds |  | 2.9 |"]
