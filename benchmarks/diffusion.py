@@ -53,6 +53,8 @@ def main(
     """Measure, and write the table."""
     from quartet.artifacts.writing import write_table, write_text
 
+    if not ours_alone and size not in WIDTHS:
+        raise typer.BadParameter(f"--size {size}: the peers have {' or '.join(map(str, WIDTHS))}; or take --ours-alone")
     arms = {"quartet": (train_ours, OURS)}
     if not ours_alone:
         arms["diffusers UNet2DModel"] = (train_diffusers, WIDTHS[size])

@@ -4,7 +4,7 @@ A step of a small network is a thousand kernels of a few microseconds each; star
 times as long as the GPU takes to run them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -25,15 +25,16 @@ class Replayed:
         step: a function of batches, whose result is a tensor. It must not look at values, since a recording cannot.
     """
 
-    def __init__(self, step: Callable[[list[Batch]], Tensor]):
+    def __init__(self, step: Callable[[Iterable[Batch]], Tensor]):
         self.step = step
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: list[Batch] = []
         self._result = torch.empty(0)
 
-    def __call__(self, batches: list[Batch]) -> Tensor:
+    def __call__(self, batches: Iterable[Batch]) -> Tensor:
         """Take the step."""
+        batches = list(batches)
         self._calls += 1
         if self._calls <= WARM_UP:
             return self._aside(batches)

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -117,8 +117,7 @@ def train(
                 step, steps, schedule=settings.schedule, warmup=settings.warmup
             )
             set_learning_rate(optimizers, rate)
-            numbers = range(step * settings.accumulate, (step + 1) * settings.accumulate)
-            loss = take_step([task.batch_at(number, generator) for number in numbers])
+            loss = take_step(_batches_of(step, task, settings, generator))
             if _known_to_be_wrong(loss):
                 raise FloatingPointError(_NOT_FINITE.format(step=step + 1))
             loss_sum += loss
@@ -159,16 +158,22 @@ def _without_progress(history: list[dict[str, float]], best: dict[str, float]) -
     return sum(row["step"] > best["step"] for row in history)
 
 
+def _batches_of(step: int, task: Task, settings: Training, generator: torch.Generator) -> Iterator[Batch]:
+    """The batches that a step accumulates, each made when its turn comes, so that one at a time is in memory."""
+    for number in range(step * settings.accumulate, (step + 1) * settings.accumulate):
+        yield task.batch_at(number, generator)
+
+
 def training_step(
     task: Task,
     network: nn.Module,
     optimizers: list[torch.optim.Optimizer],
     settings: Training,
     device: torch.device,
-) -> Callable[[list[Batch]], Tensor]:
+) -> Callable[[Iterable[Batch]], Tensor]:
     """A function that takes one step on batches, whose gradients are averaged, and returns their mean loss."""
 
-    def step(batches: list[Batch]) -> Tensor:
+    def step(batches: Iterable[Batch]) -> Tensor:
         network.train()
         network.zero_grad(set_to_none=True)
         losses = torch.zeros((), device=device)
@@ -213,8 +218,7 @@ def affordable_steps(task: Task, settings: Training, seed: int, device: torch.de
             wait_for(device)
             start = time.perf_counter()
         seed_step(generator, seed, step)
-        numbers = range(step * settings.accumulate, (step + 1) * settings.accumulate)
-        take_step([task.batch_at(number, generator) for number in numbers])
+        take_step(_batches_of(step, task, settings, generator))
     wait_for(device)
     seconds_per_step = (time.perf_counter() - start) / timed
     start = time.perf_counter()
