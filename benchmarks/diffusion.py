@@ -30,7 +30,8 @@ from quartet.params.sections import Params, PreprocessImages, TrainCnn, TrainDif
 CLASSES, TIMES, PEER_STEPS, BATCH = 10, 1000, 50, 64
 DRAWN_AT_ONCE = 250
 OURS = TrainDiffusion(width=32)
-CHOICES = ((1.0, 1.0), (1.25, 1.1), (1.4, 1.2), (1.5, 1.1))  # guidance and temperature
+# Guidance and temperature.
+CHOICES = ((1.0, 1.0), (1.25, 1.1), (1.4, 1.2), (1.5, 1.1), (1.75, 1.1), (2.0, 1.1), (2.5, 1.1))
 FAITHFUL = 0.995
 WIDTHS = {16: (32, 64, 64), 32: (64, 128, 128)}  # of UNet2DModel: 1 and 4 million parameters
 DIMENSIONS = {16: 20, 32: 40}  # of denoising-diffusion-pytorch: as many

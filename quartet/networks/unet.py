@@ -16,7 +16,9 @@ from quartet.networks.positional_encoding import sinusoidal
 class UNet(nn.Module):
     """Predicts, from a noisy picture, a time and a caption, something of the picture's own shape.
 
-    The side halves while it is even and above 4, at most three times; the channels double once.
+    A picture of more than 16 pixels is taken in square patches, whose pixels are channels: the finest level, which has
+    most of the work, then has as many places fewer. The side halves while it is even and above 4, at most three times;
+    the channels double once.
 
     Args:
         channels, size: of the pictures, `(batch, channels, size, size)`.
@@ -31,9 +33,10 @@ class UNet(nn.Module):
         self.width = width
         self.time = nn.Sequential(nn.Linear(width, signal), nn.SiLU(), nn.Linear(signal, signal))
         self.caption = nn.Linear(text_width, signal)
-        self.enter = nn.Conv2d(channels, width, 3, padding=1)
+        self.patch = patch_side(size)
+        self.enter = nn.Conv2d(channels * self.patch**2, width, 3, padding=1)
 
-        widths, side = [width], size
+        widths, side = [width], size // self.patch
         while side % 2 == 0 and side > 4 and len(widths) < 4:
             widths, side = [*widths, 2 * width], side // 2
         self.down = nn.ModuleList()
@@ -50,7 +53,7 @@ class UNet(nn.Module):
             self.grow.append(nn.Conv2d(coarse, fine, 3, padding=1))
             self.up.append(ResidualBlock(2 * fine, fine, signal, dropout))
         self.leave_norm = nn.GroupNorm(8, width)
-        self.leave = nn.Conv2d(width, channels, 3, padding=1)
+        self.leave = nn.Conv2d(width, channels * self.patch**2, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
@@ -67,7 +70,7 @@ class UNet(nn.Module):
             `(batch, channels, size, size)`.
         """
         signal = self.time(sinusoidal(1000 * times, self.width)) + self.caption(words[:, 0])  # (batch, 4 × width)
-        hidden = self.enter(pictures)
+        hidden = self.enter(F.pixel_unshuffle(pictures, self.patch))
         skips = []
         for block, shrink in zip(self.down, self.shrink, strict=True):
             hidden = block(hidden, signal)
@@ -79,7 +82,12 @@ class UNet(nn.Module):
         for grow, block in zip(self.grow, self.up, strict=True):
             hidden = grow(F.interpolate(hidden, scale_factor=2.0, mode="nearest"))  # twice the side
             hidden = block(torch.cat([hidden, skips.pop()], dim=1), signal)
-        return self.leave(F.silu(self.leave_norm(hidden)))
+        return F.pixel_shuffle(self.leave(F.silu(self.leave_norm(hidden))), self.patch)
+
+
+def patch_side(size: int) -> int:
+    """The side of the patches of which a picture has 8 to 16 in a row; 1 if no whole number of pixels gives that."""
+    return next((patch for patch in range(1, size) if size % patch == 0 and 8 <= size // patch <= 16), 1)
 
 
 class ResidualBlock(nn.Module):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler
+from scipy.stats import kstest
 
 from quartet.networks.noise_schedules import (
     STEPS,
@@ -108,4 +109,8 @@ def test_training_times_are_whole_steps_where_the_schedule_has_steps():
     times = draw_times("cosine", 5000, generator)
     torch.testing.assert_close(times * STEPS, (times * STEPS).round())
     assert times.min() == 1 / STEPS and times.max() == 1
-    assert 0.48 < draw_times("flow", 5000, generator).mean() < 0.52
+
+
+def test_the_flows_training_times_are_logit_normal():
+    times = draw_times("flow", 5000, torch.Generator().manual_seed(0))
+    assert kstest(times.logit(), "norm").pvalue > 0.05

@@ -11,6 +11,7 @@ from quartet.networks.layer_table import layer_table
 from quartet.networks.noise_schedules import add_noise, training_target
 from quartet.networks.positional_encoding import RotaryPosition
 from quartet.networks.samplers import denoising_steps, denoising_times, drawing, guided, network_evaluations
+from quartet.networks.unet import patch_side
 
 COMPACT = {
     "name": "compact",
@@ -129,6 +130,11 @@ def test_image_networks_size_themselves(size, channels):
         pictures = torch.randn(2, channels, size, size)
         captions = torch.tensor([[1, 2, 3, 0], [1, 0, 0, 0]])
         assert network(pictures, torch.rand(2), captions).shape == pictures.shape
+
+
+@pytest.mark.parametrize(("size", "side"), [(8, 1), (16, 1), (24, 2), (28, 2), (32, 2), (48, 3), (29, 1)])
+def test_the_unets_patches_leave_it_at_most_16_places_in_a_row_where_the_size_can_be_divided(size, side):
+    assert patch_side(size) == side
 
 
 def test_the_reference_network_is_the_textbooks():
