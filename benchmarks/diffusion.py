@@ -116,7 +116,7 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
         pictures, labels = draw_classes(network, captioner(info), TEMPLATES, how, generator, at_once)
         return pictures.cpu(), labels.cpu()
 
-    guidance, temperature = best_choice(folder, draw, max(images // 4, 100))
+    guidance, temperature = best_choice(folder, draw, max(images // 4, 250))
     start = time.perf_counter()
     pictures, labels = draw(guidance, temperature, images)
     taken = time.perf_counter() - start
