@@ -30,9 +30,18 @@ def build_network(description: Mapping[str, object]) -> nn.Module:
 
 
 def rebuild_network(card: Mapping[str, object], weights: Mapping[str, Tensor]) -> nn.Module:
-    """A trained network, ready to be asked, from its card and weights."""
-    network = build_network(card["network"])
-    network.load_state_dict(weights)
+    """A trained network, ready to be asked, from its card and weights.
+
+    Raises:
+        ValueError: the network's code is no longer the one that the model was trained with.
+    """
+    try:
+        network = build_network(card["network"])
+        network.load_state_dict(weights)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"the {card['family']} model does not fit this version of the code; `dvc repro` trains it anew"
+        ) from error
     return network.eval()
 
 

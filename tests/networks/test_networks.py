@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from quartet.networks.attention import MultiHeadAttention, attention
-from quartet.networks.building import build_network, count_parameters
+from quartet.networks.building import build_network, count_parameters, rebuild_network
 from quartet.networks.layer_table import layer_table
 from quartet.networks.noise_schedules import add_noise, training_target
 from quartet.networks.positional_encoding import RotaryPosition
@@ -228,3 +228,11 @@ def test_a_flows_steps_get_shorter_towards_the_picture():
     times = denoising_times(5, "flow")
     lengths = times[:-1] - times[1:]
     assert times[0] == 1 and times[-1] == 0 and (lengths.diff() < 0).all() and (lengths > 0).all()
+
+
+@pytest.mark.parametrize("change", [{"width": 16}, {"name": "of-old"}, {"heads": 4}])
+def test_a_model_of_other_code_says_how_to_train_it_anew(change):
+    weights = build_network(COMPACT).state_dict()
+    with pytest.raises(ValueError, match="the cnn model does not fit this version of the code; `dvc repro`"):
+        rebuild_network({"family": "cnn", "network": {**COMPACT, **change}}, weights)
+    rebuild_network({"family": "cnn", "network": COMPACT}, weights)
