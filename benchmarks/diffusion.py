@@ -33,6 +33,7 @@ OURS = TrainDiffusion(width=32)
 # Guidance and temperature.
 CHOICES = ((1.0, 1.0), (1.25, 1.1), (1.4, 1.2), (1.5, 1.1), (1.75, 1.1), (2.0, 1.1), (2.5, 1.1))
 FAITHFUL = 0.995
+FEWER = (1000, 2000)  # pictures that fid_ratio is told of as well, as it rises with their number
 WIDTHS = {16: (32, 64, 64), 32: (64, 128, 128)}  # of UNet2DModel: 1 and 4 million parameters
 DIMENSIONS = {16: 20, 32: 40}  # of denoising-diffusion-pytorch: as many
 JUDGE = TrainCnn(width=32, dropout=0.0, batch_size=128, learning_rate=0.01, steps=900, validate_every=900)
@@ -328,6 +329,8 @@ def scores_of(folder: Path, pictures, labels) -> dict[str, float]:
     judge = Judge(folder)
     pictures, labels = torch.from_numpy(pictures), torch.from_numpy(labels)
     scores = judge.scores(pictures, labels, "test")
+    for count in (count for count in FEWER if count < len(pictures)):
+        scores[f"fid_ratio_{count}"] = judge.scores(pictures[:count], labels[:count], "test")["fid_ratio"]
     real = tuple(part[: len(pictures)] for part in judge.real["train"])
     for name, train in (("cas_accuracy", (pictures, labels)), ("cas_accuracy_real", real)):
         pairs = {"train": train, "held_out": judge.real["test"]}
