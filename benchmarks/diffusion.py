@@ -286,23 +286,29 @@ class Judge:
         outcome = train_network(task, JUDGE, seed=0, device=self.device, checkpoint=NoCheckpoint())
         self.network = task.network.eval()
         self.network.load_state_dict(outcome.weights)
+        self.clouds = {split: (self._features(images), labels) for split, (images, labels) in self.real.items()}
 
     def scores(self, pictures, labels, split: str) -> dict[str, float]:
         """Of drawn pictures, `(images, channels, size, size)` uint8, beside the real ones of a split."""
-        from quartet.evaluation.diffusion import FID_DRAWS
-        from quartet.evaluation.generated_images import fid_ratio, variance_ratio
+        from quartet.evaluation.generated_images import variance_ratio
 
-        train, (images, known) = self.real["train"], self.real[split]
-        pairs = ((pictures, labels), (images, known), train)
-        clouds = [(self._features(cloud), owners) for cloud, owners in pairs]
-        ratio, spread = fid_ratio(*clouds, draws=FID_DRAWS, seed=0)
+        images, known = self.real[split]
+        ratio, spread = self.fid_ratio(pictures, labels, split)
         return {
             "fidelity": (self._classes(pictures) == labels).float().mean().item(),
             "judge_accuracy": (self._classes(images) == known).float().mean().item(),
             "fid_ratio": ratio,
             "fid_ratio_spread": spread,
-            "variance_ratio": variance_ratio(pictures, labels, *train),
+            "variance_ratio": variance_ratio(pictures, labels, *self.real["train"]),
         }
+
+    def fid_ratio(self, pictures, labels, split: str) -> tuple[float, float]:
+        """Of drawn pictures, and its spread over the draws."""
+        from quartet.evaluation.diffusion import FID_DRAWS
+        from quartet.evaluation.generated_images import fid_ratio
+
+        drawn = (self._features(pictures), labels)
+        return fid_ratio(drawn, self.clouds[split], self.clouds["train"], draws=FID_DRAWS, seed=0)
 
     def _features(self, images):
         return self._over(lambda batch: self.network.features_of(self.network.feature_maps(batch)), images)
@@ -329,8 +335,9 @@ def scores_of(folder: Path, pictures, labels) -> dict[str, float]:
     judge = Judge(folder)
     pictures, labels = torch.from_numpy(pictures), torch.from_numpy(labels)
     scores = judge.scores(pictures, labels, "test")
-    for count in (count for count in FEWER if count < len(pictures)):
-        scores[f"fid_ratio_{count}"] = judge.scores(pictures[:count], labels[:count], "test")["fid_ratio"]
+    for count in FEWER:
+        if count < len(pictures):
+            scores[f"fid_ratio_{count}"], _ = judge.fid_ratio(pictures[:count], labels[:count], "test")
     real = tuple(part[: len(pictures)] for part in judge.real["train"])
     for name, train in (("cas_accuracy", (pictures, labels)), ("cas_accuracy_real", real)):
         pairs = {"train": train, "held_out": judge.real["test"]}
