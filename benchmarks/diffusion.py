@@ -7,8 +7,8 @@ second of training, seconds to draw 1,000 images, and what a judge trained on th
 fid_ratio, cas_accuracy (`quartet/evaluation/generated_images.py`). Writes `diffusion-SIZE.csv` and `diffusion-SIZE.md`
 into `reports/benchmarks`. About 25 minutes on 2 cores.
 
-The peers draw with 50 DDIM steps, unguided. Ours draws with evaluate's number of steps, and with those of a few
-strengths of guidance and temperature that do best on validation images. All train on the training split and are scored
+The peers draw with 50 DDIM steps, unguided. Ours draws with 10 Heun steps, and with those of a few strengths of
+guidance, temperature and rejection that do best on validation images. All train on the training split and are scored
 against the test images.
 """
 
@@ -29,9 +29,20 @@ from quartet.params.sections import Params, PreprocessImages, TrainCnn, TrainDif
 
 CLASSES, TIMES, PEER_STEPS, BATCH = 10, 1000, 50, 64
 DRAWN_AT_ONCE = 250
-OURS = TrainDiffusion(width=32)
-# Guidance and temperature.
-CHOICES = ((1.0, 1.0), (1.25, 1.1), (1.4, 1.2), (1.5, 1.1), (1.75, 1.1), (2.0, 1.1), (2.5, 1.1))
+OUR_STEPS = 10
+CHOICES = [
+    {"guidance": guidance, "temperature": temperature, "rejection": rejection}
+    for guidance, temperature, rejection in (
+        (1.25, 1.0, 0.1),
+        (1.25, 1.1, 0.2),
+        (1.4, 1.0, 0.1),
+        (1.4, 1.1, 0.2),
+        (1.5, 1.0, 0.1),
+        (1.75, 1.1, 0.1),
+        (2.0, 1.1, 0.1),
+        (2.5, 1.1, 0.1),
+    )
+]
 FAITHFUL = 0.995
 FEWER = (1000, 2000)  # pictures that fid_ratio is told of as well, as it rises with their number
 WIDTHS = {16: (32, 64, 64), 32: (64, 128, 128)}  # of UNet2DModel: 1 and 4 million parameters
@@ -50,6 +61,7 @@ def main(
         bool, typer.Option(help="All arms at the same time, each on two cores of its own; it takes six.")
     ] = False,
     ours_alone: Annotated[bool, typer.Option(help="Without the peers; any size.")] = False,
+    width: Annotated[int, typer.Option(help="Channels of our UNet's finest level.")] = 32,
     out: Annotated[Path, typer.Option(help="Where the table goes.")] = Path("reports/benchmarks"),
 ) -> None:
     """Measure, and write the table."""
@@ -57,7 +69,7 @@ def main(
 
     if not ours_alone and size not in WIDTHS:
         raise typer.BadParameter(f"--size {size}: the peers have {' or '.join(map(str, WIDTHS))}; or take --ours-alone")
-    arms = {"quartet": (train_ours, OURS)}
+    arms = {"quartet": (train_ours, TrainDiffusion(width=width))}
     if not ours_alone:
         arms["diffusers UNet2DModel"] = (train_diffusers, WIDTHS[size])
         arms["denoising-diffusion-pytorch"] = (train_denoising_diffusion, DIMENSIONS[size])
@@ -110,26 +122,26 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
     network = task.network.eval()
     network.load_state_dict(outcome.weights)
 
-    def draw(guidance, temperature, count):
-        how = dataclasses.replace(params.evaluate.diffusion, guidance=guidance, temperature=temperature, images=count)
+    def draw(choice, count):
+        how = dataclasses.replace(params.evaluate.diffusion, steps=OUR_STEPS, images=count, **choice)
         generator = torch.Generator(device).manual_seed(0)
         at_once = DRAWN_AT_ONCE if device.type == "cpu" else 10 * DRAWN_AT_ONCE
         pictures, labels = draw_classes(network, captioner(info), TEMPLATES, how, generator, at_once)
         return pictures.cpu(), labels.cpu()
 
-    guidance, temperature = best_choice(folder, draw, max(images // 4, 250))
+    choice = best_choice(folder, draw, max(images // 4, 250))
     start = time.perf_counter()
-    pictures, labels = draw(guidance, temperature, images)
+    pictures, labels = draw(choice, images)
     taken = time.perf_counter() - start
     row = result(count_parameters(network), steps * settings.batch_size, trained, pictures, labels, taken)
-    return {**row, "guidance": guidance, "temperature": temperature}
+    return {**row, **choice}
 
 
-def best_choice(folder: Path, draw: Callable, count: int) -> tuple[float, float]:
-    """Guidance and temperature whose pictures are nearest to validation images, of those that are faithful."""
+def best_choice(folder: Path, draw: Callable, count: int) -> dict[str, float]:
+    """The one of `CHOICES` whose pictures are nearest to validation images, of those that are faithful."""
     found = []
-    for guidance, temperature in CHOICES:
-        scores = Judge(folder).scores(*draw(guidance, temperature, count), "validation")
+    for choice in CHOICES:
+        scores = Judge(folder).scores(*draw(choice, count), "validation")
         # Where none is faithful enough the most faithful one is taken.
         found.append((scores["fidelity"] < FAITHFUL and 1 - scores["fidelity"], scores["fid_ratio"]))
     return CHOICES[found.index(min(found))]
@@ -262,6 +274,7 @@ def result(parameters: int, seen: int, trained: float, pictures, labels, drawn: 
         "labels": labels.numpy(),
         "guidance": 1.0,
         "temperature": 1.0,
+        "rejection": 0.0,
     }
 
 

@@ -76,7 +76,7 @@ def measure(mirror: str | None, folder: Path) -> Iterator[dict]:
     scores, _ = in_own_process(diffusion.scores_of, own, drawn["pictures"], drawn["labels"])
     for name, value in scores.items():
         yield told(f"text to image, MNIST: {name.replace('_', ' ')}", drawn["training_seconds"], value)
-    how = f"guidance {drawn['guidance']:g}, temperature {drawn['temperature']:g}"
+    how = ", ".join(f"{name} {drawn[name]:g}" for name in ("guidance", "temperature", "rejection"))
     yield told(f"{DRAWN:,} pictures drawn ({how}): seconds", None, drawn["seconds_per_1000_drawn"] * DRAWN / 1000)
     prepare_mnist(mirror, large, PreprocessImages(size=48, channels=3))
     ours, textbook = (in_own_process(function, large)[0] for function in (reference_speed, textbook_speed))

@@ -28,6 +28,10 @@ def draw(
     temperature: Annotated[
         float, typer.Option(help="Strength of the noise to begin with; above 1 the pictures vary more.", min=0)
     ] = DEFAULT.temperature,
+    rejection: Annotated[
+        float,
+        typer.Option(help="Share of the pictures that is drawn in vain: the least like their caption.", min=0, max=0.9),
+    ] = DEFAULT.rejection,
     sampler: Annotated[
         Sampler | None, typer.Option(help="Solver; by default heun for a flow, ddim for models of epsilon or v.")
     ] = None,
@@ -46,9 +50,9 @@ def draw(
         from quartet.serving.painter import Painter, to_image, to_pixels
 
         painter = Painter(paths.model("diffusion"))
-        how = {"steps": steps, "guidance": guidance, "temperature": temperature, "seed": seed}
+        how = {"steps": steps, "guidance": guidance, "temperature": temperature, "rejection": rejection, "seed": seed}
         on_the_way = painter.drawing(captions, count, sampler=sampler and sampler.value, **how)
-        *_, pictures = track(on_the_way, "drawing", total=steps, disable=not sys.stderr.isatty())
+        *_, pictures = track(on_the_way, "drawing", total=steps + (rejection > 0), disable=not sys.stderr.isatty())
         pixels = to_pixels(pictures)  # (pictures, size, size, channels)
         size, _, channels = pixels.shape[1:]
         sheet = pixels.reshape(len(captions), count, size, size, channels).swapaxes(1, 2)

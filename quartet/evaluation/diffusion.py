@@ -24,6 +24,7 @@ from quartet.evaluation.image_training import accuracy_after_training
 from quartet.evaluation.predictions import logits_over
 from quartet.networks.building import count_parameters, rebuild_network
 from quartet.networks.noise_schedules import add_noise
+from quartet.networks.rejection import candidates, caption_evidence, evaluations_per_picture, strongest
 from quartet.networks.samplers import draw, drawing, network_evaluations
 from quartet.params import Params
 from quartet.params.sections import Augmentation, EvaluateDiffusion, TrainCnn
@@ -79,7 +80,7 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
         "copy_rate_test": copy_rate(test[0], train[0], threshold),
         "cas_accuracy": accuracy_after_training(CLASSIFIER, info, train=(known, labels), **trained),
         "cas_accuracy_real": accuracy_after_training(CLASSIFIER, info, train=real_train, **trained),
-        "network_evaluations": network_evaluations(steps=how.steps, sampler=how.sampler, guidance=how.guidance),
+        "network_evaluations": _evaluations(how, len(captions.classes)),
         "generated_images": len(labels),
         "parameters": count_parameters(network),
     }
@@ -123,26 +124,40 @@ def draw_classes(
     generator: torch.Generator,
     batch_size: int,
 ) -> tuple[Tensor, Tensor]:
-    """Draw `how.images` pictures, classes and templates taking turns.
+    """Draw `how.images` pictures, classes and templates taking turns; of a class all but a share `how.rejection`.
 
     Returns:
         `(images, channels, size, size)` uint8 pictures and the `(images,)` labels asked for.
     """
-    device = generator.device
+    device, classes = generator.device, len(captions.classes)
     table = captions.table(templates).to(device)  # (classes, templates, words)
-    numbers = torch.arange(how.images, device=device)
-    labels = numbers % len(captions.classes)
-    prompts = table[labels, (numbers // len(captions.classes)) % len(templates)]  # (images, words)
-    noise = torch.randn(how.images, *network.picture_shape, generator=generator, device=device)
+    kept = math.ceil(how.images / classes)
+    drawn = candidates(kept, how.rejection)
+    numbers = torch.arange(drawn * classes, device=device)
+    labels = numbers % classes
+    prompts = table[labels, (numbers // classes) % len(templates)]  # (images, words)
+    noise = torch.randn(len(numbers), *network.picture_shape, generator=generator, device=device)
     choice = choice_of(how)
     parts = enumerate(zip(prompts.split(batch_size), noise.split(batch_size), strict=True))
-    pictures = [draw(network, prompt, start, seed=number, **choice) for number, (prompt, start) in parts]
-    return to_uint8(torch.cat(pictures)), labels
+    pictures = torch.cat([draw(network, prompt, start, seed=number, **choice) for number, (prompt, start) in parts])
+    if how.rejection:
+        asked = zip(pictures.split(batch_size), prompts.split(batch_size), strict=True)
+        evidence = torch.cat([caption_evidence(network, *part, generator) for part in asked])
+        of_class = strongest(evidence.view(drawn, classes).T, kept)  # (classes, kept)
+        chosen = (of_class * classes + torch.arange(classes, device=device)[:, None]).T.flatten()
+        pictures, labels = pictures[chosen], labels[chosen]
+    return to_uint8(pictures[: how.images]), labels[: how.images]
 
 
 def choice_of(how: EvaluateDiffusion) -> dict[str, object]:
     """The settings that `drawing` takes."""
     return {"steps": how.steps, "guidance": how.guidance, "temperature": how.temperature, "sampler": how.sampler}
+
+
+def _evaluations(how: EvaluateDiffusion, classes: int) -> float:
+    """Of the network, per picture kept."""
+    drawing = network_evaluations(steps=how.steps, sampler=how.sampler, guidance=how.guidance)
+    return evaluations_per_picture(drawing, math.ceil(how.images / classes), how.rejection)
 
 
 def to_uint8(pictures: Tensor) -> Tensor:
@@ -226,7 +241,7 @@ def _sweep(
         pictures, labels = draw_classes(network, captions, TEMPLATES, choice, generator, params.evaluate.batch_size)
         fidelity = (judge.classes_of(pictures) == labels).double().mean().item()
         ratio, _ = fid_ratio((judge.features_of(pictures), labels), *real, draws=FID_DRAWS, seed=params.seed)
-        evaluations = network_evaluations(steps=steps, sampler=how.sampler, guidance=guidance)
+        evaluations = _evaluations(choice, len(captions.classes))
         variety = variance_ratio(pictures, labels, *train)
         scores = {"fidelity": fidelity, "fid_ratio": ratio, "variance_ratio": variety}
         scores = {name: round(score, 6) for name, score in scores.items()}

@@ -138,7 +138,7 @@ def drawing(
         fitting = ", ".join(SAMPLERS[network.objective])
         raise ValueError(f"the model predicts {network.objective}, which takes the samplers {fitting}, not {sampler}")
     yield from denoising_steps(
-        guided(_quickly(network, noise.device), captions, guidance),
+        guided(quickly(network, noise.device), captions, guidance),
         temperature * noise,
         denoising_times(steps, network.schedule),
         sampler=sampler,
@@ -148,7 +148,7 @@ def drawing(
     )
 
 
-def _quickly(network: nn.Module, device: torch.device) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def quickly(network: nn.Module, device: torch.device) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """The network; on a GPU with matrix products and convolutions in bfloat16, which shows in no picture."""
 
     def predict(pictures: Tensor, times: Tensor, captions: Tensor) -> Tensor:

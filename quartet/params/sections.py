@@ -250,6 +250,12 @@ class EvaluateDiffusion:
     temperature: float = setting(
         1.2, "strength of the noise that a picture begins as; above 1 the pictures vary more", above=0, at_most=10
     )
+    rejection: float = setting(
+        0.0,
+        "share of the pictures drawn that is left out: those in which the network itself finds least of their caption",
+        at_least=0,
+        at_most=0.9,
+    )
     sampler: str = setting(
         "heun",
         "solver of the reverse process: `euler`, `heun` for `flow`, the others for `epsilon` and `v`",

@@ -12,6 +12,7 @@ from torch import Tensor
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.datasets.captions import captioner
 from quartet.networks.building import rebuild_network
+from quartet.networks.rejection import candidates, caption_evidence, strongest
 from quartet.networks.samplers import SAMPLERS, drawing
 from quartet.params.sections import EvaluateDiffusion
 
@@ -34,24 +35,36 @@ class Painter:
         steps: int,
         guidance: float,
         temperature: float,
+        rejection: float,
         sampler: str | None,
         seed: int,
     ) -> Iterator[Tensor]:
-        """The pictures on the way, `(captions · count, channels, size, size)`, once per step; the last are the result.
+        """The pictures on the way, `(captions · drawn, channels, size, size)`, once per step; the last are the result.
 
-        A caption's pictures begin with the same noise whatever the other captions are. Without a `sampler` it is the
-        one that evaluation uses, where it fits the model.
+        With a `rejection` more than `count` of a caption are drawn, and one more step chooses `count` of them. A
+        caption's pictures begin with the same noise whatever the other captions are. Without a `sampler` it is the one
+        that evaluation uses, where it fits the model.
 
         Raises:
             ValueError: a word is not in the vocabulary, or the sampler does not fit the model.
         """
-        prompts = self.captioner.encode(captions).repeat_interleave(count, dim=0)  # (pictures, words)
-        noise = torch.randn(count, *self.network.picture_shape, generator=torch.Generator().manual_seed(seed))
+        drawn = candidates(count, rejection)
+        prompts = self.captioner.encode(captions).repeat_interleave(drawn, dim=0)  # (pictures, words)
+        noise = torch.randn(drawn, *self.network.picture_shape, generator=torch.Generator().manual_seed(seed))
         fitting = SAMPLERS[self.network.objective]
         sampler = sampler or (DEFAULT.sampler if DEFAULT.sampler in fitting else fitting[0])
         noise = noise.repeat(len(captions), 1, 1, 1)
         how = {"steps": steps, "guidance": guidance, "temperature": temperature, "sampler": sampler, "seed": seed}
-        return drawing(self.network, prompts, noise, **how)
+        for pictures in drawing(self.network, prompts, noise, **how):
+            yield pictures
+        if rejection:
+            of_captions = zip(pictures.clamp(-1, 1).split(drawn), prompts.split(drawn), strict=True)
+            yield torch.cat([self._chosen(*part, count, seed) for part in of_captions])
+
+    def _chosen(self, pictures: Tensor, prompts: Tensor, count: int, seed: int) -> Tensor:
+        """Those of a caption's pictures, in [-1, 1], in which the network finds most of it."""
+        evidence = caption_evidence(self.network, pictures, prompts, torch.Generator().manual_seed(seed))
+        return pictures[strongest(evidence[None], count)[0]]
 
 
 def to_pixels(pictures: Tensor) -> np.ndarray:

@@ -97,6 +97,7 @@ def signature_of(card: Mapping):
         ParamSpec("steps", DataType.long, default.steps),
         ParamSpec("guidance", DataType.double, default.guidance),
         ParamSpec("temperature", DataType.double, default.temperature),
+        ParamSpec("rejection", DataType.double, default.rejection),
         ParamSpec("sampler", DataType.string, ""),
         ParamSpec("seed", DataType.long, 0),
     ]

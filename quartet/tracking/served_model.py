@@ -59,7 +59,7 @@ class ServedModel(PythonModel):
             return [self.model.continued(prompt, params["tokens"], **choice) for prompt in column]
         from quartet.serving.painter import to_pixels, to_png
 
-        how = {name: params[name] for name in ("steps", "guidance", "temperature", "seed")}
+        how = {name: params[name] for name in ("steps", "guidance", "temperature", "rejection", "seed")}
         *_, pictures = self.model.drawing(column, 1, sampler=params["sampler"] or None, **how)
         return [base64.b64encode(to_png(pixels)).decode() for pixels in to_pixels(pictures)]
 

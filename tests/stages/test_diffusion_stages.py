@@ -62,8 +62,11 @@ def test_an_objective_is_trained_scored_and_drawn(digits, objective, schedule, s
     run(digits, *asked, "--out", "first.png")
     run(digits, *asked, "--out", "second.png")
     run(digits, *asked, "--out", "other.png", "--seed", "1")
-    first, second, other = ((digits / f"{name}.png").read_bytes() for name in ("first", "second", "other"))
-    assert first == second != other
+    run(digits, *asked, "--out", "picked.png", "--rejection", "0.5")
+    names = ("first", "second", "other", "picked")
+    first, second, other, picked = ((digits / f"{name}.png").read_bytes() for name in names)
+    assert first == second != other != picked != first
+    assert Image.open(digits / "picked.png").size == Image.open(digits / "first.png").size
     assert Image.open(digits / "first.png").size == (3 * 8 * 8, 2 * 8 * 8)
 
 

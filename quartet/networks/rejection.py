@@ -1,0 +1,62 @@
+"""Rejection: of the pictures drawn for a caption, those are kept in which the network itself finds most of it.
+
+A denoising network also tells how likely a picture is: the smaller its error at the picture's noisy versions, the
+likelier. What the caption takes off that error,
+
+    Σ_t ‖v(x_t, ∅) − v‖² − ‖v(x_t, caption) − v‖²,    v the target at x_t,
+
+stands for log p(picture | caption) − log p(picture) (Li et al. 2023; Kong et al. 2024), of which a garbled picture has
+little. Razavi et al. 2019 reject by a classifier; this needs no other network, and leaves the judge impartial.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from quartet.networks.noise_schedules import add_noise, training_target
+from quartet.networks.samplers import quickly
+from quartet.networks.text_encoder import without_caption
+
+TIMES = (0.5, 0.7, 0.9)  # a little noise hides nothing of a picture, and a caption tells nothing new of it then
+
+
+def candidates(kept: int, rejection: float) -> int:
+    """How many pictures to draw so that `kept` remain when a share of `rejection` is left out."""
+    return math.ceil(kept / (1 - rejection))
+
+
+@torch.no_grad()
+def caption_evidence(network: nn.Module, pictures: Tensor, captions: Tensor, generator: torch.Generator) -> Tensor:
+    """How much of its caption the network finds in each picture: `(batch,)`, in squared error.
+
+    Args:
+        network: text to image.
+        pictures: `(batch, channels, size, size)` in [-1, 1].
+        captions: `(batch, words)`.
+        generator: of the noise that the pictures are seen through.
+    """
+    predict, both = quickly(network, pictures.device), torch.cat([captions, without_caption(captions)])
+    evidence = torch.zeros(len(pictures), device=pictures.device)
+    for time in TIMES:
+        times = torch.full((len(pictures),), time, device=pictures.device)
+        noise = torch.randn(pictures.shape, generator=generator, device=pictures.device)
+        noisy = add_noise(pictures, noise, times, network.schedule)
+        target = training_target(pictures, noise, times, network.objective, network.schedule)
+        predicted = predict(noisy.repeat(2, 1, 1, 1), times.repeat(2), both)
+        errors = (predicted - target.repeat(2, 1, 1, 1)).square().flatten(1).sum(dim=1)  # (2 × batch,)
+        with_caption, without = errors.chunk(2)
+        evidence += without - with_caption
+    return evidence
+
+
+def strongest(evidence: Tensor, kept: int) -> Tensor:
+    """Numbers of the candidates to keep, in their own order: `(captions, candidates)` to `(captions, kept)`."""
+    return evidence.topk(kept, dim=1).indices.sort(dim=1).values
+
+
+def evaluations_per_picture(drawing: int, kept: int, rejection: float) -> float:
+    """How often the network is asked for one picture that is kept, if `drawing` times to draw one."""
+    if rejection == 0:
+        return drawing
+    return (drawing + 2 * len(TIMES)) * candidates(kept, rejection) / kept

@@ -1,0 +1,107 @@
+"""Which of the pictures drawn are kept."""
+
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from quartet.datasets.captions import TEMPLATES, Captioner
+from quartet.evaluation.diffusion import draw_classes
+from quartet.networks.noise_schedules import clean_and_noise, signal_and_noise
+from quartet.networks.rejection import TIMES, candidates, caption_evidence, evaluations_per_picture, strongest
+from quartet.networks.samplers import network_evaluations
+from quartet.params.sections import EvaluateDiffusion
+
+CAPTIONER = Captioner(("black", "white"), "square")
+
+
+class OnePicturePerCaption(nn.Module):
+    """Believes that a caption with the word "white" stands for a white picture, any other for a black one, none for a
+    grey one; predicts what follows from that."""
+
+    picture_shape = (1, 2, 2)
+
+    def __init__(self, objective):
+        super().__init__()
+        self.objective, self.schedule, self.asked = objective, "flow" if objective == "flow" else "cosine", 0
+
+    def believed(self, captions):
+        white = (captions == CAPTIONER.words.index("white") + 2).any(dim=1)
+        nothing = captions[:, 1] == 0
+        return (white.float() * 2 - 1).masked_fill(nothing, 0).view(-1, 1, 1, 1)
+
+    def forward(self, pictures, times, captions):
+        self.asked += len(pictures)
+        signal, blur = (part.view(-1, 1, 1, 1) for part in signal_and_noise(self.schedule, times))
+        clean = self.believed(captions).expand_as(pictures)
+        noise = (pictures - signal * clean) / blur
+        return {"flow": noise - clean, "epsilon": noise, "v": signal * noise - blur * clean}[self.objective]
+
+
+@pytest.mark.parametrize("objective", ["flow", "epsilon", "v"])
+def test_evidence_is_what_the_caption_takes_off_the_error(objective):
+    network = OnePicturePerCaption(objective)
+    pictures = torch.tensor([1.0, 1.0, -1.0, 0.75]).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    captions = CAPTIONER.encode(["the white", "the black", "a picture of a black", "white"])
+    found = caption_evidence(network, pictures, captions, torch.Generator().manual_seed(0))
+    expected = torch.zeros(4)
+    for time in TIMES:
+        times = torch.full((4,), time)
+        # A prediction's error is in proportion to that of the clean picture that it stands for.
+        zero, one = torch.zeros(4, 1, 1, 1), torch.ones(4, 1, 1, 1)
+        from_zero, _ = clean_and_noise(zero, zero, times, objective, network.schedule)
+        from_one, _ = clean_and_noise(zero, one, times, objective, network.schedule)
+        per_pixel = 1 / (from_one - from_zero).flatten() ** 2
+        clean = pictures[:, 0, 0, 0]
+        told = network.believed(captions).flatten()
+        expected += 4 * per_pixel * (clean**2 - (clean - told) ** 2)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    assert found[0] > 0 > found[1] and found[2] > 0 and 0 < found[3] < found[0]
+
+
+def test_the_strongest_stay_in_the_order_they_were_drawn():
+    evidence = torch.tensor([[3.0, 1.0, 5.0, 4.0], [0.0, -1.0, -3.0, -2.0]])
+    assert strongest(evidence, 2).tolist() == [[2, 3], [0, 1]]
+
+
+@given(st.integers(1, 10_000), st.floats(0, 0.9))
+def test_as_many_are_drawn_as_the_share_asks_for(kept, rejection):
+    drawn = candidates(kept, rejection)
+    assert drawn >= kept and (drawn - 1) * (1 - rejection) < kept
+    assert drawn * (1 - rejection) >= kept * (1 - 1e-9)
+    assert candidates(kept, 0.0) == kept
+
+
+class Scribbler(OnePicturePerCaption):
+    """Draws every other picture white and the others black, whatever the caption; judges as its parent does."""
+
+    def forward(self, pictures, times, captions):
+        predicted = super().forward(pictures, times, captions)
+        if times[0] in TIMES:
+            return predicted
+        clean = (torch.arange(len(pictures)) // 2 % 2 * 2.0 - 1).view(-1, 1, 1, 1)
+        return (pictures - clean) / times.view(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("images", [8, 7])
+def test_pictures_unlike_their_caption_are_left_out(images):
+    network = Scribbler("flow")
+    how = EvaluateDiffusion(images=images, steps=2, guidance=1.0, temperature=1.0, sampler="euler", rejection=0.5)
+
+    def drawn(how):
+        return draw_classes(network, CAPTIONER, TEMPLATES, how, torch.Generator().manual_seed(0), 256)
+
+    pictures, labels = drawn(how)
+    assert pictures.shape == (images, 1, 2, 2) and pictures.dtype == torch.uint8
+    assert labels.tolist() == [0, 1, 0, 1, 0, 1, 0, 1][:images]
+    assert (pictures.flatten(1) == 255 * labels[:, None]).all()
+    asked = network_evaluations(steps=2, sampler="euler", guidance=1.0)
+    assert network.asked == 8 * evaluations_per_picture(asked, 4, 0.5)
+
+    network.asked = 0
+    pictures, _ = drawn(dataclasses.replace(how, rejection=0.0))
+    assert (pictures.flatten(1) != 255 * labels[:, None]).any()
+    assert network.asked == 8 * evaluations_per_picture(asked, 4, 0.0) == 16
