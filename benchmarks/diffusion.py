@@ -7,13 +7,14 @@ second of training, seconds to draw 1,000 images, and what a judge trained on th
 fid_ratio, cas_accuracy (`quartet/evaluation/generated_images.py`). Writes `diffusion-SIZE.csv` and `diffusion-SIZE.md`
 into `reports/benchmarks`. About 25 minutes on 2 cores.
 
-The peers draw with 50 DDIM steps, unguided. Ours draws with 10 Heun steps, and with those of a few strengths of
-guidance, temperature and rejection that do best on validation images. All train on the training split and are scored
-against the test images.
+The peers draw with 50 DDIM steps, unguided. Ours draws with 10 Heun steps, a tenth of the pictures rejected, and the
+weakest guidance of a few with which the judge sees 99.5 % of other pictures as what was asked for. All train on the
+training split and are scored against the test images.
 """
 
 import dataclasses
 import functools
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -30,17 +31,18 @@ from quartet.params.sections import Params, PreprocessImages, TrainCnn, TrainDif
 CLASSES, TIMES, PEER_STEPS, BATCH = 10, 1000, 50, 64
 DRAWN_AT_ONCE = 250
 OUR_STEPS = 10
+# From weak to strong: more faithful, less varied.
 CHOICES = [
-    {"guidance": guidance, "temperature": temperature, "rejection": rejection}
-    for guidance, temperature, rejection in (
-        (1.25, 1.0, 0.1),
-        (1.25, 1.1, 0.2),
-        (1.4, 1.0, 0.1),
-        (1.4, 1.1, 0.2),
-        (1.5, 1.0, 0.1),
-        (1.75, 1.1, 0.1),
-        (2.0, 1.1, 0.1),
-        (2.5, 1.1, 0.1),
+    {"guidance": guidance, "temperature": temperature, "rejection": 0.1}
+    for guidance, temperature in (
+        (1.25, 1.0),
+        (1.4, 1.0),
+        (1.45, 1.0),
+        (1.5, 1.0),
+        (1.6, 1.0),
+        (1.75, 1.1),
+        (2.0, 1.1),
+        (2.5, 1.1),
     )
 ]
 FAITHFUL = 0.995
@@ -122,29 +124,28 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
     network = task.network.eval()
     network.load_state_dict(outcome.weights)
 
-    def draw(choice, count):
+    def draw(choice, count, seed):
         how = dataclasses.replace(params.evaluate.diffusion, steps=OUR_STEPS, images=count, **choice)
-        generator = torch.Generator(device).manual_seed(0)
+        generator = torch.Generator(device).manual_seed(seed)
         at_once = DRAWN_AT_ONCE if device.type == "cpu" else 10 * DRAWN_AT_ONCE
         pictures, labels = draw_classes(network, captioner(info), TEMPLATES, how, generator, at_once)
         return pictures.cpu(), labels.cpu()
 
-    choice = best_choice(folder, draw, max(images // 4, 250))
+    choice = weakest_faithful_choice(folder, draw, max(images // 2, 250))
     start = time.perf_counter()
-    pictures, labels = draw(choice, images)
+    pictures, labels = draw(choice, images, seed=0)
     taken = time.perf_counter() - start
     row = result(count_parameters(network), steps * settings.batch_size, trained, pictures, labels, taken)
     return {**row, **choice}
 
 
-def best_choice(folder: Path, draw: Callable, count: int) -> dict[str, float]:
-    """The one of `CHOICES` whose pictures are nearest to validation images, of those that are faithful."""
-    found = []
+def weakest_faithful_choice(folder: Path, draw: Callable, count: int) -> dict[str, float]:
+    """The first of `CHOICES` whose pictures are faithful by a standard error; the last if there is none."""
     for choice in CHOICES:
-        scores = Judge(folder).scores(*draw(choice, count), "validation")
-        # Where none is faithful enough the most faithful one is taken.
-        found.append((scores["fidelity"] < FAITHFUL and 1 - scores["fidelity"], scores["fid_ratio"]))
-    return CHOICES[found.index(min(found))]
+        fidelity = Judge(folder).fidelity(*draw(choice, count, seed=1))
+        if fidelity - math.sqrt(fidelity * (1 - fidelity) / count) >= FAITHFUL:
+            break
+    return choice
 
 
 def train_diffusers(folder: Path, widths: tuple[int, ...], seconds: float, images: int) -> dict:
@@ -308,12 +309,16 @@ class Judge:
         images, known = self.real[split]
         ratio, spread = self.fid_ratio(pictures, labels, split)
         return {
-            "fidelity": (self._classes(pictures) == labels).float().mean().item(),
+            "fidelity": self.fidelity(pictures, labels),
             "judge_accuracy": (self._classes(images) == known).float().mean().item(),
             "fid_ratio": ratio,
             "fid_ratio_spread": spread,
             "variance_ratio": variance_ratio(pictures, labels, *self.real["train"]),
         }
+
+    def fidelity(self, pictures, labels) -> float:
+        """The share of drawn pictures that it sees as what was asked for."""
+        return (self._classes(pictures) == labels).float().mean().item()
 
     def fid_ratio(self, pictures, labels, split: str) -> tuple[float, float]:
         """Of drawn pictures, and its spread over the draws."""
