@@ -10,6 +10,7 @@ little. Razavi et al. 2019 reject by a classifier; this needs no other network, 
 """
 
 import math
+from fractions import Fraction
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,15 @@ TIMES = (0.5, 0.7, 0.9)  # a little noise hides nothing of a picture, and a capt
 
 
 def candidates(kept: int, rejection: float) -> int:
-    """How many pictures to draw so that `kept` remain when a share of `rejection` is left out."""
-    return math.ceil(kept / (1 - rejection))
+    """How many pictures to draw so that `kept` remain when a share of `rejection` is left out.
+
+    Raises:
+        ValueError: the share is not in [0, 1).
+    """
+    if not 0 <= rejection < 1:
+        raise ValueError(f"rejection is {rejection}; a share of at least 0 and below 1 can be left out")
+    # As the decimal number that was written: 1 / (1 - 0.8) is a little more than 5.
+    return math.ceil(kept / (1 - Fraction(str(rejection))))
 
 
 @torch.no_grad()

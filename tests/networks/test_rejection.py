@@ -1,6 +1,7 @@
 """Which of the pictures drawn are kept."""
 
 import dataclasses
+from fractions import Fraction
 
 import pytest
 import torch
@@ -69,10 +70,20 @@ def test_the_strongest_stay_in_the_order_they_were_drawn():
 
 @given(st.integers(1, 10_000), st.floats(0, 0.9))
 def test_as_many_are_drawn_as_the_share_asks_for(kept, rejection):
-    drawn = candidates(kept, rejection)
-    assert drawn >= kept and (drawn - 1) * (1 - rejection) < kept
-    assert drawn * (1 - rejection) >= kept * (1 - 1e-9)
+    drawn, share = candidates(kept, rejection), 1 - Fraction(str(rejection))
+    assert drawn >= kept and (drawn - 1) * share < kept <= drawn * share
     assert candidates(kept, 0.0) == kept
+
+
+@pytest.mark.parametrize(("kept", "rejection", "drawn"), [(1, 0.8, 5), (21, 0.3, 30), (9, 0.55, 20), (8, 0.2, 10)])
+def test_no_picture_more_is_drawn_because_of_rounding(kept, rejection, drawn):
+    assert candidates(kept, rejection) == drawn
+
+
+@pytest.mark.parametrize("rejection", [-0.1, 1.0, float("nan")])
+def test_a_share_that_cannot_be_left_out_is_said(rejection):
+    with pytest.raises(ValueError, match=r"at least 0 and below 1"):
+        candidates(8, rejection)
 
 
 class Scribbler(OnePicturePerCaption):
