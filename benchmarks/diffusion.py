@@ -300,14 +300,18 @@ class Judge:
         outcome = train_network(task, JUDGE, seed=0, device=self.device, checkpoint=NoCheckpoint())
         self.network = task.network.eval()
         self.network.load_state_dict(outcome.weights)
-        self.clouds = {split: (self._features(images), labels) for split, (images, labels) in self.real.items()}
 
-    def scores(self, pictures, labels, split: str) -> dict[str, float]:
-        """Of drawn pictures, `(images, channels, size, size)` uint8, beside the real ones of a split."""
+    @functools.cached_property
+    def clouds(self) -> list[tuple]:
+        """Features and labels of the test and of the training images."""
+        return [(self._features(images), labels) for images, labels in (self.real["test"], self.real["train"])]
+
+    def scores(self, pictures, labels) -> dict[str, float]:
+        """Of drawn pictures, `(images, channels, size, size)` uint8, beside the test images."""
         from quartet.evaluation.generated_images import variance_ratio
 
-        images, known = self.real[split]
-        ratio, spread = self.fid_ratio(pictures, labels, split)
+        images, known = self.real["test"]
+        ratio, spread = self.fid_ratio(pictures, labels)
         return {
             "fidelity": self.fidelity(pictures, labels),
             "judge_accuracy": (self._classes(images) == known).float().mean().item(),
@@ -320,13 +324,12 @@ class Judge:
         """The share of drawn pictures that it sees as what was asked for."""
         return (self._classes(pictures) == labels).float().mean().item()
 
-    def fid_ratio(self, pictures, labels, split: str) -> tuple[float, float]:
+    def fid_ratio(self, pictures, labels) -> tuple[float, float]:
         """Of drawn pictures, and its spread over the draws."""
         from quartet.evaluation.diffusion import FID_DRAWS
         from quartet.evaluation.generated_images import fid_ratio
 
-        drawn = (self._features(pictures), labels)
-        return fid_ratio(drawn, self.clouds[split], self.clouds["train"], draws=FID_DRAWS, seed=0)
+        return fid_ratio((self._features(pictures), labels), *self.clouds, draws=FID_DRAWS, seed=0)
 
     def _features(self, images):
         return self._over(lambda batch: self.network.features_of(self.network.feature_maps(batch)), images)
@@ -352,10 +355,10 @@ def scores_of(folder: Path, pictures, labels) -> dict[str, float]:
 
     judge = Judge(folder)
     pictures, labels = torch.from_numpy(pictures), torch.from_numpy(labels)
-    scores = judge.scores(pictures, labels, "test")
+    scores = judge.scores(pictures, labels)
     for count in FEWER:
         if count < len(pictures):
-            scores[f"fid_ratio_{count}"], _ = judge.fid_ratio(pictures[:count], labels[:count], "test")
+            scores[f"fid_ratio_{count}"], _ = judge.fid_ratio(pictures[:count], labels[:count])
     real = tuple(part[: len(pictures)] for part in judge.real["train"])
     for name, train in (("cas_accuracy", (pictures, labels)), ("cas_accuracy_real", real)):
         pairs = {"train": train, "held_out": judge.real["test"]}
