@@ -64,6 +64,7 @@ def main(
     ] = False,
     ours_alone: Annotated[bool, typer.Option(help="Without the peers; any size.")] = False,
     width: Annotated[int, typer.Option(help="Channels of our UNet's finest level.")] = 32,
+    seed: Annotated[int, typer.Option(help="Of our training and of our pictures.")] = 0,
     out: Annotated[Path, typer.Option(help="Where the table goes.")] = Path("reports/benchmarks"),
 ) -> None:
     """Measure, and write the table."""
@@ -71,7 +72,7 @@ def main(
 
     if not ours_alone and size not in WIDTHS:
         raise typer.BadParameter(f"--size {size}: the peers have {' or '.join(map(str, WIDTHS))}; or take --ours-alone")
-    arms = {"quartet": (train_ours, TrainDiffusion(width=width))}
+    arms = {"quartet": (functools.partial(train_ours, seed=seed), TrainDiffusion(width=width))}
     if not ours_alone:
         arms["diffusers UNet2DModel"] = (train_diffusers, WIDTHS[size])
         arms["denoising-diffusion-pytorch"] = (train_denoising_diffusion, DIMENSIONS[size])
@@ -81,7 +82,7 @@ def main(
         calls = [(arm, Path(folder), *arms[arm], seconds, images, own) for arm, own in zip(arms, cores, strict=True)]
         rows = list(workers.map(lambda call: measure(*call), calls))
     table = pd.DataFrame(rows)
-    name = f"diffusion-{size}" + ("-ours" if ours_alone else "")
+    name = f"diffusion-{size}" + ("-ours" if ours_alone else "") + (f"-seed-{seed}" if seed else "")
     write_table(out / f"{name}.csv", table)
     write_text(out / f"{name}.md", summary(table))
     print((out / f"{name}.md").read_text())
@@ -98,7 +99,7 @@ def measure(
     return row
 
 
-def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: int) -> dict:
+def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: int, seed: int = 0) -> dict:
     """Our stage's plan in our loop, for as many steps as fit."""
     import torch
 
@@ -112,14 +113,14 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
     from quartet.training.seeding import seed_everything
     from stages.train_diffusion import diffusion_plan
 
-    params = dataclasses.replace(Params(), train_diffusion=settings)
+    params = dataclasses.replace(Params(), seed=seed, train_diffusion=settings)
     device, info = pick_device(params.runtime), read_json(folder / "info.json")
-    seed_everything(0)
+    seed_everything(seed)
     task = dataclasses.replace(diffusion_plan(params, folder, info, device).task, validate=lambda network: {"score": 0})
-    steps = affordable_steps(task, dataclasses.replace(settings, max_seconds=seconds), 0, device)
+    steps = affordable_steps(task, dataclasses.replace(settings, max_seconds=seconds), seed, device)
     task = dataclasses.replace(task, steps=steps, validate_every=steps)
     start = time.perf_counter()
-    outcome = train(task, settings, seed=0, device=device, checkpoint=NoCheckpoint())
+    outcome = train(task, settings, seed=seed, device=device, checkpoint=NoCheckpoint())
     trained = time.perf_counter() - start
     network = task.network.eval()
     network.load_state_dict(outcome.weights)
@@ -131,9 +132,9 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
         pictures, labels = draw_classes(network, captioner(info), TEMPLATES, how, generator, at_once)
         return pictures.cpu(), labels.cpu()
 
-    choice = weakest_faithful_choice(folder, draw, max(images // 2, 250))
+    choice = weakest_faithful_choice(folder, functools.partial(draw, seed=2 * seed + 1), max(images // 2, 250))
     start = time.perf_counter()
-    pictures, labels = draw(choice, images, seed=0)
+    pictures, labels = draw(choice, images, seed=2 * seed)
     taken = time.perf_counter() - start
     row = result(count_parameters(network), steps * settings.batch_size, trained, pictures, labels, taken)
     return {**row, **choice}
@@ -142,7 +143,7 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
 def weakest_faithful_choice(folder: Path, draw: Callable, count: int) -> dict[str, float]:
     """The first of `CHOICES` whose pictures are faithful by a standard error; the last if there is none."""
     for choice in CHOICES:
-        fidelity = Judge(folder).fidelity(*draw(choice, count, seed=1))
+        fidelity = Judge(folder).fidelity(*draw(choice, count))
         if fidelity - math.sqrt(fidelity * (1 - fidelity) / count) >= FAITHFUL:
             break
     return choice
