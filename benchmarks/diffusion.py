@@ -5,13 +5,15 @@ On the same MNIST images, for the same seconds of training in one run: our stage
 class-conditional UNet of `denoising-diffusion-pytorch` of the same size with that library's own settings. Images per
 second of training, seconds to draw 1,000 images, and what a judge trained on the real images sees in them: fidelity,
 fid_ratio, cas_accuracy (`quartet/evaluation/generated_images.py`). Writes `diffusion-SIZE.csv` and `diffusion-SIZE.md`
-into `reports/benchmarks`, with the seed in the name if it is not 0. About 25 minutes on 2 cores.
+into `reports/benchmarks`, named `-ours` too if no peer took part, and after the seed if it is not 0. About 25 minutes
+on 2 cores.
 
 The peers draw with 50 DDIM steps, unguided. Ours draws with 10 Heun steps, a tenth of the pictures rejected, and the
 weakest guidance of a few with which the judge sees 99.5 % of other pictures, by a standard error, as what was asked
 for. All train on the training split and are scored against the test images.
 """
 
+import bisect
 import dataclasses
 import functools
 import math
@@ -37,10 +39,9 @@ CHOICES = [
     for guidance, temperature in (
         (1.25, 1.0),
         (1.4, 1.0),
-        (1.45, 1.0),
-        (1.5, 1.0),
-        (1.6, 1.0),
-        (1.75, 1.1),
+        (1.5, 1.05),
+        (1.6, 1.05),
+        (1.75, 1.05),
         (2.0, 1.1),
         (2.5, 1.1),
     )
@@ -56,7 +57,7 @@ def main(
     mirror: Annotated[
         str | None, typer.Option(help="Folder or URL that serves MNIST; its official home if none.")
     ] = None,
-    size: Annotated[int, typer.Option(help="Side of the pictures: 16 or 32.", min=16, max=32)] = 16,
+    size: Annotated[int, typer.Option(help="Side of the pictures: 16 or 32 with the peers.", min=16, max=32)] = 16,
     seconds: Annotated[float, typer.Option(help="Seconds of training of each arm.", min=1)] = 300.0,
     images: Annotated[int, typer.Option(help="Pictures drawn by each arm, and real ones they are compared to.")] = 2000,
     at_once: Annotated[
@@ -105,11 +106,11 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
 
     from quartet.artifacts.writing import read_json
     from quartet.datasets.captions import TEMPLATES, captioner
-    from quartet.evaluation.diffusion import draw_classes
+    from quartet.evaluation.diffusion import draw_classes, evaluations_of
     from quartet.networks.building import count_parameters
     from quartet.training.checkpoints import NoCheckpoint
     from quartet.training.devices import pick_device
-    from quartet.training.loop import affordable_steps, train
+    from quartet.training.loop import affordable_steps, train, wait_for
     from quartet.training.seeding import seed_everything
     from stages.train_diffusion import diffusion_plan
 
@@ -125,28 +126,35 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
     network = task.network.eval()
     network.load_state_dict(outcome.weights)
 
+    def how_to_draw(choice, count):
+        return dataclasses.replace(params.evaluate.diffusion, steps=OUR_STEPS, images=count, **choice)
+
     def draw(choice, count, seed):
-        how = dataclasses.replace(params.evaluate.diffusion, steps=OUR_STEPS, images=count, **choice)
         generator = torch.Generator(device).manual_seed(seed)
         at_once = DRAWN_AT_ONCE if device.type == "cpu" else 10 * DRAWN_AT_ONCE
-        pictures, labels = draw_classes(network, captioner(info), TEMPLATES, how, generator, at_once)
-        return pictures.cpu(), labels.cpu()
+        return draw_classes(network, captioner(info), TEMPLATES, how_to_draw(choice, count), generator, at_once)[:2]
 
     choice = weakest_faithful_choice(folder, functools.partial(draw, seed=2 * seed + 1), max(images // 2, 250))
     start = time.perf_counter()
     pictures, labels = draw(choice, images, seed=2 * seed)
+    wait_for(device)
     taken = time.perf_counter() - start
-    row = result(count_parameters(network), steps * settings.batch_size, trained, pictures, labels, taken)
+    evaluations = evaluations_of(how_to_draw(choice, images), CLASSES)
+    row = result(count_parameters(network), steps * settings.batch_size, trained, pictures, labels, taken, evaluations)
     return {**row, **choice}
 
 
 def weakest_faithful_choice(folder: Path, draw: Callable, count: int) -> dict[str, float]:
-    """The first of `CHOICES` whose pictures are faithful by a standard error; the last if there is none."""
-    for choice in CHOICES:
-        fidelity = Judge(folder).fidelity(*draw(choice, count))
-        if fidelity - math.sqrt(fidelity * (1 - fidelity) / count) >= FAITHFUL:
-            break
-    return choice
+    """The first of `CHOICES` whose pictures are faithful by a standard error; the last if there is none.
+
+    What is stronger is more faithful, so half of the choices are ruled out at a time.
+    """
+
+    def faithful(choice: dict[str, float]) -> bool:
+        share = fidelity(judge_of(folder), *draw(choice, count))
+        return share - math.sqrt(share * (1 - share) / count) >= FAITHFUL
+
+    return CHOICES[bisect.bisect_left(CHOICES, True, hi=len(CHOICES) - 1, key=faithful)]
 
 
 def train_diffusers(folder: Path, widths: tuple[int, ...], seconds: float, images: int) -> dict:
@@ -245,7 +253,7 @@ def train_peer(
     import torch
 
     from quartet.datasets.images import load_images
-    from quartet.evaluation.diffusion import to_uint8
+    from quartet.networks.samplers import to_uint8
 
     train, labels = load_images(folder, "train")
     done, start = 0, time.perf_counter()
@@ -261,10 +269,12 @@ def train_peer(
         pictures = torch.cat([draw(part) for part in wanted.split(DRAWN_AT_ONCE)])
     drawn = time.perf_counter() - start
     parameters = sum(weight.numel() for weight in network.parameters())
-    return result(parameters, done * BATCH, trained, to_uint8(pictures.clamp(-1, 1)), wanted, drawn)
+    return result(parameters, done * BATCH, trained, to_uint8(pictures), wanted, drawn, PEER_STEPS)
 
 
-def result(parameters: int, seen: int, trained: float, pictures, labels, drawn: float) -> dict:
+def result(
+    parameters: int, seen: int, trained: float, pictures, labels, drawn: float, evaluations: float
+) -> dict[str, object]:
     """What an arm gives back."""
     return {
         "parameters": parameters,
@@ -272,8 +282,9 @@ def result(parameters: int, seen: int, trained: float, pictures, labels, drawn: 
         "training_seconds": round(trained, 1),
         "images_per_second": round(seen / trained, 1),
         "seconds_per_1000_drawn": round(drawn * 1000 / len(labels), 2),
-        "pictures": pictures.numpy(),
-        "labels": labels.numpy(),
+        "network_evaluations": round(evaluations, 2),
+        "pictures": pictures.cpu().numpy(),
+        "labels": labels.cpu().numpy(),
         "guidance": 1.0,
         "temperature": 1.0,
         "rejection": 0.0,
@@ -281,89 +292,60 @@ def result(parameters: int, seen: int, trained: float, pictures, labels, drawn: 
 
 
 @functools.cache
-class Judge:
-    """A classifier that was trained on the real training images in `folder`, and looks at others."""
+def judge_of(folder: Path):
+    """A judge that was trained on the training images in `folder`."""
+    from quartet.artifacts.writing import read_json
+    from quartet.datasets.images import load_images
+    from quartet.evaluation.diffusion import Judge
+    from quartet.evaluation.image_training import image_training
+    from quartet.training.checkpoints import NoCheckpoint
+    from quartet.training.devices import pick_device
+    from quartet.training.loop import train
+    from quartet.training.seeding import seed_everything
 
-    def __init__(self, folder: Path):
-        from quartet.artifacts.writing import read_json
-        from quartet.datasets.images import load_images
-        from quartet.evaluation.image_training import image_training
-        from quartet.training.checkpoints import NoCheckpoint
-        from quartet.training.devices import pick_device
-        from quartet.training.loop import train as train_network
-        from quartet.training.seeding import seed_everything
+    device, info = pick_device(Params().runtime), read_json(folder / "info.json")
+    pairs = {"train": load_images(folder, "train"), "held_out": load_images(folder, "validation")}
+    seed_everything(0)
+    task = image_training(JUDGE, info, device, seed=0, **pairs).task
+    outcome = train(task, JUDGE, seed=0, device=device, checkpoint=NoCheckpoint())
+    network = task.network.eval()
+    network.load_state_dict(outcome.weights)
+    return Judge(network, info, batch_size=Params().evaluate.batch_size)
 
-        self.device, self.info = pick_device(Params().runtime), read_json(folder / "info.json")
-        self.real = {split: load_images(folder, split) for split in ("train", "validation", "test")}
-        seed_everything(0)
-        pairs = {"train": self.real["train"], "held_out": self.real["validation"]}
-        task = image_training(JUDGE, self.info, self.device, seed=0, **pairs).task
-        outcome = train_network(task, JUDGE, seed=0, device=self.device, checkpoint=NoCheckpoint())
-        self.network = task.network.eval()
-        self.network.load_state_dict(outcome.weights)
 
-    @functools.cached_property
-    def clouds(self) -> list[tuple]:
-        """Features and labels of the test and of the training images."""
-        return [(self._features(images), labels) for images, labels in (self.real["test"], self.real["train"])]
-
-    def scores(self, pictures, labels) -> dict[str, float]:
-        """Of drawn pictures, `(images, channels, size, size)` uint8, beside the test images."""
-        from quartet.evaluation.generated_images import variance_ratio
-
-        images, known = self.real["test"]
-        ratio, spread = self.fid_ratio(pictures, labels)
-        return {
-            "fidelity": self.fidelity(pictures, labels),
-            "judge_accuracy": (self._classes(images) == known).float().mean().item(),
-            "fid_ratio": ratio,
-            "fid_ratio_spread": spread,
-            "variance_ratio": variance_ratio(pictures, labels, *self.real["train"]),
-        }
-
-    def fidelity(self, pictures, labels) -> float:
-        """The share of drawn pictures that it sees as what was asked for."""
-        return (self._classes(pictures) == labels).float().mean().item()
-
-    def fid_ratio(self, pictures, labels) -> tuple[float, float]:
-        """Of drawn pictures, and its spread over the draws."""
-        from quartet.evaluation.diffusion import FID_DRAWS
-        from quartet.evaluation.generated_images import fid_ratio
-
-        return fid_ratio((self._features(pictures), labels), *self.clouds, draws=FID_DRAWS, seed=0)
-
-    def _features(self, images):
-        return self._over(lambda batch: self.network.features_of(self.network.feature_maps(batch)), images)
-
-    def _classes(self, images):
-        return self._over(self.network, images).argmax(dim=1)
-
-    def _over(self, function, images):
-        from quartet.datasets.batches import normalise
-        from quartet.evaluation.predictions import logits_over
-
-        def prepared(batch):
-            return normalise(batch.float() / 255, self.info["mean"], self.info["std"])
-
-        return logits_over(function, images.to(self.device), prepared).cpu()
+def fidelity(judge, pictures, labels) -> float:
+    """The share of drawn pictures that the judge sees as what was asked for."""
+    return (judge.classes_of(pictures) == labels).float().mean().item()
 
 
 def scores_of(folder: Path, pictures, labels) -> dict[str, float]:
     """What the judge says of the pictures beside the test images, and what a classifier learns from them alone."""
     import torch
 
+    from quartet.datasets.images import load_images
+    from quartet.evaluation.diffusion import FID_DRAWS
+    from quartet.evaluation.generated_images import fid_ratio, variance_ratio
     from quartet.evaluation.image_training import accuracy_after_training
+    from quartet.training.devices import pick_device
 
-    judge = Judge(folder)
-    pictures, labels = torch.from_numpy(pictures), torch.from_numpy(labels)
-    scores = judge.scores(pictures, labels)
+    judge, device = judge_of(folder), pick_device(Params().runtime)
+
+    def on_device(pair):
+        return tuple(part.to(device) for part in pair)
+
+    drawn = on_device((torch.from_numpy(pictures), torch.from_numpy(labels)))
+    train, test = (on_device(load_images(folder, split)) for split in ("train", "test"))
+    scores = {"fidelity": fidelity(judge, *drawn), "judge_accuracy": fidelity(judge, *test)}
+    clouds = [(judge.features_of(images), owners) for images, owners in (drawn, test, train)]
+    ratio, spread = fid_ratio(*clouds, draws=FID_DRAWS, seed=0)
+    scores |= {"fid_ratio": ratio, "fid_ratio_spread": spread, "variance_ratio": variance_ratio(*drawn, *train)}
     for count in FEWER:
         if count < len(pictures):
-            scores[f"fid_ratio_{count}"], _ = judge.fid_ratio(pictures[:count], labels[:count])
-    real = tuple(part[: len(pictures)] for part in judge.real["train"])
-    for name, train in (("cas_accuracy", (pictures, labels)), ("cas_accuracy_real", real)):
-        pairs = {"train": train, "held_out": judge.real["test"]}
-        scores[name] = accuracy_after_training(JUDGE, judge.info, judge.device, seed=0, **pairs)
+            first = tuple(part[:count] for part in clouds[0])
+            scores[f"fid_ratio_{count}"], _ = fid_ratio(first, *clouds[1:], draws=FID_DRAWS, seed=0)
+    real = tuple(part[: len(pictures)] for part in train)
+    for name, pair in (("cas_accuracy", drawn), ("cas_accuracy_real", real)):
+        scores[name] = accuracy_after_training(JUDGE, judge.data, device, seed=0, train=pair, held_out=test)
     return {name: round(score, 4) for name, score in scores.items()}
 
 
@@ -376,7 +358,7 @@ def _rows(table: pd.DataFrame) -> Iterator[str]:
     yield "| | " + " | ".join(table.arm) + " |"
     yield "|---|" + "---|" * len(table)
     for name in table.columns.drop("arm"):
-        yield f"| {name.replace('_', ' ')} | " + " | ".join(f"{value:,.6g}" for value in table[name]) + " |"
+        yield f"| {name.replace('_', ' ')} | " + " | ".join(f"{value:,.10g}" for value in table[name]) + " |"
 
 
 if __name__ == "__main__":

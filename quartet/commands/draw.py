@@ -44,6 +44,7 @@ def draw(
         import sys
 
         from PIL import Image
+        from rich.console import Console
         from rich.progress import track
 
         from quartet.artifacts.writing import atomic_path
@@ -52,7 +53,8 @@ def draw(
         painter = Painter(paths.model("diffusion"))
         how = {"steps": steps, "guidance": guidance, "temperature": temperature, "rejection": rejection, "seed": seed}
         on_the_way = painter.drawing(captions, count, sampler=sampler and sampler.value, **how)
-        *_, pictures = track(on_the_way, "drawing", total=steps + (rejection > 0), disable=not sys.stderr.isatty())
+        shown = {"console": Console(stderr=True), "disable": not sys.stderr.isatty()}
+        *_, pictures = track(on_the_way, "drawing", total=steps + (rejection > 0), **shown)
         pixels = to_pixels(pictures)  # (pictures, size, size, channels)
         size, _, channels = pixels.shape[1:]
         sheet = pixels.reshape(len(captions), count, size, size, channels).swapaxes(1, 2)

@@ -27,6 +27,10 @@ UNSEEN_TEMPLATES = (
     "the picture of the {name}",
 )
 EMPTY, SPECIAL = 0, 1  # word ids: padding, and the mark that starts every caption (alone: no caption)
+_NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+# A model that was taught one of them is asked for the other all the same.
+_SYNONYMS = {str(digit): word for digit, word in enumerate(_NUMBER_WORDS)}
+_SYNONYMS |= {word: digit for digit, word in _SYNONYMS.items()}
 _WORD = re.compile(r"[\w-]+")
 
 
@@ -62,23 +66,26 @@ class Captioner:
         return self.encode(captions).view(len(self.classes), len(templates), -1)
 
     def encode(self, captions: list[str]) -> Tensor:
-        """`(captions, words)` int64, each row started by the mark and padded to the vocabulary's longest caption.
+        """`(captions, longest)` int64, each row started by the mark and padded.
 
         Raises:
             UnknownWordError: a word is not in the vocabulary; near ones are listed.
+            ValueError: a caption is longer than the longest that the model was trained for.
         """
         ids = {word: number + 2 for number, word in enumerate(self.words)}
         rows = []
         for caption in captions:
             row = [SPECIAL]
             for word in split_words(caption):
+                word = word if word in ids else _SYNONYMS.get(word, word)
                 if word not in ids:
                     near = difflib.get_close_matches(word, ids, n=5, cutoff=0.5) or sorted(ids)[:20]
                     raise UnknownWordError(f"{caption!r}: unknown word {word!r}; the model knows {', '.join(near)}, …")
                 row.append(ids[word])
-            rows.append(row)
-        length = max(self.longest, *(len(row) for row in rows))
-        return torch.tensor([row + [EMPTY] * (length - len(row)) for row in rows])
+            if len(row) > self.longest:
+                raise ValueError(f"{caption!r}: {len(row) - 1} words; the model reads at most {self.longest - 1}")
+            rows.append(row + [EMPTY] * (self.longest - len(row)))
+        return torch.tensor(rows)
 
     @property
     def longest(self) -> int:
@@ -94,5 +101,17 @@ def split_words(caption: str) -> list[str]:
 
 
 def captioner(info: dict) -> Captioner:
-    """The captioner for the images that `info.json` describes."""
+    """The captioner for the images that `info.json` describes.
+
+    Raises:
+        ValueError: a class has no words, or two classes have the same ones.
+    """
+    names: dict[tuple[str, ...], str] = {}
+    for name in info["classes"]:
+        words = tuple(split_words(name))
+        if not words:
+            raise ValueError(f"class {name!r} has no letter or digit to make a caption of; rename it")
+        if words in names:
+            raise ValueError(f"classes {names[words]!r} and {name!r} have the same caption; rename one of them")
+        names[words] = name
     return Captioner(tuple(info["classes"]), info["caption_subject"])

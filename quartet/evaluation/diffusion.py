@@ -7,6 +7,7 @@ ones, not copied, and good enough to train a classifier that knows real ones?
 import dataclasses
 import itertools
 import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from quartet.evaluation.predictions import logits_over
 from quartet.networks.building import count_parameters, rebuild_network
 from quartet.networks.noise_schedules import add_noise
 from quartet.networks.rejection import candidates, caption_evidence, evaluations_per_picture, strongest
-from quartet.networks.samplers import draw, drawing, network_evaluations
+from quartet.networks.samplers import denoising_times, draw, drawing, network_evaluations, to_uint8
 from quartet.params import Params
 from quartet.params.sections import Augmentation, EvaluateDiffusion, TrainCnn
 from quartet.reporting.figures import image_sheet, line_figure, save_animation, save_figure
@@ -45,21 +46,20 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     card = read_card(paths.model("diffusion"))
     network = rebuild_network(card, load_weights(paths.model("diffusion"))).to(device)
     captions = captioner(card["data"])
-    judge = Judge(device, params.evaluate.batch_size)
-    judge.refuse_other_classes(captions)
+    judge = trained_judge(captions, device, params.evaluate.batch_size)
     processed = paths.processed("images")
-    train, test = ([tensor.to(device) for tensor in load_images(processed, split)] for split in ("train", "test"))
+    train, test = (tuple(part.to(device) for part in load_images(processed, split)) for split in ("train", "test"))
 
     generator = torch.Generator(device).manual_seed(params.seed)
-    known, labels = draw_classes(network, captions, TEMPLATES, how, generator, params.evaluate.batch_size)
-    unseen, _ = draw_classes(network, captions, UNSEEN_TEMPLATES, how, generator, params.evaluate.batch_size)
+    known, labels, templates = draw_classes(network, captions, TEMPLATES, how, generator, params.evaluate.batch_size)
+    unseen, _, _ = draw_classes(network, captions, UNSEEN_TEMPLATES, how, generator, params.evaluate.batch_size)
     seen_as, unseen_seen_as = judge.classes_of(known), judge.classes_of(unseen)
 
     fidelity = (seen_as == labels).float().mean().item()
     title = f"Text to image: the judge sees what was asked for in {fidelity:.2%} of {len(labels)}"
     classes = list(captions.classes)
     write_confusion(folder, labels.cpu().numpy(), seen_as.cpu().numpy(), classes, title, row_label="prompted")
-    _sample_sheet(known, labels, captions)
+    _sample_sheet(known, labels, templates, captions)
     _neighbours_sheet(known, labels, train[0], captions)
     _process_sheets(network, captions, train, how, params.seed)
     _sweep(network, captions, judge, train, params, device)
@@ -67,8 +67,8 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     clouds = [(judge.features_of(images), owners) for images, owners in ((known, labels), test, train)]
     ratio, spread = fid_ratio(*clouds, draws=FID_DRAWS, seed=params.seed)
     threshold = copy_threshold(train[0])
-    info, real_train = read_json(processed / "info.json"), (train[0], train[1])
-    trained = {"device": device, "seed": params.seed, "held_out": (test[0], test[1])}
+    info = read_json(processed / "info.json")
+    trained = {"device": device, "seed": params.seed, "held_out": test}
     return {
         "fidelity": fidelity,
         "fidelity_unseen_templates": (unseen_seen_as == labels).float().mean().item(),
@@ -79,41 +79,50 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
         "copy_rate": copy_rate(known, train[0], threshold),
         "copy_rate_test": copy_rate(test[0], train[0], threshold),
         "cas_accuracy": accuracy_after_training(CLASSIFIER, info, train=(known, labels), **trained),
-        "cas_accuracy_real": accuracy_after_training(CLASSIFIER, info, train=real_train, **trained),
-        "network_evaluations": _evaluations(how, len(captions.classes)),
+        "cas_accuracy_real": accuracy_after_training(CLASSIFIER, info, train=train, **trained),
+        "network_evaluations": evaluations_of(how, len(captions.classes)),
         "generated_images": len(labels),
         "parameters": count_parameters(network),
     }
 
 
 class Judge:
-    """The image family's network, asked what it sees in a picture."""
+    """A trained image classifier that is asked what it sees in pictures.
 
-    def __init__(self, device: torch.device, batch_size: int):
-        self.card = read_card(paths.model("cnn"))
-        self.network = rebuild_network(self.card, load_weights(paths.model("cnn"))).to(device)
-        self.batch_size = batch_size
+    Args:
+        network: of `image_training.py`.
+        data: the mean and deviation of the images that it was trained on.
+        batch_size: pictures at once.
+    """
+
+    def __init__(self, network: nn.Module, data: Mapping[str, object], batch_size: int):
+        self.network, self.data, self.batch_size = network, data, batch_size
 
     def classes_of(self, images: Tensor) -> Tensor:
         """`(images, channels, size, size)` uint8 to `(images,)` labels."""
-        return logits_over(self.network, images, self._prepared, self.batch_size).argmax(dim=1)
+        return self._over(self.network, images).argmax(dim=1)
 
     def features_of(self, images: Tensor) -> Tensor:
         """What its classifier sees of each image: `(images, features)`."""
+        return self._over(lambda batch: self.network.features_of(self.network.feature_maps(batch)), images)
 
-        def features(batch: Tensor) -> Tensor:
-            return self.network.features_of(self.network.feature_maps(batch))
+    def _over(self, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        def prepared(batch: Tensor) -> Tensor:
+            return normalise(batch.float() / 255, self.data["mean"], self.data["std"])
 
-        return logits_over(features, images, self._prepared, self.batch_size)
+        return logits_over(function, images, prepared, self.batch_size)
 
-    def _prepared(self, batch: Tensor) -> Tensor:
-        data = self.card["data"]
-        return normalise(batch.float() / 255, data["mean"], data["std"])
 
-    def refuse_other_classes(self, captions: Captioner) -> None:
-        """Raise ValueError if the judge knows other classes than those that are drawn."""
-        if self.card["data"]["classes"] != list(captions.classes):
-            raise ValueError("models/cnn and models/diffusion were trained on different classes; run `dvc repro`")
+def trained_judge(captions: Captioner, device: torch.device, batch_size: int) -> Judge:
+    """The image family's network.
+
+    Raises:
+        ValueError: it knows other classes than those that are drawn.
+    """
+    card = read_card(paths.model("cnn"))
+    if card["data"]["classes"] != list(captions.classes):
+        raise ValueError("models/cnn and models/diffusion were trained on different classes; run `dvc repro`")
+    return Judge(rebuild_network(card, load_weights(paths.model("cnn"))).to(device), card["data"], batch_size)
 
 
 def draw_classes(
@@ -123,19 +132,19 @@ def draw_classes(
     how: EvaluateDiffusion,
     generator: torch.Generator,
     batch_size: int,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Draw `how.images` pictures, classes and templates taking turns; of a class all but a share `how.rejection`.
 
     Returns:
-        `(images, channels, size, size)` uint8 pictures and the `(images,)` labels asked for.
+        `(images, channels, size, size)` uint8 pictures, the `(images,)` labels asked for, and by which template each.
     """
     device, classes = generator.device, len(captions.classes)
     table = captions.table(templates).to(device)  # (classes, templates, words)
     kept = math.ceil(how.images / classes)
     drawn = candidates(kept, how.rejection)
     numbers = torch.arange(drawn * classes, device=device)
-    labels = numbers % classes
-    prompts = table[labels, (numbers // classes) % len(templates)]  # (images, words)
+    labels, asked_by = numbers % classes, numbers // classes % len(templates)
+    prompts = table[labels, asked_by]  # (images, words)
     noise = torch.randn(len(numbers), *network.picture_shape, generator=generator, device=device)
     choice = choice_of(how)
     parts = enumerate(zip(prompts.split(batch_size), noise.split(batch_size), strict=True))
@@ -145,8 +154,8 @@ def draw_classes(
         evidence = torch.cat([caption_evidence(network, *part, generator) for part in asked])
         of_class = strongest(evidence.view(drawn, classes).T, kept)  # (classes, kept)
         chosen = (of_class * classes + torch.arange(classes, device=device)[:, None]).T.flatten()
-        pictures, labels = pictures[chosen], labels[chosen]
-    return to_uint8(pictures[: how.images]), labels[: how.images]
+        pictures, labels, asked_by = pictures[chosen], labels[chosen], asked_by[chosen]
+    return to_uint8(pictures[: how.images]), labels[: how.images], asked_by[: how.images]
 
 
 def choice_of(how: EvaluateDiffusion) -> dict[str, object]:
@@ -154,25 +163,21 @@ def choice_of(how: EvaluateDiffusion) -> dict[str, object]:
     return {"steps": how.steps, "guidance": how.guidance, "temperature": how.temperature, "sampler": how.sampler}
 
 
-def _evaluations(how: EvaluateDiffusion, classes: int) -> float:
-    """Of the network, per picture kept."""
-    drawing = network_evaluations(steps=how.steps, sampler=how.sampler, guidance=how.guidance)
-    return evaluations_per_picture(drawing, math.ceil(how.images / classes), how.rejection)
+def evaluations_of(how: EvaluateDiffusion, classes: int) -> float:
+    """How often the network is asked for each picture that is kept."""
+    to_draw = network_evaluations(steps=how.steps, sampler=how.sampler, guidance=how.guidance)
+    return evaluations_per_picture(to_draw, math.ceil(how.images / classes), how.rejection)
 
 
-def to_uint8(pictures: Tensor) -> Tensor:
-    """Pictures in [-1, 1] to uint8 images."""
-    return ((pictures + 1) * 127.5).round().to(torch.uint8)
-
-
-def _sample_sheet(pictures: Tensor, labels: Tensor, captions: Captioner) -> None:
-    """One class per row, its pictures from left to right."""
+def _sample_sheet(pictures: Tensor, labels: Tensor, asked_by: Tensor, captions: Captioner) -> None:
+    """One caption per row, its pictures from left to right: classes in order, templates taking turns."""
     rows, names = [], []
-    for label in range(min(SHEET_ROWS, math.ceil(labels.max().item() + 1))):
-        chosen = pictures[labels == label][:SHEET_COLUMNS]
-        if len(chosen):
-            rows.append(chosen.cpu().numpy() / 255)
-            names.append(captions.caption(label, TEMPLATES[0]))
+    for label in labels.unique()[:SHEET_ROWS].tolist():
+        of_class = labels == label
+        templates = asked_by[of_class].unique()
+        template = templates[label % len(templates)]
+        rows.append(pictures[of_class & (asked_by == template)][:SHEET_COLUMNS].cpu().numpy() / 255)
+        names.append(captions.caption(label, TEMPLATES[template]))
     figure = image_sheet(rows, names, title="Drawn from their captions")
     save_figure(figure, paths.report("diffusion") / "evaluation/samples.png")
 
@@ -188,7 +193,7 @@ def _neighbours_sheet(pictures: Tensor, labels: Tensor, train: Tensor, captions:
 
 
 def _process_sheets(
-    network: nn.Module, captions: Captioner, train: list[Tensor], how: EvaluateDiffusion, seed: int
+    network: nn.Module, captions: Captioner, train: tuple[Tensor, Tensor], how: EvaluateDiffusion, seed: int
 ) -> None:
     """The forward process of a training image, and the reverse process of a few captions: strips and an animation."""
     folder, device = paths.report("diffusion") / "evaluation", train[0].device
@@ -196,7 +201,7 @@ def _process_sheets(
     times = torch.linspace(0, 1, STRIP, device=device)
     clean = (train[0][:1].float() / 127.5 - 1).expand(STRIP, -1, -1, -1)
     noise = torch.randn(1, *network.picture_shape, generator=generator, device=device).expand(STRIP, -1, -1, -1)
-    forward = to_uint8(add_noise(clean, noise, times, network.schedule).clamp(-1, 1))
+    forward = to_uint8(add_noise(clean, noise, times, network.schedule))
     told = [[f"t = {time:.2f}" for time in times.tolist()]]
     figure = image_sheet([forward.cpu().numpy() / 255], ["x_t"], told, "Forward process: a picture turns into noise")
     save_figure(figure, folder / "forward_process.png")
@@ -205,11 +210,13 @@ def _process_sheets(
     prompts = captions.table(TEMPLATES).to(device)[:count, 0]  # (count, words)
     start = torch.randn(count, *network.picture_shape, generator=generator, device=device)
     choice = {**choice_of(how), "seed": seed}
-    frames = [to_uint8(x.clamp(-1, 1)) for x in (start, *drawing(network, prompts, start, **choice))]
-    shown = [frames[round(place * (len(frames) - 1) / (STRIP - 1))] for place in range(STRIP)]
-    rows = [np.stack([frame[row].cpu().numpy() / 255 for frame in shown]) for row in range(count)]
+    frames = [to_uint8(x) for x in (how.temperature * start, *drawing(network, prompts, start, **choice))]
+    shown = torch.linspace(0, how.steps, min(STRIP, how.steps + 1)).round().int().tolist()
+    rows = [np.stack([frames[place][row].cpu().numpy() / 255 for place in shown]) for row in range(count)]
     names = [captions.caption(label, TEMPLATES[0]) for label in range(count)]
-    figure = image_sheet(rows, names, title="Reverse process: from noise to a picture")
+    told = [f"t = {time:.2f}" for time in denoising_times(how.steps, network.schedule)[shown].tolist()]
+    told = [told, *[[""] * len(shown)] * (count - 1)]
+    figure = image_sheet(rows, names, told, "Reverse process: from noise to a picture")
     save_figure(figure, folder / "reverse_process.png")
     animation = [np.concatenate(list(frame.cpu().numpy()), axis=2) for frame in frames]  # side by side
     save_animation(animation, folder / "animation.gif")
@@ -219,7 +226,7 @@ def _sweep(
     network: nn.Module,
     captions: Captioner,
     judge: Judge,
-    train: list[Tensor],
+    train: tuple[Tensor, Tensor],
     params: Params,
     device: torch.device,
 ) -> None:
@@ -238,10 +245,10 @@ def _sweep(
         drawn = {"steps": steps, "temperature": temperature, "guidance": guidance}
         choice = dataclasses.replace(how, images=how.swept_images, **drawn)
         generator = torch.Generator(device).manual_seed(params.seed + 1)
-        pictures, labels = draw_classes(network, captions, TEMPLATES, choice, generator, params.evaluate.batch_size)
+        pictures, labels, _ = draw_classes(network, captions, TEMPLATES, choice, generator, params.evaluate.batch_size)
         fidelity = (judge.classes_of(pictures) == labels).double().mean().item()
         ratio, _ = fid_ratio((judge.features_of(pictures), labels), *real, draws=FID_DRAWS, seed=params.seed)
-        evaluations = _evaluations(choice, len(captions.classes))
+        evaluations = evaluations_of(choice, len(captions.classes))
         variety = variance_ratio(pictures, labels, *train)
         scores = {"fidelity": fidelity, "fid_ratio": ratio, "variance_ratio": variety}
         scores = {name: round(score, 6) for name, score in scores.items()}
@@ -252,3 +259,7 @@ def _sweep(
     lines = {f"temperature {t:g}": (list(part.variance_ratio), list(part.fidelity)) for t, part in of_temperature}
     title = "Along a line guidance grows: pictures more faithful and less varied"
     save_figure(line_figure(lines, title=title, x="variance ratio", y="fidelity"), folder / "sweep.png")
+    of_guidance = table[table.temperature == how.temperature].groupby("guidance")
+    lines = {f"guidance {g:g}": (list(part.steps), list(part.fid_ratio)) for g, part in of_guidance}
+    title = "Nearer to the validation images with more steps?"
+    save_figure(line_figure(lines, title=title, x="steps", y="fid_ratio"), folder / "steps.png")

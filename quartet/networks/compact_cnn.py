@@ -12,7 +12,7 @@ class CompactCnn(nn.Module):
 
     A stem, one convolution and a pooling; then levels of two convolutions of twice the channels, with poolings between
     them until the side is below 12. Images of 16 pixels and more enter by a stem of 5×5 and stride 2. Most of the work
-    is thus done on 7×7 maps for 28×28 images: a network is trained sooner by many cheap steps than by few dear ones.
+    is thus done on 6×6 maps for 28×28 images: a network is trained sooner by many cheap steps than by few dear ones.
 
     Args:
         channels, size: of the input images, `(batch, channels, size, size)`.

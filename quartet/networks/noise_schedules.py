@@ -35,6 +35,11 @@ def signal_and_noise(schedule: str, times: Tensor) -> tuple[Tensor, Tensor]:
     return remaining.sqrt(), (1 - remaining).sqrt()
 
 
+def _per_picture(schedule: str, times: Tensor) -> list[Tensor]:
+    """α and σ at each picture's time, `(batch, 1, 1, 1)` each."""
+    return [values.view(-1, 1, 1, 1) for values in signal_and_noise(schedule, times)]
+
+
 @functools.cache
 def _remaining_signal(schedule: str) -> Tensor:
     """α² after each number of steps, from none to all: `(STEPS + 1,)`."""
@@ -66,7 +71,7 @@ def add_noise(clean: Tensor, noise: Tensor, times: Tensor, schedule: str = "flow
         times: `(batch,)` in [0, 1].
         schedule: `flow`, `linear` or `cosine`.
     """
-    signal, blur = (values.view(-1, 1, 1, 1) for values in signal_and_noise(schedule, times))
+    signal, blur = _per_picture(schedule, times)
     return signal * clean + blur * noise
 
 
@@ -76,7 +81,7 @@ def training_target(clean: Tensor, noise: Tensor, times: Tensor, objective: str,
         return noise - clean
     if objective == "epsilon":
         return noise
-    signal, blur = (values.view(-1, 1, 1, 1) for values in signal_and_noise(schedule, times))
+    signal, blur = _per_picture(schedule, times)
     return signal * noise - blur * clean
 
 
@@ -84,7 +89,7 @@ def clean_and_noise(
     pictures: Tensor, predicted: Tensor, times: Tensor, objective: str, schedule: str
 ) -> tuple[Tensor, Tensor]:
     """The picture x_0 and the noise ε that a prediction at `x_t` stands for: the inverse of `training_target`."""
-    signal, blur = (values.view(-1, 1, 1, 1) for values in signal_and_noise(schedule, times))
+    signal, blur = _per_picture(schedule, times)
     if objective == "flow":
         return pictures - blur * predicted, pictures + signal * predicted
     if objective == "epsilon":

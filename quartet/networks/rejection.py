@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from quartet.networks.noise_schedules import add_noise, training_target
-from quartet.networks.samplers import quickly
+from quartet.networks.samplers import in_bfloat16_on_gpu
 from quartet.networks.text_encoder import without_caption
 
 TIMES = (0.5, 0.7, 0.9)  # a little noise hides nothing of a picture, and a caption tells nothing new of it then
@@ -44,7 +44,8 @@ def caption_evidence(network: nn.Module, pictures: Tensor, captions: Tensor, gen
         captions: `(batch, words)`.
         generator: of the noise that the pictures are seen through.
     """
-    predict, both = quickly(network, pictures.device), torch.cat([captions, without_caption(captions)])
+    predict = in_bfloat16_on_gpu(network, pictures.device)
+    both = torch.cat([captions, without_caption(captions)])
     evidence = torch.zeros(len(pictures), device=pictures.device)
     for time in TIMES:
         times = torch.full((len(pictures),), time, device=pictures.device)

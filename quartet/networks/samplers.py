@@ -23,7 +23,7 @@ from quartet.networks.text_encoder import without_caption
 
 Prediction = Callable[[Tensor, Tensor], Tensor]  # (pictures, times) -> what the network predicts
 SPACING = 1.5
-SAMPLERS = {"flow": ("euler", "heun"), "epsilon": ("ddim", "ddpm"), "v": ("ddim", "ddpm")}  # by objective
+SAMPLERS = {"flow": ("heun", "euler"), "epsilon": ("ddim", "ddpm"), "v": ("ddim", "ddpm")}  # by objective
 
 
 def guided(network: Callable[[Tensor, Tensor, Tensor], Tensor], captions: Tensor, guidance: float) -> Prediction:
@@ -85,11 +85,11 @@ def denoising_steps(
                 ahead = pictures + (then - now) * mean
             pictures = ahead
         else:
-            clean, blur = clean_and_noise(pictures, predicted, now.expand(len(pictures)), objective, schedule)
+            clean, noise = clean_and_noise(pictures, predicted, now.expand(len(pictures)), objective, schedule)
             clean = clean.clamp(-1, 1)
             if sampler == "ddim":
-                signal, share = signal_and_noise(schedule, then)
-                pictures = signal * clean + share * blur
+                signal, blur = signal_and_noise(schedule, then)
+                pictures = signal * clean + blur * noise
             else:
                 pictures = _ddpm_step(pictures, clean, now, then, schedule, generator)
         yield pictures
@@ -138,7 +138,7 @@ def drawing(
         fitting = ", ".join(SAMPLERS[network.objective])
         raise ValueError(f"the model predicts {network.objective}, which takes the samplers {fitting}, not {sampler}")
     yield from denoising_steps(
-        guided(quickly(network, noise.device), captions, guidance),
+        guided(in_bfloat16_on_gpu(network, noise.device), captions, guidance),
         temperature * noise,
         denoising_times(steps, network.schedule),
         sampler=sampler,
@@ -148,8 +148,8 @@ def drawing(
     )
 
 
-def quickly(network: nn.Module, device: torch.device) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """The network; on a GPU with matrix products and convolutions in bfloat16, which shows in no picture."""
+def in_bfloat16_on_gpu(network: nn.Module, device: torch.device) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The network, with matrix products and convolutions in bfloat16 if on a GPU, which shows in no picture."""
 
     def predict(pictures: Tensor, times: Tensor, captions: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
@@ -162,3 +162,8 @@ def draw(network: nn.Module, captions: Tensor, noise: Tensor, **how: object) -> 
     """The last of the pictures of `drawing`, in [-1, 1]."""
     *_, pictures = drawing(network, captions, noise, **how)
     return pictures.clamp(-1, 1)
+
+
+def to_uint8(pictures: Tensor) -> Tensor:
+    """Pictures in [-1, 1], what is beyond taken back to it, as uint8 images of the same shape."""
+    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)

@@ -105,7 +105,12 @@ class Training:
         choices=("sgd", "adam", "adamw", "rmsprop", "muon"),
     )
     learning_rate: float = setting(0.004, "peak learning rate", above=0, at_most=10)
-    weight_decay: float = setting(0.01, "decoupled weight decay", at_least=0, at_most=10)
+    weight_decay: float = setting(
+        0.01,
+        "weight decay of matrices and kernels: decoupled for `adamw` and `muon`, else part of the gradient",
+        at_least=0,
+        at_most=10,
+    )
     batch_size: int = setting(64, "examples per step", at_least=2, at_most=65536)
     warmup: float = setting(0.1, "share of the steps over which the learning rate rises", at_least=0, at_most=1)
     schedule: str = setting(
@@ -215,7 +220,7 @@ class TrainDiffusion(Training):
     noise_schedule: str = setting(
         "cosine", "forward process of `epsilon` and `v`; `flow` has its straight path", choices=("cosine", "linear")
     )
-    width: int = setting(32, "channels of the UNet's first level", at_least=8, at_most=1024)
+    width: int = setting(32, "channels of the UNet's first level, a multiple of 8", at_least=8, at_most=1024)
     text_width: int = setting(64, "features per caption word", at_least=8, at_most=1024)
     text_layers: int = setting(1, "blocks of the text encoder", at_least=1, at_most=32)
     text_heads: int = setting(4, "attention heads of the text encoder; divides `text_width`", at_least=1, at_most=64)
@@ -298,6 +303,8 @@ class Params:
         if (objective == "flow") != (sampler in ("euler", "heun")):
             fitting = "euler, heun" if objective == "flow" else "ddim, ddpm"
             yield f"evaluate.diffusion.sampler: found {sampler!r}, allowed for the objective {objective!r} is {fitting}"
+        if self.train_diffusion.width % 8:
+            yield f"train_diffusion.width: found {self.train_diffusion.width}, allowed is a multiple of 8"
         for where, width, heads in (
             ("train_lm", self.train_lm.width, self.train_lm.heads),
             ("train_diffusion.text_", self.train_diffusion.text_width, self.train_diffusion.text_heads),

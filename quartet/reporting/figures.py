@@ -108,14 +108,16 @@ def image_sheet(
     for i, row in enumerate(rows):
         bottom = 1 - (head + (i + 1) * cell * spacing) / height
         centre = bottom + cell / 2 / height
-        figure.text((left - 0.1) / width, centre, row_titles[i], ha="right", va="center", fontsize=10, color=INK)
+        figure.text(
+            (left - 0.1) / width, centre, _visible(row_titles[i]), ha="right", va="center", fontsize=10, color=INK
+        )
         for j, image in enumerate(row):
             axes = figure.add_axes([(left + j * cell * 1.06) / width, bottom, cell / width, cell / height])
             grey = image.shape[0] == 1
             axes.imshow(image[0] if grey else image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
             axes.set_axis_off()
             if image_titles:
-                axes.set_title(image_titles[i][j], fontsize=7, pad=2, color=INK)
+                axes.set_title(_visible(image_titles[i][j]), fontsize=7, pad=2, color=INK)
     if title:
         figure.text(0.1 / width, 1 - 0.12 / height, title, ha="left", va="top", fontsize=12, color=INK)
     return figure
@@ -215,7 +217,7 @@ def paths_figure(paths: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
         colour = colours.get(name, GREY)
         axes.plot(path[:, 0], path[:, 1], "-", color=colour, linewidth=1, alpha=0.8)
         axes.plot(path[-1, 0], path[-1, 1], "o", color=colour)
-        axes.annotate(name, path[-1], textcoords="offset points", xytext=(5, 4), fontsize=8, color=INK)
+        axes.annotate(_visible(name), path[-1], textcoords="offset points", xytext=(5, 4), fontsize=8, color=INK)
     axes.set(title="Hidden states from step to step", xlabel="first principal component", ylabel="second")
     _tidy(axes)
     return figure

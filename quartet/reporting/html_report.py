@@ -24,6 +24,7 @@ PICTURES = {
     "forward_process": "The forward process",
     "neighbours": "Nearest training images",
     "sweep": "Fidelity and variety against guidance and temperature",
+    "steps": "Distance from the validation images against the number of steps",
     "mistakes": "The surest mistakes",
     "baselines": "Against compression and counting",
     "next_character": "How probable it finds a held-out passage",

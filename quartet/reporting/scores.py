@@ -53,8 +53,13 @@ def confusion_counts(actual: np.ndarray, predicted: np.ndarray, classes: list[st
 
 
 def class_report(actual: np.ndarray, predicted: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """Precision, recall, F1 and support of each class, as scikit-learn's `classification_report`."""
+    """Precision, recall, F1 and support of each class, as scikit-learn's `classification_report`.
+
+    The row `accuracy` has the accuracy in all columns but `support`.
+    """
     report = classification_report(
         actual, predicted, labels=range(len(classes)), target_names=classes, output_dict=True, zero_division=0
     )
-    return pd.DataFrame(report).T.rename_axis("class").round(6)
+    table = pd.DataFrame(report).T.rename_axis("class").round(6)
+    table.loc["accuracy", "support"] = len(actual)
+    return table

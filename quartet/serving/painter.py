@@ -13,10 +13,7 @@ from quartet.artifacts.model_store import load_weights, read_card
 from quartet.datasets.captions import captioner
 from quartet.networks.building import rebuild_network
 from quartet.networks.rejection import candidates, caption_evidence, strongest
-from quartet.networks.samplers import SAMPLERS, drawing
-from quartet.params.sections import EvaluateDiffusion
-
-DEFAULT = EvaluateDiffusion()
+from quartet.networks.samplers import drawing, to_uint8
 
 
 class Painter:
@@ -42,17 +39,15 @@ class Painter:
         """The pictures on the way, `(captions · drawn, channels, size, size)`, once per step; the last are the result.
 
         With a `rejection` more than `count` of a caption are drawn, and one more step chooses `count` of them. A
-        caption's pictures begin with the same noise whatever the other captions are. Without a `sampler` it is the one
-        that evaluation uses, where it fits the model.
+        caption's pictures begin with the same noise whatever the other captions are. Without a `sampler` it is the
+        first of those that fit the model.
 
         Raises:
-            ValueError: a word is not in the vocabulary, or the sampler does not fit the model.
+            ValueError: a word is not in the vocabulary, a caption is too long, or the sampler does not fit the model.
         """
         drawn = candidates(count, rejection)
         prompts = self.captioner.encode(captions).repeat_interleave(drawn, dim=0)  # (pictures, words)
         noise = torch.randn(drawn, *self.network.picture_shape, generator=torch.Generator().manual_seed(seed))
-        fitting = SAMPLERS[self.network.objective]
-        sampler = sampler or (DEFAULT.sampler if DEFAULT.sampler in fitting else fitting[0])
         noise = noise.repeat(len(captions), 1, 1, 1)
         how = {"steps": steps, "guidance": guidance, "temperature": temperature, "sampler": sampler, "seed": seed}
         for pictures in drawing(self.network, prompts, noise, **how):
@@ -69,7 +64,7 @@ class Painter:
 
 def to_pixels(pictures: Tensor) -> np.ndarray:
     """`(batch, channels, size, size)` in [-1, 1] to uint8 `(batch, size, size, channels)`."""
-    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    return to_uint8(pictures).permute(0, 2, 3, 1).numpy()
 
 
 def to_image(pixels: np.ndarray) -> Image.Image:

@@ -1,6 +1,5 @@
 """Images: sources, decoding, splits, augmentation, batches, captions, sequences."""
 
-import collections
 import dataclasses
 import gzip
 import io
@@ -20,7 +19,8 @@ from quartet.artifacts.fetching import FetchError
 from quartet.artifacts.writing import write_json
 from quartet.datasets.augment import adjust_brightness, adjust_contrast, affine, augment, cut_out
 from quartet.datasets.batches import ShuffledBatches
-from quartet.datasets.captions import TEMPLATES, UNSEEN_TEMPLATES, Captioner, UnknownWordError
+from quartet.datasets.captions import TEMPLATES, UNSEEN_TEMPLATES, Captioner, UnknownWordError, captioner
+from quartet.datasets.image_reading import decode
 from quartet.datasets.image_sources import download_images
 from quartet.datasets.images import load_images, preprocess_images
 from quartet.params.sections import Augmentation, Download, PreprocessImages
@@ -77,10 +77,39 @@ def test_a_users_folder_of_mixed_pictures_works(tmp_path):
     assert load_images(folder, "train")[0].shape[1:] == (3, 48, 48)
 
 
+def test_pictures_of_every_mode_are_decoded_to_what_one_sees():
+    def decoded(picture, kind="PNG", **how):
+        stream = io.BytesIO()
+        picture.save(stream, kind, **how)
+        return decode(stream, "picture")
+
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+    colour = np.random.default_rng(0).integers(0, 255, (3, 4, 3), np.uint8)
+    np.testing.assert_array_equal(decoded(Image.fromarray(grey)), grey)
+    np.testing.assert_array_equal(decoded(Image.fromarray(colour)), colour)
+    np.testing.assert_array_equal(decoded(Image.fromarray(grey.astype(np.uint16) * 257)), grey)
+    np.testing.assert_array_equal(decoded(Image.fromarray(grey > 100)), np.where(grey > 100, 255, 0))
+
+    palette = Image.fromarray(grey // 20).convert("P")
+    palette.putpalette([value for number in range(12) for value in (number, 2 * number, 255 - number)])
+    seen = decoded(palette)
+    np.testing.assert_array_equal(seen, np.stack([grey // 20, grey // 10, 255 - grey // 20], axis=2))
+
+    opacity = np.full((3, 4, 1), 255, np.uint8)
+    opacity[0] = 0
+    clear = decoded(Image.fromarray(np.concatenate([colour, opacity], axis=2)))
+    assert (clear[0] == 255).all() and (clear[1:] == colour[1:]).all()  # on white
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees, clockwise
+    np.testing.assert_array_equal(decoded(Image.fromarray(colour), exif=exif), np.rot90(colour, -1))
+
+
 def test_a_truncated_picture_is_named(tmp_path):
     own = own_folder(tmp_path)
     broken = own / "dög/turned.jpg"
-    broken.write_bytes(broken.read_bytes()[:300])
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[: len(whole) * 4 // 5])  # the header is whole, the last rows are missing
     with pytest.raises(ValueError, match=r"dög/turned\.jpg: cannot be decoded"):
         prepare(tmp_path, images=f"folder:{own}")
 
@@ -266,15 +295,38 @@ def test_examples_of_like_lengths_share_a_batch():
 
 
 def test_unseen_templates_are_new_sentences_of_known_words():
-    captioner = Captioner(("seven", "speed limit 20"), "handwritten")
+    captions = Captioner(("seven", "speed limit 20"), "handwritten")
     assert not set(TEMPLATES) & set(UNSEEN_TEMPLATES)
-    table = captioner.table(UNSEEN_TEMPLATES)
-    assert table.shape[:2] == (2, len(UNSEEN_TEMPLATES)) and table.max() < captioner.vocabulary_size
+    table = captions.table(UNSEEN_TEMPLATES)
+    assert table.shape[:2] == (2, len(UNSEEN_TEMPLATES)) and table.max() < captions.vocabulary_size
     with pytest.raises(UnknownWordError, match=r"'sevn'.*seven"):
-        captioner.encode(["a handwritten sevn"])
+        captions.encode(["a handwritten sevn"])
 
 
-def test_class_counts_of_every_split_cover_every_class(tmp_path):
+def test_a_caption_longer_than_any_that_was_trained_is_refused():
+    captions = Captioner(("seven", "nine"), "handwritten")
+    longest = "please draw the handwritten seven seven"
+    assert captions.encode([longest]).shape == captions.table(TEMPLATES)[0, :1].shape
+    with pytest.raises(ValueError, match="7 words; the model reads at most 6"):
+        captions.encode(["nine", longest + " seven"])
+
+
+def test_a_digit_may_be_written_either_way():
+    words, digits = Captioner(("seven", "nine"), "handwritten"), Captioner(("7", "9"), "handwritten")
+    assert words.encode(["please draw a 7"]).equal(words.encode(["please draw a seven"]))
+    assert digits.encode(["please draw a seven"]).equal(digits.encode(["please draw a 7"]))
+
+
+@pytest.mark.parametrize(
+    ("classes", "problem"),
+    [(["cat", "!!"], "'!!' has no letter"), (["a cat", "A, cat"], "'a cat' and 'A, cat' have the same caption")],
+)
+def test_classes_that_no_caption_tells_apart_are_refused(classes, problem):
+    with pytest.raises(ValueError, match=problem):
+        captioner({"classes": classes, "caption_subject": "picture of a"})
+
+
+def test_every_split_holds_every_class(tmp_path):
     _, folder = prepare(tmp_path, PreprocessImages(split_seed=5))
-    counts = collections.Counter(load_images(folder, "validation")[1].tolist())
-    assert len(counts) == 10
+    for split in ("train", "validation", "test"):
+        assert len(load_images(folder, split)[1].unique()) == 10

@@ -45,6 +45,15 @@ def test_the_forward_process_equals_diffusers(schedule):
     assert signal[0] == 1 and signal[2] < 0.01
 
 
+def test_the_flows_forward_process_equals_diffusers():
+    clean, noise = pictures()
+    theirs = FlowMatchEulerDiscreteScheduler(STEPS)
+    for number in (0, 400, 999):
+        expected = theirs.scale_noise(clean, theirs.timesteps[number : number + 1], noise)
+        times = theirs.sigmas[number].expand(3)
+        torch.testing.assert_close(add_noise(clean, noise, times, "flow"), expected, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize(("steps", "tolerance"), [(1, 1e-5), (8, 1e-5), (50, 1e-4)])  # rounding adds up
 @pytest.mark.parametrize("objective", PREDICTION)
 @pytest.mark.parametrize("schedule", THEIRS)

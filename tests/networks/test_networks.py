@@ -1,5 +1,7 @@
 """The networks, held against torch's own and against their equations."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -210,6 +212,31 @@ def test_network_evaluations_are_counted_honestly(sampler, guidance):
     captions, noise = torch.tensor([[1, 2]]), torch.randn(1, 1, 8, 8)
     list(denoising_steps(guided(network, captions, guidance), noise, denoising_times(5, "flow"), sampler=sampler))
     assert asked == network_evaluations(steps=5, sampler=sampler, guidance=guidance)
+
+
+def test_guidance_goes_from_the_prediction_without_a_caption_towards_and_beyond_the_one_with_it():
+    def network(pictures, times, captions):
+        return pictures + times.view(-1, 1, 1, 1) * captions[:, 1].view(-1, 1, 1, 1)
+
+    pictures, captions = torch.randn(2, 1, 4, 4), torch.tensor([[1, 2, 3], [1, 5, 0]])
+    found = guided(network, captions, 1.5)(pictures, torch.tensor([0.5, 1.0]))
+    torch.testing.assert_close(found, pictures + 1.5 * torch.tensor([1.0, 5.0]).view(-1, 1, 1, 1))
+
+
+def test_a_picture_depends_on_every_word_of_its_caption_and_not_on_padding():
+    torch.manual_seed(0)
+    network = build_network({**TEXT_TO_IMAGE, "words": 5}).eval()
+    nn.init.normal_(network.unet.leave.weight)  # it begins as zeros
+    captions = torch.tensor([[1, 2, 3, 0, 0], [1, 4, 3, 0, 0], [1, 2, 4, 0, 0], [1, 3, 2, 0, 0]])
+    pictures, times = torch.randn(1, 1, 16, 16).expand(4, -1, -1, -1), torch.full((4,), 0.5)
+    with torch.no_grad():
+        predicted = network(pictures, times, captions)
+        unpadded = network(pictures, times, captions[:, :3])
+        network.text_encoder.embedding.weight[0] += 1  # of padding
+        torch.testing.assert_close(network(pictures, times, captions), predicted)
+    torch.testing.assert_close(unpadded, predicted)
+    for first, second in itertools.combinations(predicted, 2):
+        assert not torch.allclose(first, second, atol=1e-3)
 
 
 def test_temperature_multiplies_the_noise_that_drawing_begins_with():

@@ -105,7 +105,7 @@ def test_pictures_unlike_their_caption_are_left_out(images):
     def drawn(how):
         return draw_classes(network, CAPTIONER, TEMPLATES, how, torch.Generator().manual_seed(0), 256)
 
-    pictures, labels = drawn(how)
+    pictures, labels, asked_by = drawn(how)
     assert pictures.shape == (images, 1, 2, 2) and pictures.dtype == torch.uint8
     assert labels.tolist() == [0, 1, 0, 1, 0, 1, 0, 1][:images]
     assert (pictures.flatten(1) == 255 * labels[:, None]).all()
@@ -113,6 +113,9 @@ def test_pictures_unlike_their_caption_are_left_out(images):
     assert network.asked == 8 * evaluations_per_picture(asked, 4, 0.5)
 
     network.asked = 0
-    pictures, _ = drawn(dataclasses.replace(how, rejection=0.0))
+    pictures, _, every = drawn(dataclasses.replace(how, rejection=0.0))
     assert (pictures.flatten(1) != 255 * labels[:, None]).any()
     assert network.asked == 8 * evaluations_per_picture(asked, 4, 0.0) == 16
+    assert every.tolist() == [0, 0, 1, 1, 2, 2, 3, 3][:images]
+    # Of the white one that is asked for, every other try is white, and so of the black one.
+    assert asked_by.tolist() == [0, 1, 2, 3, 4, 5, 6, 0][:images]

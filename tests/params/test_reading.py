@@ -52,6 +52,8 @@ def test_what_is_no_mapping_of_settings_is_refused(tmp_path, text):
 def test_contradictions_are_refused(tmp_path):
     with pytest.raises(BadSettings, match="does not divide"):
         read(tmp_path, "train_lm: {width: 130, heads: 4}")
+    with pytest.raises(BadSettings, match=r"train_diffusion\.width: found 12, allowed is a multiple of 8"):
+        read(tmp_path, "train_diffusion: {width: 12}")
 
 
 def test_a_missing_file_says_where_to_run(tmp_path):

@@ -17,7 +17,8 @@ evaluate: {{diffusion: {{images: 60, swept_images: 30, steps: 3, guidance: 1.5, 
 """
 SCORES = {"fidelity", "fidelity_unseen_templates", "judge_accuracy", "fid_ratio", "variance_ratio", "copy_rate"}
 SCORES |= {"copy_rate_test", "cas_accuracy", "cas_accuracy_real", "network_evaluations", "parameters"}
-PICTURES = {"samples.png", "forward_process.png", "reverse_process.png", "animation.gif", "neighbours.png", "sweep.png"}
+PICTURES = {"samples.png", "forward_process.png", "reverse_process.png", "animation.gif", "neighbours.png"}
+PICTURES |= {"sweep.png", "steps.png"}
 
 
 def run(folder, *command, code=0):
@@ -72,5 +73,7 @@ def test_an_objective_is_trained_scored_and_drawn(digits, objective, schedule, s
 
 def test_what_cannot_be_drawn_is_said(digits):
     assert "seven" in run(digits, "quartet", "draw", "a handwritten sevn", code=1)
+    long = "please draw a picture of a handwritten seven"
+    assert "reads at most" in run(digits, "quartet", "draw", long, code=1)
     (digits / "params.yaml").write_text(PARAMS.format(objective="v", schedule="linear", sampler="euler"))
     assert "allowed for the objective 'v' is ddim, ddpm" in run(digits, "stages.train_diffusion", code=2)
