@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+MATCHED = 4  # the matcher learns sooner: one picture of so many is enough for it
+
 
 def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml")) -> None:
     """Train text encoder and UNet together; keep the weights with the smallest validation loss."""
@@ -55,6 +57,7 @@ def diffusion_plan(params, folder, info, device):
         "dropout": settings.dropout,
         "objective": settings.objective,
         "schedule": schedule,
+        "matcher": settings.matcher,
     }
     batches = ShuffledBatches(len(images), settings.batch_size, params.seed, device)
 
@@ -72,18 +75,23 @@ def diffusion_plan(params, folder, info, device):
         chosen = batches.indices(step)
         pictures, times, caption, target = noisy(images[chosen], labels[chosen], generator)
         dropped = torch.rand(len(chosen), 1, generator=generator, device=device) < settings.caption_dropout
-        return pictures, times, torch.where(dropped, without_caption(caption), caption), target
+        whole = images[chosen[: len(chosen) // MATCHED]].float() / 127.5 - 1, caption[: len(chosen) // MATCHED]
+        return pictures, times, torch.where(dropped, without_caption(caption), caption), target, *whole
+
+    def denoising_loss(network, pictures, times, caption, target):
+        return F.mse_loss(network(pictures, times, caption), target)
 
     def loss_of(network, batch):
-        pictures, times, caption, target = batch
-        return F.mse_loss(network(pictures, times, caption), target)
+        *noisy_pictures, clean, caption = batch
+        loss = denoising_loss(network, *noisy_pictures)
+        return loss if network.matcher is None else loss - network.matcher.log_likelihood(clean, caption).mean()
 
     @torch.no_grad()
     def validate(network):
         # The same noise and times each time, several per picture, so that scores differ by the network alone.
         generator = torch.Generator(device).manual_seed(params.seed)
         repeats = max(1, 2000 // len(held_out))
-        losses = [loss_of(network, noisy(held_out, held_out_labels, generator)).item() for _ in range(repeats)]
+        losses = [denoising_loss(network, *noisy(held_out, held_out_labels, generator)).item() for _ in range(repeats)]
         loss = sum(losses) / repeats
         return {"loss": loss, "score": -loss}
 

@@ -80,7 +80,7 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
         "copy_rate_test": copy_rate(test[0], train[0], threshold),
         "cas_accuracy": accuracy_after_training(CLASSIFIER, info, train=(known, labels), **trained),
         "cas_accuracy_real": accuracy_after_training(CLASSIFIER, info, train=train, **trained),
-        "network_evaluations": evaluations_of(how, len(captions.classes)),
+        "network_evaluations": evaluations_of(network, how, len(captions.classes)),
         "generated_images": len(labels),
         "parameters": count_parameters(network),
     }
@@ -163,10 +163,11 @@ def choice_of(how: EvaluateDiffusion) -> dict[str, object]:
     return {"steps": how.steps, "guidance": how.guidance, "temperature": how.temperature, "sampler": how.sampler}
 
 
-def evaluations_of(how: EvaluateDiffusion, classes: int) -> float:
-    """How often the network is asked for each picture that is kept."""
+def evaluations_of(network: nn.Module, how: EvaluateDiffusion, classes: int) -> float:
+    """How often the network is asked for each picture that is kept, a matcher counting as one network."""
     to_draw = network_evaluations(steps=how.steps, sampler=how.sampler, guidance=how.guidance)
-    return evaluations_per_picture(to_draw, math.ceil(how.images / classes), how.rejection)
+    matcher = network.matcher is not None
+    return evaluations_per_picture(to_draw, math.ceil(how.images / classes), how.rejection, matcher=matcher)
 
 
 def _sample_sheet(pictures: Tensor, labels: Tensor, asked_by: Tensor, captions: Captioner) -> None:
@@ -248,7 +249,7 @@ def _sweep(
         pictures, labels, _ = draw_classes(network, captions, TEMPLATES, choice, generator, params.evaluate.batch_size)
         fidelity = (judge.classes_of(pictures) == labels).double().mean().item()
         ratio, _ = fid_ratio((judge.features_of(pictures), labels), *real, draws=FID_DRAWS, seed=params.seed)
-        evaluations = evaluations_of(choice, len(captions.classes))
+        evaluations = evaluations_of(network, choice, len(captions.classes))
         variety = variance_ratio(pictures, labels, *train)
         scores = {"fidelity": fidelity, "fid_ratio": ratio, "variance_ratio": variety}
         scores = {name: round(score, 6) for name, score in scores.items()}
@@ -261,5 +262,7 @@ def _sweep(
     save_figure(line_figure(lines, title=title, x="variance ratio", y="fidelity"), folder / "sweep.png")
     of_guidance = table[table.temperature == how.temperature].groupby("guidance")
     lines = {f"guidance {g:g}": (list(part.steps), list(part.fid_ratio)) for g, part in of_guidance}
-    title = "Nearer to the validation images with more steps?"
-    save_figure(line_figure(lines, title=title, x="steps", y="fid_ratio"), folder / "steps.png")
+    title = "Distance to the validation images, against the number of steps"
+    save_figure(
+        line_figure(lines, title=title, x="steps", y="fid_ratio (1: as near as training images)"), folder / "steps.png"
+    )

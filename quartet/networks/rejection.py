@@ -1,12 +1,13 @@
-"""Rejection: of the pictures drawn for a caption, those are kept in which the network itself finds most of it.
+"""Rejection: of the pictures drawn for a caption, those are kept that show most of it.
 
-A denoising network also tells how likely a picture is: the smaller its error at the picture's noisy versions, the
-likelier. What the caption takes off that error,
+A network with a matcher (`matcher.py`) asks it for log p(caption | picture). Without one, the denoising network itself
+tells how likely a picture is: the smaller its error at the picture's noisy versions, the likelier. What the caption
+takes off that error,
 
     Σ_t ‖v(x_t, ∅) − v‖² − ‖v(x_t, caption) − v‖²,    v the target at x_t,
 
 stands for log p(picture | caption) − log p(picture) (Li et al. 2023; Kong et al. 2024), of which a garbled picture has
-little. Razavi et al. 2019 reject by a classifier; this needs no other network, and leaves the judge impartial.
+little. Razavi et al. 2019 reject by a classifier. Neither way asks the judge of the evaluation, which stays impartial.
 """
 
 import math
@@ -36,14 +37,16 @@ def candidates(kept: int, rejection: float) -> int:
 
 @torch.no_grad()
 def caption_evidence(network: nn.Module, pictures: Tensor, captions: Tensor, generator: torch.Generator) -> Tensor:
-    """How much of its caption the network finds in each picture: `(batch,)`, in squared error.
+    """How much of its caption the network finds in each picture: `(batch,)`.
 
     Args:
         network: text to image.
         pictures: `(batch, channels, size, size)` in [-1, 1].
         captions: `(batch, words)`.
-        generator: of the noise that the pictures are seen through.
+        generator: of the noise that the pictures are seen through where there is no matcher.
     """
+    if network.matcher is not None:
+        return network.matcher.log_likelihood(pictures, captions)
     predict = in_bfloat16_on_gpu(network, pictures.device)
     both = torch.cat([captions, without_caption(captions)])
     evidence = torch.zeros(len(pictures), device=pictures.device)
@@ -64,8 +67,9 @@ def strongest(evidence: Tensor, kept: int) -> Tensor:
     return evidence.topk(kept, dim=1).indices.sort(dim=1).values
 
 
-def evaluations_per_picture(drawing: int, kept: int, rejection: float) -> float:
-    """How often the network is asked for one picture that is kept, if `drawing` times to draw one."""
+def evaluations_per_picture(drawing: int, kept: int, rejection: float, *, matcher: bool) -> float:
+    """How often a network is asked for one picture that is kept: `drawing` times to draw one, a matcher once."""
     if rejection == 0:
         return drawing
-    return (drawing + 2 * len(TIMES)) * candidates(kept, rejection) / kept
+    looks = 1 if matcher else 2 * len(TIMES)
+    return (drawing + looks) * candidates(kept, rejection) / kept

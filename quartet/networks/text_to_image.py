@@ -1,8 +1,9 @@
-"""Text to image: the text encoder and the UNet, trained as one network."""
+"""Text to image: the text encoder and the UNet, trained as one network, and the matcher if there is one."""
 
 import torch
 from torch import Tensor, nn
 
+from quartet.networks.matcher import Matcher
 from quartet.networks.text_encoder import TextEncoder
 from quartet.networks.unet import UNet
 
@@ -17,6 +18,7 @@ class TextToImage(nn.Module):
         text_width, text_layers, text_heads: of the text encoder.
         dropout: in the UNet.
         objective, schedule: what is predicted, and the forward process (`noise_schedules.py`).
+        matcher: whether there is one, to choose among drawn pictures (`rejection.py`).
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class TextToImage(nn.Module):
         dropout: float,
         objective: str = "flow",
         schedule: str = "flow",
+        matcher: bool = False,
     ):
         super().__init__()
         self.objective, self.schedule = objective, schedule
@@ -41,6 +44,9 @@ class TextToImage(nn.Module):
             vocabulary_size=vocabulary_size, words=words, width=text_width, layers=text_layers, heads=text_heads
         )
         self.unet = UNet(channels=channels, size=size, width=width, text_width=text_width, dropout=dropout)
+        self.matcher = None
+        if matcher:
+            self.matcher = Matcher(channels=channels, size=size, vocabulary_size=vocabulary_size, width=width)
 
     def forward(self, pictures: Tensor, times: Tensor, captions: Tensor) -> Tensor:
         """`(batch, channels, size, size)`, `(batch,)`, `(batch, words)` ids to a prediction of the pictures' shape."""

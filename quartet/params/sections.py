@@ -224,6 +224,9 @@ class TrainDiffusion(Training):
     text_width: int = setting(64, "features per caption word", at_least=8, at_most=1024)
     text_layers: int = setting(1, "blocks of the text encoder", at_least=1, at_most=32)
     text_heads: int = setting(4, "attention heads of the text encoder; divides `text_width`", at_least=1, at_most=64)
+    matcher: bool = setting(
+        False, "train a matcher of pictures and captions along, which chooses for `evaluate.diffusion.rejection`"
+    )
     caption_dropout: float = setting(0.1, "share of captions left out, for guidance", at_least=0, below=1)
     dropout: float = setting(0.0, "dropout in the UNet's residual blocks", at_least=0, below=1)
     optimizer: str = retuned(Training, "optimizer", "muon")

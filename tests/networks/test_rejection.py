@@ -11,6 +11,7 @@ from torch import nn
 
 from quartet.datasets.captions import TEMPLATES, Captioner
 from quartet.evaluation.diffusion import draw_classes
+from quartet.networks.matcher import Matcher
 from quartet.networks.noise_schedules import clean_and_noise, signal_and_noise
 from quartet.networks.rejection import TIMES, candidates, caption_evidence, evaluations_per_picture, strongest
 from quartet.networks.samplers import network_evaluations
@@ -28,6 +29,7 @@ class OnePicturePerCaption(nn.Module):
     def __init__(self, objective):
         super().__init__()
         self.objective, self.schedule, self.asked = objective, "flow" if objective == "flow" else "cosine", 0
+        self.matcher = None
 
     def believed(self, captions):
         white = (captions == CAPTIONER.words.index("white") + 2).any(dim=1)
@@ -110,12 +112,52 @@ def test_pictures_unlike_their_caption_are_left_out(images):
     assert labels.tolist() == [0, 1, 0, 1, 0, 1, 0, 1][:images]
     assert (pictures.flatten(1) == 255 * labels[:, None]).all()
     asked = network_evaluations(steps=2, sampler="euler", guidance=1.0)
-    assert network.asked == 8 * evaluations_per_picture(asked, 4, 0.5)
+    assert network.asked == 8 * evaluations_per_picture(asked, 4, 0.5, matcher=False)
 
     network.asked = 0
     pictures, _, every = drawn(dataclasses.replace(how, rejection=0.0))
     assert (pictures.flatten(1) != 255 * labels[:, None]).any()
-    assert network.asked == 8 * evaluations_per_picture(asked, 4, 0.0) == 16
+    assert network.asked == 8 * evaluations_per_picture(asked, 4, 0.0, matcher=False) == 16
     assert every.tolist() == [0, 0, 1, 1, 2, 2, 3, 3][:images]
     # Of the white one that is asked for, every other try is white, and so of the black one.
     assert asked_by.tolist() == [0, 1, 2, 3, 4, 5, 6, 0][:images]
+
+
+def test_a_matchers_word_goes_before_the_networks_own():
+    torch.manual_seed(0)
+    network = Scribbler("flow")
+    network.matcher = Matcher(channels=1, size=2, vocabulary_size=CAPTIONER.vocabulary_size, width=8)
+    captions = CAPTIONER.encode(["a white", "the black square"])
+    pictures = torch.rand(2, 1, 2, 2) * 2 - 1
+    found = caption_evidence(network, pictures, captions, torch.Generator())
+    assert network.asked == 0
+
+    words = network.matcher(pictures).double().sigmoid()
+    for picture, caption in enumerate(captions.tolist()):
+        said = [word for word in caption if word > 1]
+        others = [word for word in range(2, CAPTIONER.vocabulary_size) if word not in said]
+        expected = words[picture, said].log().sum() + (1 - words[picture, others]).log().sum()
+        torch.testing.assert_close(found[picture].double(), expected, rtol=1e-4, atol=1e-4)
+    assert evaluations_per_picture(19, 4, 0.5, matcher=True) == 40
+
+
+def test_a_matcher_learns_which_picture_goes_with_which_caption():
+    def some(count):
+        """Bright on the left for the one caption, on the right for the other, in noise."""
+        labels = torch.randint(2, (count,))
+        bright = torch.arange(8) // 4 == labels[:, None]  # (count, 8)
+        return bright.float().view(-1, 1, 1, 8) + 0.7 * torch.randn(count, 1, 8, 8), labels
+
+    torch.manual_seed(0)
+    matcher = Matcher(channels=1, size=8, vocabulary_size=CAPTIONER.vocabulary_size, width=8)
+    captions = CAPTIONER.table(TEMPLATES)  # (classes, templates, words)
+    optimizer = torch.optim.Adam(matcher.parameters(), lr=0.01)
+    for _ in range(100):
+        pictures, labels = some(32)
+        loss = -matcher.log_likelihood(pictures, captions[labels, torch.randint(len(TEMPLATES), (32,))]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    pictures, labels = some(200)
+    right, wrong = (matcher.log_likelihood(pictures, captions[asked, 0]) for asked in (labels, 1 - labels))
+    assert (right > wrong).float().mean() > 0.95
