@@ -20,7 +20,7 @@ def layer_table(network: nn.Module) -> list[Layer]:
     """The layers in the order in which they compute, those that share their module listed once.
 
     A layer is a module that holds no others, or that has parameters beside those of the modules it holds. The network
-    is run once on its `example_inputs`.
+    is run once on its `example_inputs`, then those of its parts that have some of their own.
     """
     rows: dict[str, Layer] = {}
 
@@ -43,6 +43,9 @@ def layer_table(network: nn.Module) -> list[Layer]:
     try:
         with torch.no_grad():
             network.eval()(*network.example_inputs())
+            for part in network.children():
+                if hasattr(part, "example_inputs"):  # what is asked apart from the whole
+                    part(*part.example_inputs())
     finally:
         network.train(mode)
         for handle in handles:

@@ -22,6 +22,7 @@ class Matcher(nn.Module):
 
     def __init__(self, *, channels: int, size: int, vocabulary_size: int, width: int):
         super().__init__()
+        self.picture_shape = (channels, size, size)
         self.patch = patch_side(size)
         self.layers = nn.Sequential(
             *_convolution(channels * self.patch**2, width),
@@ -41,6 +42,10 @@ class Matcher(nn.Module):
         said = torch.zeros_like(log_odds).scatter(1, captions, 1.0)  # (batch, vocabulary)
         errors = F.binary_cross_entropy_with_logits(log_odds, said, reduction="none")
         return -errors[:, 2:].sum(dim=1)
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """Two grey pictures."""
+        return (self.words.weight.new_zeros(2, *self.picture_shape),)
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> tuple[nn.Module, ...]:

@@ -260,7 +260,7 @@ class EvaluateDiffusion:
     )
     rejection: float = setting(
         0.0,
-        "share of the pictures drawn that is left out: those in which the network itself finds least of their caption",
+        "share of the pictures drawn that is left out: those that show least of their caption",
         at_least=0,
         at_most=0.9,
     )

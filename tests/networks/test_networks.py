@@ -159,7 +159,11 @@ def test_the_named_activation_is_used(activation):
     assert kinds == {activation.replace("_", "")}
 
 
-@pytest.mark.parametrize("description", [COMPACT, RECURRENT, DECODER, TEXT_TO_IMAGE], ids=lambda d: d["name"])
+@pytest.mark.parametrize(
+    "description",
+    [COMPACT, RECURRENT, DECODER, TEXT_TO_IMAGE, {**TEXT_TO_IMAGE, "matcher": True}],
+    ids=lambda d: d["name"] + ("-with-matcher" if d.get("matcher") else ""),
+)
 def test_the_layer_table_counts_every_parameter_once(description):
     network = build_network(description).train()
     layers = layer_table(network)
