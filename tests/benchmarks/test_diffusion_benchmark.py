@@ -6,8 +6,8 @@ import pytest
 from benchmarks import diffusion
 
 
-@pytest.mark.parametrize(("enough", "chosen"), [(0.1, 0), (0.2, 2), (0.25, 3), (0.6, 6), (0.9, 6)])
-def test_the_smallest_rejection_that_is_faithful_by_a_standard_error_is_taken(monkeypatch, enough, chosen):
+@pytest.mark.parametrize(("enough", "chosen"), [(1.0, 0), (1.1, 2), (1.25, 3), (2.5, 6), (9.0, 6)])
+def test_the_weakest_guidance_that_is_faithful_by_a_standard_error_is_taken(monkeypatch, enough, chosen):
     def fidelity(judge, pictures, labels):
         # The standard error of 0.9975 is 0.001 for 2,500 pictures, of 0.9955 it is 0.0013.
         return 0.9975 if pictures >= enough else 0.9955
@@ -18,7 +18,7 @@ def test_the_smallest_rejection_that_is_faithful_by_a_standard_error_is_taken(mo
 
     def draw(choice, count):
         drawn.append(choice)
-        return choice["rejection"], count
+        return choice["guidance"], count
 
     choice = diffusion.weakest_faithful_choice(None, draw, 2500)
     assert choice == diffusion.CHOICES[chosen]
