@@ -73,7 +73,7 @@ def main(
 
     if not ours_alone and size not in WIDTHS:
         raise typer.BadParameter(f"--size {size}: the peers have {' or '.join(map(str, WIDTHS))}; or take --ours-alone")
-    arms = {"quartet": (functools.partial(train_ours, seed=seed), TrainDiffusion(width=width, matcher=True))}
+    arms = {"quartet": (functools.partial(train_ours, seed=seed), TrainDiffusion(width=width))}
     if not ours_alone:
         arms["diffusers UNet2DModel"] = (train_diffusers, WIDTHS[size])
         arms["denoising-diffusion-pytorch"] = (train_denoising_diffusion, DIMENSIONS[size])
@@ -114,6 +114,7 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
     from quartet.training.seeding import seed_everything
     from stages.train_diffusion import diffusion_plan
 
+    settings = dataclasses.replace(settings, matcher=True)  # it rejects in all of `CHOICES`
     params = dataclasses.replace(Params(), seed=seed, train_diffusion=settings)
     device, info = pick_device(params.runtime), read_json(folder / "info.json")
     seed_everything(seed)

@@ -3,6 +3,7 @@
 Reads `data/processed/images`; writes `models/diffusion` and the training's part of `reports/diffusion`.
 """
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -61,9 +62,11 @@ def diffusion_plan(params, folder, info, device):
     }
     batches = ShuffledBatches(len(images), settings.batch_size, params.seed, device)
 
-    def noisy(pixels, labels, generator):
+    def to_signed(pixels):
+        return pixels.float() / 127.5 - 1  # [-1, 1]
+
+    def noisy(clean, labels, generator):
         """Pictures part of the way to noise, their times and captions, and what is to be predicted of each."""
-        clean = pixels.float() / 127.5 - 1  # [-1, 1]
         noise = torch.randn(clean.shape, generator=generator, device=device)
         times = draw_times(schedule, len(clean), generator)
         template = torch.randint(prompts.shape[1], (len(clean),), generator=generator, device=device)
@@ -73,10 +76,12 @@ def diffusion_plan(params, folder, info, device):
 
     def batch_at(step, generator):
         chosen = batches.indices(step)
-        pictures, times, caption, target = noisy(images[chosen], labels[chosen], generator)
+        clean = to_signed(images[chosen])
+        pictures, times, caption, target = noisy(clean, labels[chosen], generator)
         dropped = torch.rand(len(chosen), 1, generator=generator, device=device) < settings.caption_dropout
-        whole = images[chosen[: len(chosen) // MATCHED]].float() / 127.5 - 1, caption[: len(chosen) // MATCHED]
-        return pictures, times, torch.where(dropped, without_caption(caption), caption), target, *whole
+        told = torch.where(dropped, without_caption(caption), caption)
+        few = math.ceil(len(chosen) / MATCHED)
+        return pictures, times, told, target, clean[:few], caption[:few]
 
     def denoising_loss(network, pictures, times, caption, target):
         return F.mse_loss(network(pictures, times, caption), target)
@@ -91,7 +96,10 @@ def diffusion_plan(params, folder, info, device):
         # The same noise and times each time, several per picture, so that scores differ by the network alone.
         generator = torch.Generator(device).manual_seed(params.seed)
         repeats = max(1, 2000 // len(held_out))
-        losses = [denoising_loss(network, *noisy(held_out, held_out_labels, generator)).item() for _ in range(repeats)]
+        losses = [
+            denoising_loss(network, *noisy(to_signed(held_out), held_out_labels, generator)).item()
+            for _ in range(repeats)
+        ]
         loss = sum(losses) / repeats
         return {"loss": loss, "score": -loss}
 

@@ -73,7 +73,7 @@ class Captioner:
             ValueError: a caption is longer than the longest that the model was trained for.
         """
         ids = {word: number + 2 for number, word in enumerate(self.words)}
-        rows = []
+        longest, rows = self.longest, []
         for caption in captions:
             row = [SPECIAL]
             for word in split_words(caption):
@@ -82,9 +82,9 @@ class Captioner:
                     near = difflib.get_close_matches(word, ids, n=5, cutoff=0.5) or sorted(ids)[:20]
                     raise UnknownWordError(f"{caption!r}: unknown word {word!r}; the model knows {', '.join(near)}, …")
                 row.append(ids[word])
-            if len(row) > self.longest:
-                raise ValueError(f"{caption!r}: {len(row) - 1} words; the model reads at most {self.longest - 1}")
-            rows.append(row + [EMPTY] * (self.longest - len(row)))
+            if len(row) > longest:
+                raise ValueError(f"{caption!r}: {len(row) - 1} words; the model reads at most {longest - 1}")
+            rows.append(row + [EMPTY] * (longest - len(row)))
         return torch.tensor(rows)
 
     @property
