@@ -58,7 +58,7 @@ def diffusion_plan(params, folder, info, device):
         "dropout": settings.dropout,
         "objective": settings.objective,
         "schedule": schedule,
-        "matcher": settings.matcher,
+        "matched_words": captions.telling_words if settings.matcher else [],
     }
     batches = ShuffledBatches(len(images), settings.batch_size, params.seed, device)
 

@@ -52,6 +52,13 @@ class Captioner:
         return sorted({word for caption in captions for word in split_words(caption)})
 
     @property
+    def telling_words(self) -> list[int]:
+        """Ids of the words that some class has in its name and another has not."""
+        names = [set(split_words(name)) for name in self.classes]
+        telling = set.union(*names) - set.intersection(*names)
+        return [number + 2 for number, word in enumerate(self.words) if word in telling]
+
+    @property
     def vocabulary_size(self) -> int:
         """Number of word ids: the words, padding and the starting mark."""
         return len(self.words) + 2

@@ -1,5 +1,7 @@
 """Text to image: the text encoder and the UNet, trained as one network, and the matcher if there is one."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +20,8 @@ class TextToImage(nn.Module):
         text_width, text_layers, text_heads: of the text encoder.
         dropout: in the UNet.
         objective, schedule: what is predicted, and the forward process (`noise_schedules.py`).
-        matcher: whether there is one, to choose among drawn pictures (`rejection.py`).
+        matched_words: that a matcher tells from a picture, to choose among drawn ones (`rejection.py`); no matcher if
+            there are none.
     """
 
     def __init__(
@@ -35,7 +38,7 @@ class TextToImage(nn.Module):
         dropout: float,
         objective: str = "flow",
         schedule: str = "flow",
-        matcher: bool = False,
+        matched_words: Sequence[int] = (),
     ):
         super().__init__()
         self.objective, self.schedule = objective, schedule
@@ -45,8 +48,8 @@ class TextToImage(nn.Module):
         )
         self.unet = UNet(channels=channels, size=size, width=width, text_width=text_width, dropout=dropout)
         self.matcher = None
-        if matcher:
-            self.matcher = Matcher(channels=channels, size=size, vocabulary_size=vocabulary_size, width=width)
+        if matched_words:
+            self.matcher = Matcher(channels=channels, size=size, words=matched_words, width=width)
 
     def forward(self, pictures: Tensor, times: Tensor, captions: Tensor) -> Tensor:
         """`(batch, channels, size, size)`, `(batch,)`, `(batch, words)` ids to a prediction of the pictures' shape."""

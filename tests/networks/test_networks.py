@@ -161,8 +161,8 @@ def test_the_named_activation_is_used(activation):
 
 @pytest.mark.parametrize(
     "description",
-    [COMPACT, RECURRENT, DECODER, TEXT_TO_IMAGE, {**TEXT_TO_IMAGE, "matcher": True}],
-    ids=lambda d: d["name"] + ("-with-matcher" if d.get("matcher") else ""),
+    [COMPACT, RECURRENT, DECODER, TEXT_TO_IMAGE, {**TEXT_TO_IMAGE, "matched_words": [3, 5]}],
+    ids=lambda d: d["name"] + ("-with-matcher" if d.get("matched_words") else ""),
 )
 def test_the_layer_table_counts_every_parameter_once(description):
     network = build_network(description).train()

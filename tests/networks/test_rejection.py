@@ -126,7 +126,9 @@ def test_pictures_unlike_their_caption_are_left_out(images):
 def test_a_matchers_word_goes_before_the_networks_own():
     torch.manual_seed(0)
     network = Scribbler("flow")
-    network.matcher = Matcher(channels=1, size=2, vocabulary_size=CAPTIONER.vocabulary_size, width=8)
+    telling = CAPTIONER.telling_words
+    assert telling == [CAPTIONER.words.index(word) + 2 for word in ("black", "white")]
+    network.matcher = Matcher(channels=1, size=2, words=telling, width=8)
     captions = CAPTIONER.encode(["a white", "the black square"])
     pictures = torch.rand(2, 1, 2, 2) * 2 - 1
     found = caption_evidence(network, pictures, captions, torch.Generator())
@@ -134,9 +136,8 @@ def test_a_matchers_word_goes_before_the_networks_own():
 
     words = network.matcher(pictures).double().sigmoid()
     for picture, caption in enumerate(captions.tolist()):
-        said = [word for word in caption if word > 1]
-        others = [word for word in range(2, CAPTIONER.vocabulary_size) if word not in said]
-        expected = words[picture, said].log().sum() + (1 - words[picture, others]).log().sum()
+        likelihoods = [p if word in caption else 1 - p for word, p in zip(telling, words[picture], strict=True)]
+        expected = torch.stack(likelihoods).log().sum()
         torch.testing.assert_close(found[picture].double(), expected, rtol=1e-4, atol=1e-4)
     assert evaluations_per_picture(19, 4, 0.5, matcher=True) == 40
 
@@ -149,7 +150,7 @@ def test_a_matcher_learns_which_picture_goes_with_which_caption():
         return bright.float().view(-1, 1, 1, 8) + 0.7 * torch.randn(count, 1, 8, 8), labels
 
     torch.manual_seed(0)
-    matcher = Matcher(channels=1, size=8, vocabulary_size=CAPTIONER.vocabulary_size, width=8)
+    matcher = Matcher(channels=1, size=8, words=CAPTIONER.telling_words, width=8)
     captions = CAPTIONER.table(TEMPLATES)  # (classes, templates, words)
     optimizer = torch.optim.Adam(matcher.parameters(), lr=0.01)
     for _ in range(100):
