@@ -236,9 +236,12 @@ def our_loop(cell: str, sequences, labels, steps: int) -> float:
     batches = ShuffledBatches(len(sequences), BATCH, 0, device)
     times: list[float] = []
 
-    def batch_at(step, generator):
+    def examples_at(number):
         times.append(time.perf_counter())
-        chosen = batches.indices(step)
+        return (batches.indices(number),)
+
+    def batch_of(examples, generator):
+        (chosen,) = examples
         return sequences[chosen], labels[chosen]
 
     def loss_of(network, batch):
@@ -249,7 +252,7 @@ def our_loop(cell: str, sequences, labels, steps: int) -> float:
         return {"score": 0.0}
 
     settings = TrainRnn(ema=0.0, clip=0.0, precision="bfloat16", steps=steps + 1, validate_every=steps + 1)
-    task = Task(network, batch_at, loss_of, validate, steps=steps + 1, validate_every=steps + 1)
+    task = Task(network, examples_at, batch_of, loss_of, validate, steps=steps + 1, validate_every=steps + 1)
     with contextlib.redirect_stdout(io.StringIO()):
         train(task, settings, seed=0, device=device, checkpoint=NoCheckpoint())
     return times[-1] - times[1]  # the first step warms up

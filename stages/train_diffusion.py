@@ -74,8 +74,8 @@ def diffusion_plan(params, folder, info, device):
         target = training_target(clean, noise, times, settings.objective, schedule)
         return add_noise(clean, noise, times, schedule), times, caption, target
 
-    def batch_at(step, generator):
-        chosen = batches.indices(step)
+    def batch_of(examples, generator):
+        (chosen,) = examples
         clean = to_signed(images[chosen])
         pictures, times, caption, target = noisy(clean, labels[chosen], generator)
         dropped = torch.rand(len(chosen), 1, generator=generator, device=device) < settings.caption_dropout
@@ -105,7 +105,8 @@ def diffusion_plan(params, folder, info, device):
 
     task = Task(
         network=build_network(description).to(device),
-        batch_at=batch_at,
+        examples_at=lambda number: (batches.indices(number),),
+        batch_of=batch_of,
         loss_of=loss_of,
         validate=validate,
         steps=settings.steps,

@@ -57,10 +57,10 @@ def language_plan(params, folder, info, device):
     network = build_network(description).to(device)
     batches = ShuffledBatches(windows.count, settings.batch_size, params.seed, torch.device("cpu"))
 
-    def batch_at(step, generator):
-        tokens, successors = windows.batch(batches.indices(step), batches.epoch(step))
+    def batch_of(examples, generator):
         if settings.architecture != "encoder-decoder":
-            return tokens, successors
+            return examples
+        tokens, _ = examples
         read, writing, written = with_holes(tokens, settings, network.hole_tokens, generator)
         return read, writing, written
 
@@ -74,7 +74,8 @@ def language_plan(params, folder, info, device):
 
     task = Task(
         network=network,
-        batch_at=batch_at,
+        examples_at=lambda number: windows.batch(batches.indices(number), batches.epoch(number)),
+        batch_of=batch_of,
         loss_of=loss_of,
         validate=validate,
         steps=settings.steps,

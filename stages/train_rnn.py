@@ -71,8 +71,8 @@ def plan_for(params, info, device, *, train, held_out):
         images = augment(as_images(pixels.float() / 255, info), settings.augmentation, generator)
         return as_sequences(images * 255, info)
 
-    def batch_at(step, generator):
-        chosen = batches.indices(step)
+    def batch_of(examples, generator):
+        (chosen,) = examples
         values, lengths = training.padded(chosen)
         if info["input"] == "pixels":
             values = augmented(values, generator)
@@ -87,7 +87,8 @@ def plan_for(params, info, device, *, train, held_out):
 
     task = Task(
         network=build_network(description).to(device),
-        batch_at=batch_at,
+        examples_at=lambda number: (batches.indices(number),),
+        batch_of=batch_of,
         loss_of=loss_of,
         validate=validate,
         steps=batches.steps_in(settings.epochs, settings.accumulate) if settings.epochs else settings.steps,

@@ -100,8 +100,8 @@ def adjust_brightness(images: Tensor, factors: Tensor) -> Tensor:
 def adjust_contrast(images: Tensor, factors: Tensor) -> Tensor:
     """Move each image away from its mean grey by its factor; `factors` is `(batch,)`."""
     if images.shape[1] == 3:
-        weights = images.new_tensor([0.2989, 0.587, 0.114]).view(1, 3, 1, 1)  # ITU-R 601 luma
-        grey = (images * weights).sum(dim=1, keepdim=True)
+        red, green, blue = images.split(1, dim=1)
+        grey = 0.2989 * red + 0.587 * green + 0.114 * blue  # ITU-R 601 luma
     else:
         grey = images
     mean = grey.mean(dim=(1, 2, 3), keepdim=True)

@@ -56,7 +56,7 @@ class ShuffledBatches:
         return generator.permutation(order.reshape(-1, self.batch_size))
 
 
-def normalise(images: Tensor, mean: list[float], std: list[float]) -> Tensor:
+def normalise(images: Tensor, mean: Tensor | list[float], std: Tensor | list[float]) -> Tensor:
     """`(batch, channels, height, width)` in [0, 1] to zero mean and unit deviation over the training split."""
-    shape = (1, -1, 1, 1)
-    return (images - images.new_tensor(mean).view(shape)) / images.new_tensor(std).view(shape)
+    mean, std = (torch.as_tensor(part, dtype=images.dtype, device=images.device) for part in (mean, std))
+    return (images - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)

@@ -49,13 +49,14 @@ def image_training(
     if settings.network == "compact":
         description |= {"channels": info["channels"], "size": info["size"], "width": settings.width}
     batches = ShuffledBatches(len(images), settings.batch_size, seed, device)
+    mean, std = (torch.tensor(info[name], device=device) for name in ("mean", "std"))
 
     def normalised(pixels):
         # Channels last is the layout in which convolutions are fastest.
-        return normalise(pixels, info["mean"], info["std"]).contiguous(memory_format=torch.channels_last)
+        return normalise(pixels, mean, std).contiguous(memory_format=torch.channels_last)
 
-    def batch_at(step, generator):
-        chosen = batches.indices(step)
+    def batch_of(examples, generator):
+        (chosen,) = examples
         return normalised(augment(images[chosen].float() / 255, settings.augmentation, generator)), labels[chosen]
 
     def loss_of(network, batch):
@@ -68,7 +69,8 @@ def image_training(
 
     task = Task(
         network=build_network(description).to(device, memory_format=torch.channels_last),
-        batch_at=batch_at,
+        examples_at=lambda number: (batches.indices(number),),
+        batch_of=batch_of,
         loss_of=loss_of,
         validate=validate,
         steps=batches.steps_in(settings.epochs, settings.accumulate) if settings.epochs else settings.steps,

@@ -11,22 +11,23 @@ from torch import Tensor
 
 WARM_UP = 3  # calls as they are, in which libraries choose their kernels and optimizers make their state
 
-Batch = tuple[Tensor, ...]  # whatever a task's loss understands
+Batch = tuple[Tensor, ...]  # whatever a task's functions understand
 
 
 class Replayed:
     """A step that reads batches and changes weights in place; from its fourth call on it is a recording.
 
     A recording reads and writes the same memory each time, so batches are copied to where it expects them. Batches of
-    other shapes than those recorded take the step as it is. Random numbers come from torch's default generator as it
-    is seeded before each call.
+    other shapes than those recorded take the step as it is. Random numbers come from `generator` and from torch's
+    default one as they are seeded before each call.
 
     Args:
         step: a function of batches, whose result is a tensor. It must not look at values, since a recording cannot.
+        generator: that the step draws from.
     """
 
-    def __init__(self, step: Callable[[Iterable[Batch]], Tensor]):
-        self.step = step
+    def __init__(self, step: Callable[[Iterable[Batch]], Tensor], generator: torch.Generator):
+        self.step, self.generator = step, generator
         self._calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs: list[Batch] = []
@@ -60,6 +61,7 @@ class Replayed:
     def _record(self, batches: list[Batch]) -> None:
         self._inputs = [tuple(tensor.clone() for tensor in batch) for batch in batches]
         self._graph = torch.cuda.CUDAGraph()
+        self._graph.register_generator_state(self.generator)
         with torch.cuda.graph(self._graph):
             self._result = self.step(self._inputs)
 

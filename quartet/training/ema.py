@@ -12,15 +12,17 @@ class MovingAverage:
     def __init__(self, network: nn.Module, decay: float):
         self.decay = decay
         self.network = copy.deepcopy(network) if decay else network
+        # Looking for them at every step would take longer than averaging them.
+        self._parameters = list(self.network.parameters()), list(network.parameters())
+        self._buffers = list(self.network.buffers()), list(network.buffers())
 
     @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
+    def update(self, step: int) -> None:
         """average ← d · average + (1 − d) · weights, with a d that grows to `decay` while there is little history."""
         if not self.decay:
             return
         decay = min(self.decay, (1 + step) / (10 + step))
-        averages, weights = list(self.network.parameters()), list(network.parameters())
-        torch._foreach_lerp_(averages, weights, 1 - decay)
-        averages, buffers = list(self.network.buffers()), list(network.buffers())
+        torch._foreach_lerp_(*self._parameters, 1 - decay)
+        averages, buffers = self._buffers
         if buffers:
             torch._foreach_copy_(averages, buffers)

@@ -26,7 +26,8 @@ class Task:
 
     Attributes:
         network: on the device.
-        batch_at: the batch of a number, counted on through all steps; its randomness comes from the generator alone.
+        examples_at: what the batch of a number, counted on through all steps, is made of.
+        batch_of: makes a batch of such examples; its randomness comes from the generator alone.
         loss_of: the loss of the network on a batch, a scalar.
         validate: scores on the validation split, among them `score`, the higher the better.
         steps: how many to take.
@@ -36,7 +37,8 @@ class Task:
     """
 
     network: nn.Module
-    batch_at: Callable[[int, torch.Generator], Batch]
+    examples_at: Callable[[int], Batch]
+    batch_of: Callable[[Batch, torch.Generator], Batch]
     loss_of: Callable[[nn.Module, Batch], Tensor]
     validate: Callable[[nn.Module], dict[str, float]]
     steps: int
@@ -95,7 +97,7 @@ def train(
             on_validation(row)
         print(f"going on from step {first} of {steps}", flush=True)
 
-    take_step = training_step(task, network, optimizers, settings, device)
+    take_step = training_step(task, network, optimizers, settings, generator)
 
     def progress(step: int) -> Progress:
         tensors = {
@@ -117,11 +119,11 @@ def train(
                 step, steps, schedule=settings.schedule, warmup=settings.warmup
             )
             set_learning_rate(optimizers, rate)
-            loss = take_step(_batches_of(step, task, settings, generator))
+            loss = take_step(_examples_of(step, task, settings))
             if _known_to_be_wrong(loss):
                 raise FloatingPointError(_NOT_FINITE.format(step=step + 1))
             loss_sum += loss
-            average.update(network, step)
+            average.update(step)
             bar.advance()
 
             done = step + 1
@@ -158,10 +160,9 @@ def _without_progress(history: list[dict[str, float]], best: dict[str, float]) -
     return sum(row["step"] > best["step"] for row in history)
 
 
-def _batches_of(step: int, task: Task, settings: Training, generator: torch.Generator) -> Iterator[Batch]:
-    """The batches that a step accumulates, each made when its turn comes, so that one at a time is in memory."""
-    for number in range(step * settings.accumulate, (step + 1) * settings.accumulate):
-        yield task.batch_at(number, generator)
+def _examples_of(step: int, task: Task, settings: Training) -> Iterator[Batch]:
+    """Of the batches that a step accumulates."""
+    return map(task.examples_at, range(step * settings.accumulate, (step + 1) * settings.accumulate))
 
 
 def training_step(
@@ -169,15 +170,17 @@ def training_step(
     network: nn.Module,
     optimizers: list[torch.optim.Optimizer],
     settings: Training,
-    device: torch.device,
+    generator: torch.Generator,
 ) -> Callable[[Iterable[Batch]], Tensor]:
-    """A function that takes one step on batches, whose gradients are averaged, and returns their mean loss."""
+    """A function that takes one step on the examples of batches, whose gradients are averaged, and returns their mean
+    loss. Each batch is made when its turn comes, so that one at a time is in memory."""
+    device = generator.device
 
-    def step(batches: Iterable[Batch]) -> Tensor:
+    def step(examples: Iterable[Batch]) -> Tensor:
         network.train()
         network.zero_grad(set_to_none=True)
         losses = torch.zeros((), device=device)
-        for batch in batches:
+        for batch in (task.batch_of(part, generator) for part in examples):
             with _precision(settings, device):
                 loss = task.loss_of(network, batch) / settings.accumulate  # forward, loss
             loss.backward()  # back-propagation
@@ -190,7 +193,7 @@ def training_step(
             optimizer.step()  # update
         return losses
 
-    return Replayed(step) if device.type == "cuda" and task.replayable else step
+    return Replayed(step, generator) if device.type == "cuda" and task.replayable else step
 
 
 def _precision(settings: Training, device: torch.device) -> torch.autocast:
@@ -210,15 +213,15 @@ def affordable_steps(task: Task, settings: Training, seed: int, device: torch.de
     """Steps that fit into `max_seconds`, timed on a copy that is thrown away: `steps` then rebuilds the same bytes."""
     network = copy.deepcopy(task.network)
     optimizers = build_optimizers(network, settings, device)
-    take_step = training_step(task, network, optimizers, settings, device)
     generator = torch.Generator(device)
+    take_step = training_step(task, network, optimizers, settings, generator)
     warm_up, timed = 5, 20
     for step in range(warm_up + timed):
         if step == warm_up:
             wait_for(device)
             start = time.perf_counter()
         seed_step(generator, seed, step)
-        take_step(_batches_of(step, task, settings, generator))
+        take_step(_examples_of(step, task, settings))
     wait_for(device)
     seconds_per_step = (time.perf_counter() - start) / timed
     start = time.perf_counter()

@@ -1,15 +1,24 @@
 """A replayed step on a GPU is the step itself."""
 
+import dataclasses
+import functools
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from quartet.params.sections import Training
+from quartet.artifacts.writing import read_json, write_json
+from quartet.datasets.image_sources import download_images
+from quartet.datasets.images import load_images, preprocess_images
+from quartet.evaluation.image_training import image_training
+from quartet.params import Params
+from quartet.params.sections import Augmentation, Download, PreprocessImages, TrainCnn, TrainDiffusion, Training
 from quartet.training.checkpoints import NoCheckpoint
 from quartet.training.cuda_graphs import Replayed
 from quartet.training.loop import Task, train
 from quartet.training.seeding import seed_everything
+from stages.train_diffusion import diffusion_plan
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -23,17 +32,65 @@ def test_replaying_trains_to_the_same_bytes(optimizer):
         layers = nn.Linear(4, 16), nn.BatchNorm1d(16), nn.Dropout(0.3), nn.Linear(16, 1)
         network = nn.Sequential(*layers).to(device)
 
-        def batch_at(step, generator):
-            inputs = torch.randn(8, 4, generator=generator, device=device)
+        def examples_at(number):
+            return (torch.full((8, 4), number / 20, device=device),)
+
+        def batch_of(examples, generator):
+            inputs = examples[0] + torch.randn(8, 4, generator=generator, device=device)
             return inputs, inputs.sum(dim=1)
 
         def loss_of(network, batch):
             return F.mse_loss(network(batch[0])[:, 0], batch[1])
 
-        task = Task(network, batch_at, loss_of, lambda network: {"score": 0.0}, 20, 10, replayable)
+        task = Task(network, examples_at, batch_of, loss_of, lambda network: {"score": 0.0}, 20, 10, replayable)
         outcome = train(task, settings, seed=0, device=device, checkpoint=NoCheckpoint())
         weights.append(outcome.weights)
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digits")
+    write_json(folder / "raw/manifest.json", download_images(Download(), folder / "raw"))
+    preprocess_images(folder / "raw", folder, PreprocessImages(channels=3))
+    return folder
+
+
+def image_plan(folder, device):
+    changes = Augmentation(scale=0.1, shear=5.0, flip=0.5, cutout=0.3)
+    settings = TrainCnn(batch_size=16, width=8, dropout=0.1, augmentation=changes)
+    pairs = {"train": load_images(folder, "train"), "held_out": load_images(folder, "validation")}
+    return settings, image_training(settings, read_json(folder / "info.json"), device, seed=0, **pairs)
+
+
+def text_to_image_plan(objective, schedule, folder, device):
+    settings = TrainDiffusion(batch_size=16, width=8, dropout=0.1, matcher=True)
+    settings = dataclasses.replace(settings, objective=objective, noise_schedule=schedule)
+    params = dataclasses.replace(Params(), train_diffusion=settings)
+    return settings, diffusion_plan(params, folder, read_json(folder / "info.json"), device)
+
+
+@pytest.mark.parametrize(
+    "plan_of",
+    [
+        image_plan,
+        functools.partial(text_to_image_plan, "flow", "cosine"),
+        functools.partial(text_to_image_plan, "epsilon", "linear"),
+        functools.partial(text_to_image_plan, "v", "cosine"),
+    ],
+    ids=["images", "flow", "epsilon", "v"],
+)
+def test_a_familys_batches_are_made_in_the_recording(digits, plan_of):
+    outcomes = []
+    for replayable in (False, True):
+        seed_everything(0)
+        settings, plan = plan_of(digits, torch.device("cuda"))
+        task = dataclasses.replace(plan.task, steps=12, validate_every=12, replayable=replayable)
+        outcomes.append(train(task, settings, seed=0, device=torch.device("cuda"), checkpoint=NoCheckpoint()))
+    eager, replayed = (outcome.weights for outcome in outcomes)
+    for name in eager:
+        torch.testing.assert_close(replayed[name], eager[name], rtol=1e-3, atol=1e-4)
+    assert outcomes[0].history[0]["training_loss"] == pytest.approx(outcomes[1].history[0]["training_loss"], rel=1e-4)
 
 
 def test_a_batch_of_another_shape_is_not_replayed():
@@ -43,7 +100,7 @@ def test_a_batch_of_another_shape_is_not_replayed():
         weight.add_(batches[0][0].sum(dim=0))
         return weight.sum()
 
-    replayed = Replayed(step)
+    replayed = Replayed(step, torch.Generator("cuda"))
     for rows in (2, 2, 2, 2, 5, 2):
         replayed([(torch.ones(rows, 3, device="cuda"),)])
     assert weight.tolist() == [15.0] * 3

@@ -31,8 +31,11 @@ def task_of(seed, steps=12, at_step=lambda step: None, scores=None):
     network = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.Dropout(0.3), nn.Linear(16, 1))
     truth = torch.tensor([1.0, -2.0, 0.5, 3.0])
 
-    def batch_at(step, generator):
-        at_step(step)
+    def examples_at(number):
+        at_step(number)
+        return ()
+
+    def batch_of(examples, generator):
         inputs = torch.randn(8, 4, generator=generator)
         return inputs, inputs @ truth
 
@@ -43,10 +46,10 @@ def task_of(seed, steps=12, at_step=lambda step: None, scores=None):
 
     @torch.no_grad()
     def validate(network):
-        loss = loss_of(network, batch_at(-1, torch.Generator().manual_seed(1))).item()
+        loss = loss_of(network, batch_of((), torch.Generator().manual_seed(1))).item()
         return {"loss": loss, "score": next(asked) if scores else -loss}
 
-    return Task(network, batch_at, loss_of, validate, steps=steps, validate_every=4)
+    return Task(network, examples_at, batch_of, loss_of, validate, steps=steps, validate_every=4)
 
 
 def run(task, settings=SETTINGS, seed=0, key="test"):
@@ -211,7 +214,7 @@ def test_the_average_follows_its_formula():
     for step in range(20):
         with torch.no_grad():
             network.weight.normal_()
-        average.update(network, step)
+        average.update(step)
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * network.weight.detach()
     torch.testing.assert_close(average.network.weight.detach(), expected)
