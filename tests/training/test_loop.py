@@ -120,7 +120,10 @@ def test_accumulated_batches_make_the_step_of_one_large_batch():
         def loss_of(network, batch):
             return F.mse_loss(network(batch)[:, 0], batch.sum(1))
 
-        task = Task(network, lambda number, _: parts[number], loss_of, lambda _: {"score": 0.0}, 3, 3)
+        def batch_of(part, generator):
+            return part
+
+        task = Task(network, parts.__getitem__, batch_of, loss_of, lambda _: {"score": 0.0}, 3, 3)
         settings = dataclasses.replace(SETTINGS, accumulate=accumulate)
         return train(task, settings, seed=0, device=CPU, checkpoint=NoCheckpoint()).weights
 
