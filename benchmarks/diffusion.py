@@ -8,9 +8,9 @@ fid_ratio, cas_accuracy (`quartet/evaluation/generated_images.py`). Writes `diff
 into `reports/benchmarks`, named `-ours` too if no peer took part, and after the seed if it is not 0. About 25 minutes
 on 2 cores.
 
-The peers draw with 50 DDIM steps, unguided. Ours draws with 10 Heun steps and rejects up to three in ten by its matcher,
-then guides; it takes the weakest choice with which the judge sees 99.5 % of other pictures, by a standard error, as
-what was asked for. All train on the training split and are scored against the test images.
+The peers draw with 50 DDIM steps, unguided. Ours draws with 10 Heun steps and rejects up to three in ten by its
+matcher, then guides; it takes the weakest choice with which the judge sees 99.5 % of other pictures, by a standard
+error, as what was asked for. All train on the training split and are scored against the test images.
 """
 
 import bisect
