@@ -2,7 +2,8 @@
 
 In one run, on the same MNIST: images per second and peak memory of the same network (`reference`) in the textbook's
 loop and in ours, then test accuracy against training time for both and for `compact`. Writes `images.csv` (every
-measured point), `images.md` (the table) and `images.png` into `reports/benchmarks`. About an hour on 2 cores.
+measured point), `images.md` (the table) and `images.png` into `reports/benchmarks`; without the textbook's network
+`images-ours.csv` and `images-ours.md`. About an hour on 2 cores.
 
 Every arm trains on all 60,000 training images and is scored on the 10,000 test images; the recipes were chosen on a
 validation split of the training images. Times are of training alone, without start-up and scoring.
@@ -11,6 +12,7 @@ validation split of the training images. Times are of training alone, without st
 import dataclasses
 import statistics
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -71,6 +73,7 @@ def main(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds of each of our arms but the longest, which has one.", min=1)] = 5,
     epochs: Annotated[float, typer.Option(help="Epochs of the textbook's loop, one seed.", min=0.01, max=2)] = 2.0,
+    ours_alone: Annotated[bool, typer.Option(help="`compact` alone, without the textbook's network.")] = False,
     out: Annotated[Path, typer.Option(help="Where the table and the plot go.")] = Path("reports/benchmarks"),
 ) -> None:
     """Measure, and write the table and the plot."""
@@ -79,14 +82,20 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         own, large = Path(folder, "28"), Path(folder, "48")
         prepare_mnist(mirror, own, PreprocessImages())
-        prepare_mnist(mirror, large, PreprocessImages(size=48, channels=3))
-        throughput = measure_throughput(large)
-        points = list(measure_accuracy(own, large, seeds, epochs))
+        points, throughput = [], {}
+        if not ours_alone:
+            prepare_mnist(mirror, large, PreprocessImages(size=48, channels=3))
+            throughput = measure_throughput(large)
+        points += measure_compact(own, seeds)
+        if not ours_alone:
+            points += measure_reference(large, epochs)
     table = pd.DataFrame(points)
-    write_table(out / "images.csv", table)
-    write_text(out / "images.md", summary(table, throughput))
-    plot(table, out / "images.png")
-    print((out / "images.md").read_text())
+    name = "images-ours" if ours_alone else "images"
+    write_table(out / f"{name}.csv", table)
+    write_text(out / f"{name}.md", summary(table, throughput))
+    if not ours_alone:
+        plot(table, out / "images.png")
+    print((out / f"{name}.md").read_text())
 
 
 def measure_throughput(large: Path) -> dict[str, list]:
@@ -103,24 +112,30 @@ def measure_throughput(large: Path) -> dict[str, list]:
     return measured
 
 
-def measure_accuracy(own: Path, large: Path, seeds: int, epochs: float):
-    """Test accuracy over training time of every arm, a row per scoring."""
-
-    def rows(arm, seed, result):
-        for images, seconds, accuracy in result[0]:
-            print(f"{arm}, seed {seed}: {accuracy:.4f} after {seconds:.1f} s, {images} images", flush=True)
-            yield {"arm": arm, "seed": seed, "images": images, "seconds": round(seconds, 2), "accuracy": accuracy}
-
+def measure_compact(own: Path, seeds: int) -> Iterator[dict]:
+    """Test accuracy at the end of the training of each of `COMPACT`."""
     for target, settings in COMPACT.items():
         longest = settings is list(COMPACT.values())[-1]
         for seed in range(1 if longest else seeds):
-            yield from rows(
-                f"compact {target}", seed, in_own_process(run_ours, own, settings, seed, settings.steps, True)
-            )
+            points, _ = in_own_process(run_ours, own, settings, seed, settings.steps, True)
+            yield from rows(f"compact {target}", seed, points)
+
+
+def measure_reference(large: Path, epochs: float) -> Iterator[dict]:
+    """Test accuracy over training time of the reference network in our loop and in the textbook's."""
     marks = [round(epochs * share * 60000) for share in (0.25, 0.5, 0.75, 1)]
     settings = dataclasses.replace(REFERENCE, steps=marks[-1] // REFERENCE.batch_size)
-    yield from rows("reference", 0, in_own_process(run_ours, large, settings, 0, -(-settings.steps // 4), True))
-    yield from rows("textbook", 0, in_own_process(run_textbook, large, marks, True))
+    points, _ = in_own_process(run_ours, large, settings, 0, -(-settings.steps // 4), True)
+    yield from rows("reference", 0, points)
+    points, _ = in_own_process(run_textbook, large, marks, True)
+    yield from rows("textbook", 0, points)
+
+
+def rows(arm: str, seed: int, points: list[tuple[int, float, float]]) -> Iterator[dict]:
+    """Of the table, one per scoring."""
+    for images, seconds, accuracy in points:
+        print(f"{arm}, seed {seed}: {accuracy:.4f} after {seconds:.1f} s, {images} images", flush=True)
+        yield {"arm": arm, "seed": seed, "images": images, "seconds": round(seconds, 2), "accuracy": accuracy}
 
 
 def load(folder: Path):
@@ -173,25 +188,23 @@ def run_ours(folder: Path, settings: TrainCnn, seed: int, every: int, scored: bo
 
 def summary(table: pd.DataFrame, throughput: dict[str, list]) -> str:
     """The table in Markdown."""
-    speed = {name: statistics.median(rate for rate, _ in rounds) for name, rounds in throughput.items()}
-    memory = {name: max(gibibytes for _, gibibytes in rounds) for name, rounds in throughput.items()}
-    lines = [
-        "| `reference`, batch 64 | images per second | peak memory |",
-        "|---|---|---|",
-        *(f"| {name} | {speed[name]:.0f} | {memory[name]:.2f} GiB |" for name in speed),
-        f"| ratio | {speed['ours'] / speed['textbook']:.2f} | {memory['ours'] / memory['textbook']:.2f} |",
-        "",
+    lines = []
+    if throughput:
+        lines += [*throughput_rows(throughput), ""]
+    lines += [
         "| arm | seeds | images seen | training time | test accuracy |",
         "|---|---|---|---|---|",
     ]
-    for (arm, images), rows in table.groupby(["arm", "images"], sort=False):
-        spread = f" ± {rows.accuracy.std():.4f}" if len(rows) > 1 else ""
-        seconds = f"{rows.seconds.mean():.1f} s" + (f" (at most {rows.seconds.max():.1f})" if len(rows) > 1 else "")
-        lines.append(f"| {arm} | {len(rows)} | {images:,} | {seconds} | {rows.accuracy.mean():.4f}{spread} |")
+    for (arm, images), runs in table.groupby(["arm", "images"], sort=False):
+        spread = f" ± {runs.accuracy.std():.4f}" if len(runs) > 1 else ""
+        seconds = f"{runs.seconds.mean():.1f} s" + (f" (at most {runs.seconds.max():.1f})" if len(runs) > 1 else "")
+        lines.append(f"| {arm} | {len(runs)} | {images:,} | {seconds} | {runs.accuracy.mean():.4f}{spread} |")
     lines += ["", "| test accuracy | " + " | ".join(f"{target:.1%}" for target in TARGETS) + " |"]
     lines.append("|---|" + "---|" * len(TARGETS))
     for name in ("textbook", "reference", "compact"):
         arms = table[table.arm.str.startswith(name)]
+        if arms.empty:
+            continue
         means = arms.groupby(["arm", "images"]).agg({"seconds": "mean", "accuracy": "mean"})
         reached = [means[means.accuracy >= target].seconds.min() for target in TARGETS]
         shown = [f"{value:.1f} s" if value == value else f"not in {arms.seconds.max():.0f} s" for value in reached]
@@ -203,6 +216,18 @@ def summary(table: pd.DataFrame, throughput: dict[str, list]) -> str:
             ]
         lines.append(f"| {name} | " + " | ".join(shown) + " |")
     return "\n".join(lines) + "\n"
+
+
+def throughput_rows(throughput: dict[str, list]) -> list[str]:
+    """Images per second and memory of both loops, and their ratio."""
+    speed = {name: statistics.median(rate for rate, _ in rounds) for name, rounds in throughput.items()}
+    memory = {name: max(gibibytes for _, gibibytes in rounds) for name, rounds in throughput.items()}
+    return [
+        "| `reference`, batch 64 | images per second | peak memory |",
+        "|---|---|---|",
+        *(f"| {name} | {speed[name]:.0f} | {memory[name]:.2f} GiB |" for name in speed),
+        f"| ratio | {speed['ours'] / speed['textbook']:.2f} | {memory['ours'] / memory['textbook']:.2f} |",
+    ]
 
 
 def extrapolated(means: pd.DataFrame, accuracy: float) -> float:
