@@ -33,9 +33,9 @@ from quartet.params.sections import Params, PreprocessImages, TrainCnn, TrainDif
 CLASSES, TIMES, PEER_STEPS, BATCH = 10, 1000, 50, 64
 DRAWN_AT_ONCE, DRAWN_AT_ONCE_ON_GPU = 250, 5000
 OUR_STEPS = 10
-# From weak to strong: more faithful, less varied, of which the temperature gives a little back.
+# From weak to strong: more faithful, less varied.
 CHOICES = [
-    {"guidance": guidance, "temperature": 1.04, "rejection": rejection}
+    {"guidance": guidance, "temperature": 1.0, "rejection": rejection}
     for guidance, rejection in (
         (1.0, 0.05),
         (1.0, 0.1),
