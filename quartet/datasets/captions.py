@@ -53,9 +53,18 @@ class Captioner:
 
     @property
     def telling_words(self) -> list[int]:
-        """Ids of the words that some class has in its name and another has not."""
+        """Ids of the words that some class has in its name and another has not.
+
+        Raises:
+            ValueError: there are none.
+        """
         names = [set(split_words(name)) for name in self.classes]
         telling = set.union(*names) - set.intersection(*names)
+        if not telling:
+            raise ValueError(
+                f"no word tells the classes {', '.join(map(repr, self.classes))} apart, so a matcher has nothing to "
+                "learn: rename them or set train_diffusion.matcher to false"
+            )
         return [number + 2 for number, word in enumerate(self.words) if word in telling]
 
     @property

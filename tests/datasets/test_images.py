@@ -303,6 +303,13 @@ def test_unseen_templates_are_new_sentences_of_known_words():
         captions.encode(["a handwritten sevn"])
 
 
+def test_telling_words_are_those_that_not_every_class_has():
+    captions = Captioner(("speed limit 20", "speed limit 30", "no speed limit"), "sign")
+    assert [captions.words[number - 2] for number in captions.telling_words] == ["20", "30", "no"]
+    with pytest.raises(ValueError, match=r"'left turn', 'turn left' apart.*train_diffusion\.matcher"):
+        _ = Captioner(("left turn", "turn left"), "sign").telling_words
+
+
 def test_a_caption_longer_than_any_that_was_trained_is_refused():
     captions = Captioner(("seven", "nine"), "handwritten")
     longest = "please draw the handwritten seven seven"
