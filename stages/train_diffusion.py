@@ -56,6 +56,7 @@ def diffusion_plan(params, folder, info, device):
         "text_layers": settings.text_layers,
         "text_heads": settings.text_heads,
         "dropout": settings.dropout,
+        "norm_groups": settings.norm_groups,
         "objective": settings.objective,
         "schedule": schedule,
         "matched_words": captions.telling_words if settings.matcher else [],

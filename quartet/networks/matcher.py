@@ -20,18 +20,19 @@ class Matcher(nn.Module):
     Args:
         channels, size: of the pictures, which enter in the patches of the UNet.
         words: ids of the telling words.
-        width: channels of the finer of two levels, divisible by 8.
+        width: channels of the finer of two levels, divisible by `groups`.
+        groups: of channels that are normalised together, as in the UNet.
     """
 
-    def __init__(self, *, channels: int, size: int, words: Sequence[int], width: int):
+    def __init__(self, *, channels: int, size: int, words: Sequence[int], width: int, groups: int):
         super().__init__()
         self.picture_shape = (channels, size, size)
         self.patch = patch_side(size)
         self.layers = nn.Sequential(
-            *_convolution(channels * self.patch**2, width),
-            *_convolution(width, width),
-            *_convolution(width, 2 * width, stride=2),
-            *_convolution(2 * width, 2 * width),
+            *_convolution(channels * self.patch**2, width, groups),
+            *_convolution(width, width, groups),
+            *_convolution(width, 2 * width, groups, stride=2),
+            *_convolution(2 * width, 2 * width, groups),
         )
         self.log_odds = nn.Linear(2 * width, len(words))
         self.register_buffer("words", torch.tensor(words), persistent=False)
@@ -51,5 +52,5 @@ class Matcher(nn.Module):
         return (self.log_odds.weight.new_zeros(2, *self.picture_shape),)
 
 
-def _convolution(inputs: int, outputs: int, stride: int = 1) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.GroupNorm(8, outputs), nn.SiLU()
+def _convolution(inputs: int, outputs: int, groups: int, stride: int = 1) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.GroupNorm(groups, outputs), nn.SiLU()

@@ -19,6 +19,8 @@ class TextToImage(nn.Module):
         width: channels of the UNet's finest level.
         text_width, text_layers, text_heads: of the text encoder.
         dropout: in the UNet.
+        norm_groups: of channels that are normalised together. With 1 the weights, and so the maps, lie channels last in
+            memory, where a CPU convolves almost twice as fast but normalises more than one group ten times as slowly.
         objective, schedule: what is predicted, and the forward process (`noise_schedules.py`).
         matched_words: that a matcher tells from a picture, to choose among drawn ones (`rejection.py`); no matcher if
             there are none.
@@ -36,6 +38,7 @@ class TextToImage(nn.Module):
         text_layers: int,
         text_heads: int,
         dropout: float,
+        norm_groups: int = 8,
         objective: str = "flow",
         schedule: str = "flow",
         matched_words: Sequence[int] = (),
@@ -46,10 +49,11 @@ class TextToImage(nn.Module):
         self.text_encoder = TextEncoder(
             vocabulary_size=vocabulary_size, words=words, width=text_width, layers=text_layers, heads=text_heads
         )
-        self.unet = UNet(channels=channels, size=size, width=width, text_width=text_width, dropout=dropout)
-        self.matcher = None
-        if matched_words:
-            self.matcher = Matcher(channels=channels, size=size, words=matched_words, width=width)
+        maps = {"channels": channels, "size": size, "width": width, "groups": norm_groups}
+        self.unet = UNet(**maps, text_width=text_width, dropout=dropout)
+        self.matcher = Matcher(**maps, words=matched_words) if matched_words else None
+        if norm_groups == 1:
+            self.to(memory_format=torch.channels_last)
 
     def forward(self, pictures: Tensor, times: Tensor, captions: Tensor) -> Tensor:
         """`(batch, channels, size, size)`, `(batch,)`, `(batch, words)` ids to a prediction of the pictures' shape."""

@@ -3,6 +3,7 @@
 Time and caption modulate every residual block; at the coarsest level the picture also attends to the caption's words.
 """
 
+import functools
 import itertools
 
 import torch
@@ -22,12 +23,13 @@ class UNet(nn.Module):
 
     Args:
         channels, size: of the pictures, `(batch, channels, size, size)`.
-        width: channels of the finest level, divisible by 8.
+        width: channels of the finest level, divisible by 8 and by `groups`.
         text_width: features of the caption's words.
         dropout: in the residual blocks.
+        groups: of channels that are normalised together (Wu & He 2018).
     """
 
-    def __init__(self, *, channels: int, size: int, width: int, text_width: int, dropout: float):
+    def __init__(self, *, channels: int, size: int, width: int, text_width: int, dropout: float, groups: int):
         super().__init__()
         signal = 4 * width
         self.width = width
@@ -39,20 +41,21 @@ class UNet(nn.Module):
         widths, side = [width], size // self.patch
         while side % 2 == 0 and side > 4 and len(widths) < 4:
             widths, side = [*widths, 2 * width], side // 2
+        block = functools.partial(ResidualBlock, signal=signal, dropout=dropout, groups=groups)
         self.down = nn.ModuleList()
         self.shrink = nn.ModuleList()
         for fine, coarse in itertools.pairwise(widths):
-            self.down.append(ResidualBlock(fine, fine, signal, dropout))
+            self.down.append(block(fine, fine))
             self.shrink.append(nn.Conv2d(fine, coarse, 3, stride=2, padding=1))
-        self.middle_before = ResidualBlock(widths[-1], widths[-1], signal, dropout)
-        self.middle_attention = CaptionAttention(widths[-1], text_width)
-        self.middle_after = ResidualBlock(widths[-1], widths[-1], signal, dropout)
+        self.middle_before = block(widths[-1], widths[-1])
+        self.middle_attention = CaptionAttention(widths[-1], text_width, groups)
+        self.middle_after = block(widths[-1], widths[-1])
         self.grow = nn.ModuleList()
         self.up = nn.ModuleList()
         for fine, coarse in reversed(list(itertools.pairwise(widths))):
             self.grow.append(nn.Conv2d(coarse, fine, 3, padding=1))
-            self.up.append(ResidualBlock(2 * fine, fine, signal, dropout))
-        self.leave_norm = nn.GroupNorm(8, width)
+            self.up.append(block(2 * fine, fine))
+        self.leave_norm = nn.GroupNorm(groups, width)
         self.leave = nn.Conv2d(width, channels * self.patch**2, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
@@ -93,12 +96,12 @@ def patch_side(size: int) -> int:
 class ResidualBlock(nn.Module):
     """Two normalised convolutions; the signal of time and caption scales and shifts between them (FiLM)."""
 
-    def __init__(self, inputs: int, outputs: int, signal: int, dropout: float):
+    def __init__(self, inputs: int, outputs: int, *, signal: int, dropout: float, groups: int):
         super().__init__()
-        self.first_norm = nn.GroupNorm(8, inputs)
+        self.first_norm = nn.GroupNorm(groups, inputs)
         self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.modulation = nn.Linear(signal, 2 * outputs)
-        self.second_norm = nn.GroupNorm(8, outputs)
+        self.second_norm = nn.GroupNorm(groups, outputs)
         self.dropout = nn.Dropout(dropout)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
@@ -114,9 +117,9 @@ class ResidualBlock(nn.Module):
 class CaptionAttention(nn.Module):
     """Every pixel attends to the words of the caption."""
 
-    def __init__(self, channels: int, text_width: int):
+    def __init__(self, channels: int, text_width: int, groups: int):
         super().__init__()
-        self.norm = nn.GroupNorm(8, channels)
+        self.norm = nn.GroupNorm(groups, channels)
         self.attention = MultiHeadAttention(channels, heads=4, context_features=text_width)
 
     def forward(self, maps: Tensor, words: Tensor, mask: Tensor) -> Tensor:

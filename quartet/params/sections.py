@@ -221,6 +221,9 @@ class TrainDiffusion(Training):
         "cosine", "forward process of `epsilon` and `v`; `flow` has its straight path", choices=("cosine", "linear")
     )
     width: int = setting(32, "channels of the UNet's first level, a multiple of 8", at_least=8, at_most=1024)
+    norm_groups: int = setting(
+        8, "groups that the UNet normalises channels in, divides `width`; 1 is faster on a CPU", at_least=1, at_most=64
+    )
     text_width: int = setting(64, "features per caption word", at_least=8, at_most=1024)
     text_layers: int = setting(1, "blocks of the text encoder", at_least=1, at_most=32)
     text_heads: int = setting(4, "attention heads of the text encoder; divides `text_width`", at_least=1, at_most=64)
@@ -308,6 +311,11 @@ class Params:
             yield f"evaluate.diffusion.sampler: found {sampler!r}, allowed for the objective {objective!r} is {fitting}"
         if self.train_diffusion.width % 8:
             yield f"train_diffusion.width: found {self.train_diffusion.width}, allowed is a multiple of 8"
+        if self.train_diffusion.width % self.train_diffusion.norm_groups:
+            yield (
+                f"train_diffusion.norm_groups: found {self.train_diffusion.norm_groups}, which does not divide "
+                f"train_diffusion.width = {self.train_diffusion.width}"
+            )
         for where, width, heads in (
             ("train_lm", self.train_lm.width, self.train_lm.heads),
             ("train_diffusion.text_", self.train_diffusion.text_width, self.train_diffusion.text_heads),

@@ -128,7 +128,7 @@ def test_a_matchers_word_goes_before_the_networks_own():
     network = Scribbler("flow")
     telling = CAPTIONER.telling_words
     assert telling == [CAPTIONER.words.index(word) + 2 for word in ("black", "white")]
-    network.matcher = Matcher(channels=1, size=2, words=telling, width=8)
+    network.matcher = Matcher(channels=1, size=2, words=telling, width=8, groups=8)
     captions = CAPTIONER.encode(["a white", "the black square"])
     pictures = torch.rand(2, 1, 2, 2) * 2 - 1
     found = caption_evidence(network, pictures, captions, torch.Generator())
@@ -150,7 +150,7 @@ def test_a_matcher_learns_which_picture_goes_with_which_caption():
         return bright.float().view(-1, 1, 1, 8) + 0.7 * torch.randn(count, 1, 8, 8), labels
 
     torch.manual_seed(0)
-    matcher = Matcher(channels=1, size=8, words=CAPTIONER.telling_words, width=8)
+    matcher = Matcher(channels=1, size=8, words=CAPTIONER.telling_words, width=8, groups=8)
     captions = CAPTIONER.table(TEMPLATES)  # (classes, templates, words)
     optimizer = torch.optim.Adam(matcher.parameters(), lr=0.01)
     for _ in range(100):

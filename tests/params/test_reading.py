@@ -54,6 +54,8 @@ def test_contradictions_are_refused(tmp_path):
         read(tmp_path, "train_lm: {width: 130, heads: 4}")
     with pytest.raises(BadSettings, match=r"train_diffusion\.width: found 12, allowed is a multiple of 8"):
         read(tmp_path, "train_diffusion: {width: 12}")
+    with pytest.raises(BadSettings, match=r"norm_groups: found 3, which does not divide train_diffusion\.width = 32"):
+        read(tmp_path, "train_diffusion: {norm_groups: 3}")
 
 
 def test_a_missing_file_says_where_to_run(tmp_path):
