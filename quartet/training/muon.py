@@ -37,7 +37,7 @@ class Muon(torch.optim.Optimizer):
                 self._update(weights, shape, group)
 
     def _update(self, weights: list[nn.Parameter], shape: torch.Size, group: dict) -> None:
-        gradients = [_as_matrix(weight.grad.contiguous(), weight) for weight in weights]
+        gradients = [_as_matrix(weight.grad, weight) for weight in weights]
         momenta = [self._momentum(weight, shape) for weight in weights]
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
         wanted = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov's look ahead
