@@ -11,8 +11,9 @@ class CompactCnn(nn.Module):
     """VGG-like (Simonyan & Zisserman 2015) with batch normalisation and global max-pooling.
 
     A stem, one convolution and a pooling; then levels of two convolutions of twice the channels, with poolings between
-    them until the side is below 12. Images of 16 pixels and more enter by a stem of 5×5 and stride 2. Most of the work
-    is thus done on 6×6 maps for 28×28 images: a network is trained sooner by many cheap steps than by few dear ones.
+    them until the side is below 12. With the stem `strided`, images of 16 pixels and more enter by 5×5 and stride 2.
+    Most of the work is thus done on 6×6 maps for 28×28 images: many cheap steps train sooner than few dear ones. The
+    stem `plain` looks at every pixel, as it does in smaller images: in the end fewer images are taken for others.
 
     Args:
         channels, size: of the input images, `(batch, channels, size, size)`.
@@ -20,14 +21,24 @@ class CompactCnn(nn.Module):
         width: channels of the stem.
         dropout: before the classifier.
         activation: a name of `activations.py`.
+        stem: `strided` or `plain`.
     """
 
-    def __init__(self, *, channels: int, size: int, classes: int, width: int, dropout: float, activation: str):
+    def __init__(
+        self,
+        *,
+        channels: int,
+        size: int,
+        classes: int,
+        width: int,
+        dropout: float,
+        activation: str,
+        stem: str = "strided",
+    ):
         super().__init__()
         self.image_shape = (channels, size, size)
-        large = size >= 16
         block = functools.partial(ConvolutionBlock, activation=activation)
-        if large:
+        if stem == "strided" and size >= 16:
             self.stem, side = block(channels, width, kernel=5, stride=2, padding=0), (size - 3) // 4
         else:
             self.stem, side = block(channels, width), size // 2

@@ -140,6 +140,11 @@ class TrainCnn(Training):
         choices=("compact", "reference"),
     )
     width: int = setting(48, "channels of the first convolution of `compact`", at_least=4, at_most=512)
+    stem: str = setting(
+        "strided",
+        "how `compact` takes images of 16 pixels and more: at half their side, or whole, slower and in the end better",
+        choices=("strided", "plain"),
+    )
     activation: str = setting(
         "relu",
         "what follows each convolution",

@@ -122,10 +122,13 @@ def test_recurrent_classifiers_give_a_logit_per_class(cell, bidirectional):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_image_networks_size_themselves(size, channels):
     arguments = {"channels": channels, "size": size}
-    compact = build_network(
-        {"name": "compact", "classes": 7, "width": 8, "dropout": 0.0, "activation": "relu", **arguments}
-    )
-    assert compact(torch.randn(2, channels, size, size)).shape == (2, 7)
+    images = torch.randn(2, channels, size, size)
+    sides = {}
+    for stem in ("strided", "plain"):
+        compact = build_network({**COMPACT, "stem": stem, **arguments})
+        assert compact(images).shape == (2, 7)
+        sides[stem] = compact.stem(images).shape[-1]
+    assert sides == {"strided": size if size < 16 else (size - 3) // 2, "plain": size}
     if size != 9:
         text = {"vocabulary_size": 9, "words": 4, "text_width": 16, "text_layers": 1, "text_heads": 2}
         network = build_network({"name": "text-to-image", "width": 8, "dropout": 0.0, **text, **arguments})
