@@ -42,10 +42,10 @@ class CompactCnn(nn.Module):
             self.stem, side = block(channels, width, kernel=5, stride=2, padding=0), (size - 3) // 4
         else:
             self.stem, side = block(channels, width), size // 2
-        levels = [block(width, width, pooled=True), block(width, 2 * width), block(2 * width, 2 * width)]
-        width = 2 * width
-        while side >= 12:
-            levels += [nn.MaxPool2d(2), block(width, 2 * width), block(2 * width, 2 * width)]
+        levels, deeper = [block(width, width, pooled=True)], True
+        while deeper:
+            deeper = side >= 12
+            levels += [block(width, 2 * width), block(2 * width, 2 * width, pooled=deeper)]
             width, side = 2 * width, side // 2
         self.levels = nn.Sequential(*levels)
         self.dropout = nn.Dropout(dropout)
