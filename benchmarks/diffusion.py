@@ -76,7 +76,7 @@ def main(
 
     if not ours_alone and size not in WIDTHS:
         raise typer.BadParameter(f"--size {size}: the peers have {' or '.join(map(str, WIDTHS))}; or take --ours-alone")
-    arms = {"quartet": (functools.partial(train_ours, seed=seed), TrainDiffusion(width=width))}
+    arms = {"quartet": (functools.partial(train_ours, seed=seed), TrainDiffusion(width=width, norm_groups=1))}
     if not ours_alone:
         arms["diffusers UNet2DModel"] = (train_diffusers, WIDTHS[size])
         arms["denoising-diffusion-pytorch"] = (train_denoising_diffusion, DIMENSIONS[size])
