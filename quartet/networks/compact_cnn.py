@@ -13,7 +13,7 @@ class CompactCnn(nn.Module):
     A stem, one convolution and a pooling; then levels of two convolutions of twice the channels, with poolings between
     them until the side is below 12. With the stem `strided`, images of 16 pixels and more enter by 5×5 and stride 2.
     Most of the work is thus done on 6×6 maps for 28×28 images: many cheap steps train sooner than few dear ones. The
-    stem `plain` looks at every pixel, as it does in smaller images: in the end fewer images are taken for others.
+    stem `plain` looks at every pixel, as it does in smaller images, for several times the work.
 
     Args:
         channels, size: of the input images, `(batch, channels, size, size)`.
