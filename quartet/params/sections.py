@@ -142,7 +142,7 @@ class TrainCnn(Training):
     width: int = setting(48, "channels of the first convolution of `compact`", at_least=4, at_most=512)
     stem: str = setting(
         "strided",
-        "how `compact` takes images of 16 pixels and more: at half their side, or whole, which takes several times as long",
+        "how `compact` takes images of 16 pixels and more: at half their side, or whole, for several times the work",
         choices=("strided", "plain"),
     )
     activation: str = setting(
