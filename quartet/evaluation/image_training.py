@@ -47,8 +47,12 @@ def image_training(
         "activation": settings.activation,
     }
     if settings.network == "compact":
-        description |= {"channels": info["channels"], "size": info["size"]}
-        description |= {"width": settings.width, "stem": settings.stem}
+        description |= {
+            "channels": info["channels"],
+            "size": info["size"],
+            "width": settings.width,
+            "stem": settings.stem,
+        }
     batches = ShuffledBatches(len(images), settings.batch_size, seed, device)
     mean, std = (torch.tensor(info[name], device=device) for name in ("mean", "std"))
 

@@ -20,7 +20,7 @@ class TextToImage(nn.Module):
         text_width, text_layers, text_heads: of the text encoder.
         dropout: in the UNet.
         norm_groups: of channels that are normalised together. With 1 the weights, and so the maps, lie channels last in
-            memory, where a CPU convolves almost twice as fast but normalises more than one group ten times as slowly.
+            memory, where a CPU convolves almost twice as fast but normalises eight groups ten times as slowly.
         objective, schedule: what is predicted, and the forward process (`noise_schedules.py`).
         matched_words: that a matcher tells from a picture, to choose among drawn ones (`rejection.py`); no matcher if
             there are none.
