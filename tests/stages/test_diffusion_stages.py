@@ -69,6 +69,8 @@ def test_an_objective_is_trained_scored_and_drawn(digits, objective, schedule, s
     assert set(scores) >= SCORES
     # With the matcher half of the pictures are left out, after a look at each.
     assert scores["network_evaluations"] == {"heun": 10, "euler": 2 * (6 + 1), "ddpm": 6, "ddim": 6}[sampler]
+    # Several classifiers, which differ by their seed.
+    assert 0 < scores["cas_accuracy_real_spread"] < 0.05 and scores["cas_accuracy_spread"] > 0
     assert scores["cas_accuracy_real"] > 0.8 and scores["copy_rate_test"] < 0.1
     assert {path.name for path in (report / "evaluation").iterdir()} >= PICTURES
 
