@@ -13,7 +13,7 @@ PARAMS = """
 train_cnn: {{steps: 40, validate_every: 20, width: 8}}
 train_diffusion:
   {{objective: {objective}, noise_schedule: {schedule}, steps: 6, validate_every: 3, width: 8, text_width: 16,
-    matcher: {matcher}}}
+    matcher: {matcher}, norm_groups: {groups}}}
 evaluate:
   {{diffusion: {{images: 60, swept_images: 30, steps: 3, guidance: 1.5, sampler: {sampler}, rejection: {rejection}}}}}
 """
@@ -24,8 +24,10 @@ PICTURES |= {"sweep.png", "steps.png"}
 
 
 def settings(objective, schedule, sampler, matcher=False):
-    how = {"objective": objective, "schedule": schedule, "sampler": sampler}
-    return PARAMS.format(**how, matcher=str(matcher).lower(), rejection=0.5 if matcher else 0.0)
+    how = {"objective": objective, "schedule": schedule, "sampler": sampler, "matcher": str(matcher).lower()}
+    # With the matcher also the layout of one group, as the benchmark trains.
+    how |= {"rejection": 0.5, "groups": 1} if matcher else {"rejection": 0.0, "groups": 8}
+    return PARAMS.format(**how)
 
 
 def run(folder, *command, code=0):
