@@ -8,9 +8,8 @@ import typer
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import clear_errors
-from quartet.params.sections import EvaluateDiffusion
 
-DEFAULT = EvaluateDiffusion()
+_OF_PARAMS = {"show_default": "from params.yaml"}
 
 
 class Sampler(StrEnum):
@@ -23,19 +22,36 @@ class Sampler(StrEnum):
 def draw(
     captions: Annotated[list[str], typer.Argument(help="What to draw, such as 'a handwritten seven'.")],
     count: Annotated[int, typer.Option(help="Pictures of each caption.", min=1, max=1000)] = 8,
-    steps: Annotated[int, typer.Option(help="Denoising steps.", min=1, max=1000)] = DEFAULT.steps,
-    guidance: Annotated[float, typer.Option(help="Weight of the caption; 1 is no guidance.", min=0)] = DEFAULT.guidance,
-    temperature: Annotated[
-        float, typer.Option(help="Strength of the noise to begin with; above 1 the pictures vary more.", min=0)
-    ] = DEFAULT.temperature,
-    rejection: Annotated[
-        float,
-        typer.Option(help="Share of the pictures that is drawn in vain: the least like their caption.", min=0, max=0.9),
-    ] = DEFAULT.rejection,
-    sampler: Annotated[
-        Sampler | None, typer.Option(help="Solver; by default heun for a flow, ddim for models of epsilon or v.")
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.", min=1, max=1000, **_OF_PARAMS)] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="Weight of the caption; 1 is no guidance.", min=0, max=100, **_OF_PARAMS)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same pictures.", min=0)] = 0,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            help="Strength of the noise to begin with; above 1 the pictures vary more.", min=0.01, max=10, **_OF_PARAMS
+        ),
+    ] = None,
+    rejection: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the pictures that is drawn in vain: the least like their caption.",
+            min=0,
+            max=0.9,
+            **_OF_PARAMS,
+        ),
+    ] = None,
+    sampler: Annotated[
+        Sampler | None,
+        typer.Option(
+            help="Solver. Where the one in params.yaml does not fit the model: heun for a flow, else ddim.",
+            **_OF_PARAMS,
+        ),
+    ] = None,
+    params: Annotated[Path, typer.Option(help="The settings, whose evaluate.diffusion says how to draw.")] = Path(
+        "params.yaml"
+    ),
+    seed: Annotated[int, typer.Option(help="Same seed, same pictures.", min=0, max=2**63 - 1)] = 0,
     zoom: Annotated[int, typer.Option(help="Screen pixels per pixel.", min=1, max=64)] = 8,
     out: Annotated[Path, typer.Option(help="The PNG to write: a row per caption.")] = Path("drawn.png"),
 ) -> None:
@@ -48,13 +64,20 @@ def draw(
         from rich.progress import track
 
         from quartet.artifacts.writing import atomic_path
+        from quartet.params import read_params
+
+        settings = read_params(params).evaluate.diffusion  # before the slow imports
+        from quartet.networks.samplers import SAMPLERS
         from quartet.serving.painter import Painter, to_image, to_pixels
 
         painter = Painter(paths.model("diffusion"))
-        how = {"steps": steps, "guidance": guidance, "temperature": temperature, "rejection": rejection, "seed": seed}
-        on_the_way = painter.drawing(captions, count, sampler=sampler and sampler.value, **how)
+        chosen = {"steps": steps, "guidance": guidance, "temperature": temperature, "rejection": rejection}
+        how = {name: getattr(settings, name) if value is None else value for name, value in chosen.items()}
+        if sampler is None and settings.sampler in SAMPLERS[painter.network.objective]:
+            sampler = Sampler(settings.sampler)
+        on_the_way = painter.drawing(captions, count, sampler=sampler and sampler.value, seed=seed, **how)
         shown = {"console": Console(stderr=True), "disable": not sys.stderr.isatty()}
-        *_, pictures = track(on_the_way, "drawing", total=steps + (rejection > 0), **shown)
+        *_, pictures = track(on_the_way, "drawing", total=how["steps"] + (how["rejection"] > 0), **shown)
         pixels = to_pixels(pictures)  # (pictures, size, size, channels)
         size, _, channels = pixels.shape[1:]
         sheet = pixels.reshape(len(captions), count, size, size, channels).swapaxes(1, 2)

@@ -4,7 +4,7 @@ Some templates train, others are held out: a model that has understood the words
 """
 
 import difflib
-import re
+import unicodedata
 from dataclasses import dataclass
 
 import torch
@@ -15,23 +15,31 @@ TEMPLATES = (
     "a {subject} {name}",
     "a picture of a {name}",
     "the {name}",
-    "please draw a {name}",
+    "please draw the {subject} {name}",
     "{name}, {subject}",
     "an image of the {subject} {name}",
     "{name}",
+    "the {thing} {name}",
+    "{name}, {manner}",
 )
 UNSEEN_TEMPLATES = (
     "a {name}",
-    "please draw the {subject} {name}",
+    "please draw a {name}",
     "an image of a {name}, {subject}",
     "the picture of the {name}",
+    "the {thing} {name}, {manner}",
 )
+# In other words: what a picture shows, and how it came about.
+_PARAPHRASES = {
+    "handwritten": {"thing": "digit", "manner": "written by hand"},
+    "photographed": {"thing": "object", "manner": "seen by a camera"},
+    "pictured": {"thing": "object", "manner": "shown in a picture"},
+}
 EMPTY, SPECIAL = 0, 1  # word ids: padding, and the mark that starts every caption (alone: no caption)
 _NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 # A model that was taught one of them is asked for the other all the same.
 _SYNONYMS = {str(digit): word for digit, word in enumerate(_NUMBER_WORDS)}
 _SYNONYMS |= {word: digit for digit, word in _SYNONYMS.items()}
-_WORD = re.compile(r"[\w-]+")
 
 
 class UnknownWordError(ValueError):
@@ -74,7 +82,7 @@ class Captioner:
 
     def caption(self, label: int, template: str) -> str:
         """The caption of a class, such as "a handwritten seven"."""
-        return template.format(subject=self.subject, name=self.classes[label])
+        return template.format(subject=self.subject, name=self.classes[label], **_PARAPHRASES[self.subject])
 
     def table(self, templates: tuple[str, ...]) -> Tensor:
         """Word ids of every class in every template: `(classes, templates, words)` int64."""
@@ -86,13 +94,15 @@ class Captioner:
 
         Raises:
             UnknownWordError: a word is not in the vocabulary; near ones are listed.
-            ValueError: a caption is longer than the longest that the model was trained for.
+            ValueError: a caption has no word, or more than the longest that the model was trained for.
         """
         ids = {word: number + 2 for number, word in enumerate(self.words)}
         longest, rows = self.longest, []
         for caption in captions:
-            row = [SPECIAL]
-            for word in split_words(caption):
+            row, words = [SPECIAL], split_words(caption)
+            if not words:
+                raise ValueError(f"{caption!r} has no word; the model knows {', '.join(sorted(ids)[:20])}, …")
+            for word in words:
                 word = word if word in ids else _SYNONYMS.get(word, word)
                 if word not in ids:
                     near = difflib.get_close_matches(word, ids, n=5, cutoff=0.5) or sorted(ids)[:20]
@@ -112,8 +122,11 @@ class Captioner:
 
 
 def split_words(caption: str) -> list[str]:
-    """The words of a caption, in lower case, without punctuation."""
-    return _WORD.findall(caption.lower())
+    """The words of a caption, in lower case, without punctuation but for hyphens within them."""
+    characters = unicodedata.normalize("NFKC", caption).lower()
+    # Letters, numbers, and the marks that belong to letters in many scripts.
+    kept = "".join(c if c == "-" or unicodedata.category(c)[0] in "LNM" else " " for c in characters)
+    return [word for part in kept.split() if (word := part.strip("-"))]
 
 
 def captioner(info: dict) -> Captioner:

@@ -48,6 +48,11 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     card = read_card(paths.model("diffusion"))
     network = rebuild_network(card, load_weights(paths.model("diffusion"))).to(device)
     captions = captioner(card["data"])
+    if how.images < _fewest(captions):
+        raise ValueError(
+            f"evaluate.diffusion.images: found {how.images}; to tell how they vary takes two of each of the "
+            f"{len(captions.classes)} classes, {_fewest(captions)} in all"
+        )
     judge = trained_judge(captions, device, params.evaluate.batch_size)
     processed = paths.processed("images")
     train, test = (tuple(part.to(device) for part in load_images(processed, split)) for split in ("train", "test"))
@@ -168,8 +173,8 @@ def draw_classes(
     prompts = table[labels, asked_by]  # (images, words)
     noise = torch.randn(len(numbers), *network.picture_shape, generator=generator, device=device)
     choice = choice_of(how)
-    parts = enumerate(zip(prompts.split(batch_size), noise.split(batch_size), strict=True))
-    pictures = torch.cat([draw(network, prompt, start, seed=number, **choice) for number, (prompt, start) in parts])
+    parts = zip(prompts.split(batch_size), noise.split(batch_size), strict=True)
+    pictures = torch.cat([draw(network, *part, generator=generator, **choice) for part in parts])
     if how.rejection:
         asked = zip(pictures.split(batch_size), prompts.split(batch_size), strict=True)
         evidence = torch.cat([caption_evidence(network, *part, generator) for part in asked])
@@ -177,6 +182,11 @@ def draw_classes(
         chosen = (of_class * classes + torch.arange(classes, device=device)[:, None]).T.flatten()
         pictures, labels, asked_by = pictures[chosen], labels[chosen], asked_by[chosen]
     return to_uint8(pictures[: how.images]), labels[: how.images], asked_by[: how.images]
+
+
+def _fewest(captions: Captioner) -> int:
+    """Two pictures of each class."""
+    return 2 * len(captions.classes)
 
 
 def choice_of(how: EvaluateDiffusion) -> dict[str, object]:
@@ -231,7 +241,7 @@ def _process_sheets(
     count = min(STRIP_ROWS, len(captions.classes))
     prompts = captions.table(TEMPLATES).to(device)[:count, 0]  # (count, words)
     start = torch.randn(count, *network.picture_shape, generator=generator, device=device)
-    choice = {**choice_of(how), "seed": seed}
+    choice = {**choice_of(how), "generator": generator}
     frames = [to_uint8(x) for x in (how.temperature * start, *drawing(network, prompts, start, **choice))]
     shown = torch.linspace(0, how.steps, min(STRIP, how.steps + 1)).round().int().tolist()
     rows = [np.stack([frames[place][row].cpu().numpy() / 255 for place in shown]) for row in range(count)]
@@ -265,7 +275,7 @@ def _sweep(
     rows = []
     for (steps, temperature), guidance in itertools.product(sorted(pairs), guidances):
         drawn = {"steps": steps, "temperature": temperature, "guidance": guidance}
-        choice = dataclasses.replace(how, images=how.swept_images, **drawn)
+        choice = dataclasses.replace(how, images=max(how.swept_images, _fewest(captions)), **drawn)
         generator = torch.Generator(device).manual_seed(params.seed + 1)
         pictures, labels, _ = draw_classes(network, captions, TEMPLATES, choice, generator, params.evaluate.batch_size)
         fidelity = (judge.classes_of(pictures) == labels).double().mean().item()

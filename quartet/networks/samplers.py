@@ -123,12 +123,13 @@ def drawing(
     guidance: float,
     sampler: str | None = None,
     temperature: float = 1.0,
-    seed: int = 0,
+    generator: torch.Generator | None = None,
 ) -> Iterator[Tensor]:
     """The pictures on the way for `(batch, words)` captions from `(batch, channels, size, size)` noise.
 
     Without a `sampler` it is the first of those that fit. `temperature` multiplies the noise: above 1 the pictures vary
-    more, which guidance and a network that blurs a little take from them. `seed` is that of the noise that `ddpm` adds.
+    more, which guidance and a network that blurs a little take from them. `generator` is of the noise that `ddpm` adds;
+    one that begins as that of `noise` did would add the same noise again.
 
     Raises:
         ValueError: the sampler does not go with what the network predicts.
@@ -144,7 +145,7 @@ def drawing(
         sampler=sampler,
         objective=network.objective,
         schedule=network.schedule,
-        generator=torch.Generator(noise.device).manual_seed(seed),
+        generator=generator,
     )
 
 

@@ -314,6 +314,17 @@ class Params:
         if (objective == "flow") != (sampler in ("euler", "heun")):
             fitting = "euler, heun" if objective == "flow" else "ddim, ddpm"
             yield f"evaluate.diffusion.sampler: found {sampler!r}, allowed for the objective {objective!r} is {fitting}"
+        drawing = self.evaluate.diffusion
+        if self.train_diffusion.caption_dropout == 0 and drawing.guidance != 1:
+            yield (
+                f"evaluate.diffusion.guidance: found {drawing.guidance}, which asks the network without a caption; "
+                "with train_diffusion.caption_dropout = 0, which never trains that, allowed is 1"
+            )
+        if self.train_diffusion.caption_dropout == 0 and drawing.rejection and not self.train_diffusion.matcher:
+            yield (
+                f"evaluate.diffusion.rejection: found {drawing.rejection}, which asks the network without a caption; "
+                "with train_diffusion.caption_dropout = 0 it takes train_diffusion.matcher = true"
+            )
         if self.train_diffusion.width % 8:
             yield f"train_diffusion.width: found {self.train_diffusion.width}, allowed is a multiple of 8"
         if self.train_diffusion.width % self.train_diffusion.norm_groups:

@@ -38,27 +38,32 @@ class Painter:
     ) -> Iterator[Tensor]:
         """The pictures on the way, `(captions · drawn, channels, size, size)`, once per step; the last are the result.
 
-        With a `rejection` more than `count` of a caption are drawn, and one more step chooses `count` of them. A
-        caption's pictures begin with the same noise whatever the other captions are. Without a `sampler` it is the
-        first of those that fit the model.
+        With a `rejection` more than `count` of a caption are drawn, and one more step chooses `count` of them. Each
+        caption is drawn by itself, so that its pictures are the same whatever the other captions are. Without a
+        `sampler` it is the first of those that fit the model.
 
         Raises:
-            ValueError: a word is not in the vocabulary, a caption is too long, or the sampler does not fit the model.
+            ValueError: a word is not in the vocabulary, a caption is empty or too long, or the sampler does not fit the
+                model.
         """
         drawn = candidates(count, rejection)
-        prompts = self.captioner.encode(captions).repeat_interleave(drawn, dim=0)  # (pictures, words)
-        noise = torch.randn(drawn, *self.network.picture_shape, generator=torch.Generator().manual_seed(seed))
-        noise = noise.repeat(len(captions), 1, 1, 1)
-        how = {"steps": steps, "guidance": guidance, "temperature": temperature, "sampler": sampler, "seed": seed}
-        for pictures in drawing(self.network, prompts, noise, **how):
-            yield pictures
+        how = {"steps": steps, "guidance": guidance, "temperature": temperature, "sampler": sampler}
+        parts = []  # of each caption: the words, the generator of all its noise, the pictures on the way
+        for words in self.captioner.encode(captions):
+            generator = torch.Generator().manual_seed(seed)
+            noise = torch.randn(drawn, *self.network.picture_shape, generator=generator)
+            prompts = words.expand(drawn, -1)  # (drawn, words)
+            parts.append((prompts, generator, drawing(self.network, prompts, noise, generator=generator, **how)))
+        for pictures in zip(*(on_the_way for _, _, on_the_way in parts), strict=True):
+            yield torch.cat(pictures)
         if rejection:
-            of_captions = zip(pictures.clamp(-1, 1).split(drawn), prompts.split(drawn), strict=True)
-            yield torch.cat([self._chosen(*part, count, seed) for part in of_captions])
+            last = zip(pictures, parts, strict=True)
+            yield torch.cat([self._chosen(found, words, generator, count) for found, (words, generator, _) in last])
 
-    def _chosen(self, pictures: Tensor, prompts: Tensor, count: int, seed: int) -> Tensor:
-        """Those of a caption's pictures, in [-1, 1], in which the network finds most of it."""
-        evidence = caption_evidence(self.network, pictures, prompts, torch.Generator().manual_seed(seed))
+    def _chosen(self, pictures: Tensor, prompts: Tensor, generator: torch.Generator, count: int) -> Tensor:
+        """Those of a caption's pictures in which the network finds most of it."""
+        pictures = pictures.clamp(-1, 1)
+        evidence = caption_evidence(self.network, pictures, prompts, generator)
         return pictures[strongest(evidence[None], count)[0]]
 
 

@@ -19,7 +19,7 @@ from quartet.artifacts.fetching import FetchError
 from quartet.artifacts.writing import write_json
 from quartet.datasets.augment import adjust_brightness, adjust_contrast, affine, augment, cut_out
 from quartet.datasets.batches import ShuffledBatches
-from quartet.datasets.captions import TEMPLATES, UNSEEN_TEMPLATES, Captioner, UnknownWordError, captioner
+from quartet.datasets.captions import TEMPLATES, UNSEEN_TEMPLATES, Captioner, UnknownWordError, captioner, split_words
 from quartet.datasets.image_reading import decode
 from quartet.datasets.image_sources import download_images
 from quartet.datasets.images import load_images, preprocess_images
@@ -299,20 +299,43 @@ def test_unseen_templates_are_new_sentences_of_known_words():
     assert not set(TEMPLATES) & set(UNSEEN_TEMPLATES)
     table = captions.table(UNSEEN_TEMPLATES)
     assert table.shape[:2] == (2, len(UNSEEN_TEMPLATES)) and table.max() < captions.vocabulary_size
+    asked = captions.encode(["the digit seven, written by hand", "please draw a 7"])
+    assert any(asked[0].equal(row) for row in table[0]) and any(asked[1].equal(row) for row in table[0])
     with pytest.raises(UnknownWordError, match=r"'sevn'.*seven"):
         captions.encode(["a handwritten sevn"])
 
 
+@pytest.mark.parametrize("caption", ["", "  ", "?!...", "-"])
+def test_a_caption_without_a_word_is_refused(caption):
+    with pytest.raises(ValueError, match=r"has no word; the model knows .*seven"):
+        Captioner(("seven", "nine"), "handwritten").encode(["seven", caption])
+
+
+@pytest.mark.parametrize(
+    ("caption", "words"),
+    [
+        ("A seven - handwritten!", ["a", "seven", "handwritten"]),
+        ("stop_sign", ["stop", "sign"]),
+        ("a T-shirt", ["a", "t-shirt"]),
+        ("cre\u0300me", ["cr\u00e8me"]),  # an accent of its own, as some systems write file names
+        ("\uff17", ["7"]),  # of full width
+        ("\u0915\u093f", ["\u0915\u093f"]),  # a Devanagari letter and its vowel sign
+    ],
+)
+def test_words_are_found_whatever_way_they_are_written(caption, words):
+    assert split_words(caption) == words
+
+
 def test_telling_words_are_those_that_not_every_class_has():
-    captions = Captioner(("speed limit 20", "speed limit 30", "no speed limit"), "sign")
+    captions = Captioner(("speed limit 20", "speed limit 30", "no speed limit"), "photographed")
     assert [captions.words[number - 2] for number in captions.telling_words] == ["20", "30", "no"]
     with pytest.raises(ValueError, match=r"'left turn', 'turn left' apart.*train_diffusion\.matcher"):
-        _ = Captioner(("left turn", "turn left"), "sign").telling_words
+        _ = Captioner(("left turn", "turn left"), "photographed").telling_words
 
 
 def test_a_caption_longer_than_any_that_was_trained_is_refused():
     captions = Captioner(("seven", "nine"), "handwritten")
-    longest = "please draw the handwritten seven seven"
+    longest = "the digit seven, written by hand"
     assert captions.encode([longest]).shape == captions.table(TEMPLATES)[0, :1].shape
     with pytest.raises(ValueError, match="7 words; the model reads at most 6"):
         captions.encode(["nine", longest + " seven"])
@@ -330,7 +353,7 @@ def test_a_digit_may_be_written_either_way():
 )
 def test_classes_that_no_caption_tells_apart_are_refused(classes, problem):
     with pytest.raises(ValueError, match=problem):
-        captioner({"classes": classes, "caption_subject": "picture of a"})
+        captioner({"classes": classes, "caption_subject": "pictured"})
 
 
 def test_every_split_holds_every_class(tmp_path):

@@ -70,3 +70,11 @@ def test_copies_are_found_and_neighbours_are_the_nearest():
             expected.min().item(), rel=1e-4
         )
     assert nearest(train, train, itself=True)[0].min() > 0
+
+
+def test_copies_are_found_among_training_images_that_repeat():
+    train = torch.randint(256, (300, 1, 4, 4), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    train[-10:] = train[:10]
+    threshold = copy_threshold(train)
+    assert threshold == 0 and copy_rate(train, train, threshold) == 1
+    assert copy_rate(255 - train, train, threshold) == 0

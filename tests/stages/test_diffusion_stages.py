@@ -1,13 +1,20 @@
 """The stages of the text-to-image family with every objective, and pictures on the command line."""
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 
 import pytest
+import torch
 from code_imports import TOP
 from PIL import Image
+
+from quartet.datasets.captions import UNSEEN_TEMPLATES
+from quartet.datasets.images import load_images
+from quartet.evaluation import diffusion as evaluation
+from quartet.params import read_params
 
 PARAMS = """
 train_cnn: {{steps: 40, validate_every: 20, width: 8}}
@@ -88,7 +95,52 @@ def test_an_objective_is_trained_scored_and_drawn(digits, objective, schedule, s
     assert Image.open(digits / "first.png").size == (3 * 8 * 8, 2 * 8 * 8)
 
 
+def test_drawing_follows_the_settings(digits):
+    spoken = ("--steps", "3", "--guidance", "1.5", "--temperature", "1.2", "--rejection", "0", "--sampler", "ddim")
+    run(digits, "quartet", "draw", "seven", "--out", "silent.png")
+    run(digits, "quartet", "draw", "seven", "--out", "spoken.png", *spoken)
+    run(digits, "quartet", "draw", "seven", "--out", "other.png", "--steps", "4")
+    silent, spoken, other = ((digits / f"{name}.png").read_bytes() for name in ("silent", "spoken", "other"))
+    assert silent == spoken != other
+
+
+@pytest.mark.parametrize("drawn", ["copies", "one picture per class"])
+def test_scores_are_of_the_pictures_drawn(digits, monkeypatch, drawn):
+    monkeypatch.chdir(digits)
+    settings = read_params(digits / "params.yaml")
+    train, labels = load_images(digits / "data/processed/images", "train")
+
+    def draw_instead(network, captions, templates, how, generator, batch_size):
+        numbers = torch.arange(how.images) if drawn == "copies" else torch.zeros(how.images, dtype=torch.long)
+        # Of captions in unseen sentences always the next class.
+        asked = labels[numbers] if drawn == "copies" else torch.arange(how.images) % 10
+        asked = (asked + (templates is UNSEEN_TEMPLATES)) % 10
+        return train[numbers], asked, torch.zeros(how.images, dtype=torch.long)
+
+    monkeypatch.setattr(evaluation, "draw_classes", draw_instead)
+    monkeypatch.setattr(evaluation, "CLASSIFIERS", 2)
+    how = dataclasses.replace(settings.evaluate.diffusion, images=1000)
+    settings = dataclasses.replace(settings, evaluate=dataclasses.replace(settings.evaluate, diffusion=how))
+    scores = evaluation.evaluate(settings, torch.device("cpu"))
+    assert scores["copy_rate"] == 1 and scores["copy_rate_test"] < 0.1
+    if drawn == "copies":
+        assert scores["fidelity"] > 0.8 and scores["fidelity_unseen_templates"] < 0.1
+        assert scores["variance_ratio"] == pytest.approx(1, abs=0.05) and scores["fid_ratio"] < 2
+        assert scores["cas_accuracy"] > 0.9
+    else:
+        assert scores["fidelity"] == pytest.approx(0.1) and scores["variance_ratio"] == 0 and scores["fid_ratio"] > 10
+        assert scores["cas_accuracy"] < 0.3 and scores["cas_accuracy_real"] > 0.9
+
+
+def test_too_few_pictures_are_refused_before_any_is_drawn(digits):
+    text = (digits / "params.yaml").read_text()
+    (digits / "params.yaml").write_text(text.replace("images: 60", "images: 19"))
+    assert "evaluate.diffusion.images: found 19" in run(digits, "stages.evaluate", "diffusion", code=1)
+    (digits / "params.yaml").write_text(text)
+
+
 def test_what_cannot_be_drawn_is_said(digits):
+    assert "has no word" in run(digits, "quartet", "draw", "?!", code=1)
     assert "seven" in run(digits, "quartet", "draw", "a handwritten sevn", code=1)
     long = "please draw a picture of a handwritten seven"
     assert "reads at most" in run(digits, "quartet", "draw", long, code=1)
