@@ -18,15 +18,22 @@ class ReferenceCnn(nn.Module):
 
     def __init__(self, *, classes: int, dropout: float, activation: str):
         super().__init__()
+        activated = ACTIVATIONS[activation]
+        # A module for each use, so that the layer table shows each.
         self.convolution1 = nn.Conv2d(CHANNELS, 32, kernel_size=3, padding=1)
+        self.activation1 = activated()
         self.convolution2 = nn.Conv2d(32, 64, kernel_size=3, padding=1)
+        self.activation2 = activated()
         self.pooling1 = nn.MaxPool2d(2)
         self.convolution3 = nn.Conv2d(64, 128, kernel_size=3, padding=1)
+        self.activation3 = activated()
         self.pooling2 = nn.MaxPool2d(2)
-        self.dropout = nn.Dropout(dropout)
+        self.flatten = nn.Flatten()
+        self.dropout1 = nn.Dropout(dropout)
         self.hidden = nn.Linear(128 * 12 * 12, 512)
+        self.activation4 = activated()
+        self.dropout2 = nn.Dropout(dropout)
         self.classifier = nn.Linear(512, classes)
-        self.activation = ACTIVATIONS[activation]()
 
     def forward(self, images: Tensor) -> Tensor:
         """`(batch, 3, 48, 48)` normalised images to `(batch, classes)` logits."""
@@ -34,17 +41,17 @@ class ReferenceCnn(nn.Module):
 
     def feature_maps(self, images: Tensor) -> Tensor:
         """The last convolution's pooled maps, `(batch, 128, 12, 12)`."""
-        maps = self.activation(self.convolution1(images))  # (batch, 32, 48, 48)
-        maps = self.pooling1(self.activation(self.convolution2(maps)))  # (batch, 64, 24, 24)
-        return self.pooling2(self.activation(self.convolution3(maps)))  # (batch, 128, 12, 12)
+        maps = self.activation1(self.convolution1(images))  # (batch, 32, 48, 48)
+        maps = self.pooling1(self.activation2(self.convolution2(maps)))  # (batch, 64, 24, 24)
+        return self.pooling2(self.activation3(self.convolution3(maps)))  # (batch, 128, 12, 12)
 
     def features_of(self, maps: Tensor) -> Tensor:
         """What the classifier sees of feature maps, but for its dropout: `(batch, 512)`."""
-        return self.activation(self.hidden(self.dropout(maps.flatten(1))))
+        return self.activation4(self.hidden(self.dropout1(self.flatten(maps))))
 
     def logits_of(self, maps: Tensor) -> Tensor:
         """Feature maps to `(batch, classes)` logits."""
-        return self.classifier(self.dropout(self.features_of(maps)))
+        return self.classifier(self.dropout2(self.features_of(maps)))
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Two images of zeros."""

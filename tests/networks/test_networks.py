@@ -173,6 +173,33 @@ def test_the_reference_network_is_the_textbooks():
     assert layers["pooling1"].output == (64, 24, 24) and layers["pooling2"].output == (128, 12, 12)
 
 
+def test_the_reference_networks_layers_come_in_the_textbooks_order_with_its_shapes():
+    network = build_network({"name": "reference", "classes": 43, "dropout": 0.5, "activation": "relu"})
+    assert [(layer.kind, layer.output) for layer in layer_table(network)] == [
+        ("Conv2d", (32, 48, 48)),
+        ("ReLU", (32, 48, 48)),
+        ("Conv2d", (64, 48, 48)),
+        ("ReLU", (64, 48, 48)),
+        ("MaxPool2d", (64, 24, 24)),
+        ("Conv2d", (128, 24, 24)),
+        ("ReLU", (128, 24, 24)),
+        ("MaxPool2d", (128, 12, 12)),
+        ("Flatten", (128 * 12 * 12,)),
+        ("Dropout", (128 * 12 * 12,)),
+        ("Linear", (512,)),
+        ("ReLU", (512,)),
+        ("Dropout", (512,)),
+        ("Linear", (43,)),
+    ]
+    of_kind = {
+        kind: [m for m in network.modules() if type(m) is kind] for kind in (nn.Conv2d, nn.MaxPool2d, nn.Dropout)
+    }
+    shapes = {(m.kernel_size, m.stride, m.padding) for m in of_kind[nn.Conv2d]}
+    assert shapes == {((3, 3), (1, 1), (1, 1))}
+    assert [(m.kernel_size, m.stride) for m in of_kind[nn.MaxPool2d]] == [(2, 2)] * 2
+    assert [m.p for m in of_kind[nn.Dropout]] == [0.5, 0.5]
+
+
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh", "gelu", "silu", "elu", "leaky_relu"])
 def test_the_named_activation_is_used(activation):
     layers = layer_table(build_network({**COMPACT, "activation": activation}))
