@@ -1,6 +1,7 @@
 """The one loop: it learns, keeps the best, refuses infinities, and resumes to the same bytes."""
 
 import dataclasses
+import math
 import os
 import signal
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from quartet.artifacts import paths
 from quartet.params.sections import Training
@@ -210,6 +212,28 @@ def test_schedules_equal_torchs():
             scheduler.step()
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
+def test_every_update_has_the_learning_rate_of_its_step(schedule, optimizer):
+    rates = []
+    handle = register_optimizer_step_pre_hook(
+        lambda optimizer, *_: rates.append([group["lr"] for group in optimizer.param_groups])
+    )
+    settings = dataclasses.replace(SETTINGS, optimizer=optimizer, schedule=schedule, warmup=0.25)
+    try:
+        outcome = train(task_of(0), settings, seed=0, device=CPU, checkpoint=NoCheckpoint())
+    finally:
+        handle.remove()
+    left = [step / 9 for step in range(9, 0, -1)]
+    fall = {"linear": left, "cosine": [(1 - math.cos(math.pi * x)) / 2 for x in left], "constant": [1.0] * 9}
+    expected = [0.02 * share for share in [0.25, 0.5, 0.75, *fall[schedule]]]
+    updates = 2 if optimizer == "muon" else 1
+    assert len(rates) == 12 * updates
+    for number, groups in enumerate(rates):
+        assert groups == pytest.approx([expected[number // updates]] * len(groups))
+    assert [row["learning_rate"] for row in outcome.history] == pytest.approx(expected[3::4])
+
+
 def test_the_average_follows_its_formula():
     network = nn.Linear(2, 1)
     average = MovingAverage(network, 0.5)
@@ -236,6 +260,49 @@ def test_settings_select_the_optimizer_and_their_values_arrive():
             assert group["weight_decay"] == (0.4 if decayed else 0.0)
     matrices = optimizers[0].param_groups[0]["params"]
     assert len(matrices) == 2 and matrices[0] is network[1].weight and matrices[1] is network[2].weight
+
+
+def _updated(name, weight, gradients, rate, decay):
+    """A weight after updates by these gradients, as the equations of the update rules have it."""
+    first, second = torch.zeros_like(weight), torch.zeros_like(weight)
+    beta1, beta2 = (0.9, 0.95) if name == "muon" else (0.9, 0.999)
+    for step, gradient in enumerate(gradients, start=1):
+        if name in ("adamw", "muon"):
+            weight = weight * (1 - rate * decay)
+        else:
+            gradient = gradient + decay * weight
+        if name == "sgd":
+            first = 0.9 * first + gradient
+            weight = weight - rate * (gradient + 0.9 * first)
+        elif name == "rmsprop":
+            second = 0.99 * second + 0.01 * gradient**2
+            weight = weight - rate * gradient / (second.sqrt() + 1e-8)
+        else:
+            first = beta1 * first + (1 - beta1) * gradient
+            second = beta2 * second + (1 - beta2) * gradient**2
+            mean, square = first / (1 - beta1**step), second / (1 - beta2**step)
+            weight = weight - rate * mean / (square.sqrt() + 1e-8)
+    return weight
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "muon"])
+def test_updates_follow_their_equations_and_decay_matrices_alone(name):
+    """Of `muon` what is AdamW's; its own part is held against torch's below."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 3)).double()
+    begun = {key: weight.detach().clone() for key, weight in network.named_parameters()}
+    gradients = {key: torch.randn(4, *weight.shape, dtype=torch.float64) for key, weight in begun.items()}
+    settings = Training(optimizer=name, learning_rate=0.05, weight_decay=0.3)
+    optimizers = build_optimizers(network, settings, CPU)
+    for step in range(4):
+        for key, weight in network.named_parameters():
+            weight.grad = gradients[key][step].clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for key, weight in network.named_parameters():
+        decay = 0.3 if key == "1.weight" else 0.0
+        if (name, key) != ("muon", "1.weight"):
+            torch.testing.assert_close(weight.detach(), _updated(name, begun[key], gradients[key], 0.05, decay))
 
 
 def test_muon_updates_weights_of_all_shapes_as_torchs_does_a_kernel_as_the_matrix_of_its_patches():
