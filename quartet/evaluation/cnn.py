@@ -36,7 +36,7 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     scores = report_classification(folder, logits, labels, data["classes"], "Convolutional network")
     report_mistakes(folder, images, logits, labels, data["classes"])
     _report_filters(folder, network)
-    _report_attention(folder, network, images, labels, prepare, data["classes"])
+    report_attention(folder, network, images, labels, prepare, data["classes"])
     augmented = augmented_probabilities(network, images, prepare, batch_size).argmax(dim=1)
     return {
         **scores,
@@ -51,7 +51,7 @@ def _report_filters(folder: Path, network: nn.Module) -> None:
     save_figure(filter_sheet(first.weight.detach()[:FILTERS].cpu().numpy()), folder / "evaluation/filters.png")
 
 
-def _report_attention(folder: Path, network: nn.Module, images: Tensor, labels: Tensor, prepare, classes) -> None:
+def report_attention(folder: Path, network: nn.Module, images: Tensor, labels: Tensor, prepare, classes) -> None:
     """Where the network looked in some images, one of every class before a second of any."""
     turns = torch.zeros_like(labels)
     for label in labels.unique():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import classification_report, confusion_matrix, f1_score
+from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 CALIBRATION_BINS = 15
 
@@ -55,11 +55,16 @@ def confusion_counts(actual: np.ndarray, predicted: np.ndarray, classes: list[st
 def class_report(actual: np.ndarray, predicted: np.ndarray, classes: list[str]) -> pd.DataFrame:
     """Precision, recall, F1 and support of each class, as scikit-learn's `classification_report`.
 
-    The row `accuracy` has the accuracy in all columns but `support`.
+    The row `accuracy` has the accuracy in all columns but `support`. It and the averages are the last three rows,
+    whatever the classes are called.
     """
-    report = classification_report(
-        actual, predicted, labels=range(len(classes)), target_names=classes, output_dict=True, zero_division=0
-    )
-    table = pd.DataFrame(report).T.rename_axis("class").round(6)
-    table.loc["accuracy", "support"] = len(actual)
-    return table
+
+    def scores(average: str | None) -> tuple:
+        labels = np.arange(len(classes))
+        return precision_recall_fscore_support(actual, predicted, labels=labels, average=average, zero_division=0)
+
+    accuracy, total = float((actual == predicted).mean()), float(len(actual))
+    rows = [*zip(*scores(None), strict=True), (accuracy, accuracy, accuracy, total)]
+    rows += [(*scores(average)[:3], total) for average in ("macro", "weighted")]
+    names = pd.Index([*classes, "accuracy", "macro avg", "weighted avg"], name="class")
+    return pd.DataFrame(rows, names, ["precision", "recall", "f1-score", "support"], dtype=float).round(6)

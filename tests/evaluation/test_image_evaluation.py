@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from quartet.evaluation import cnn
+from quartet.evaluation.classifying import MISTAKES, surest_mistakes
 from quartet.evaluation.grad_cam import grad_cam
 from quartet.evaluation.test_time_augmentation import SHIFTS, augmented_probabilities
 from quartet.reporting.figures import attention_sheet, confusion_figure, filter_sheet
@@ -46,6 +48,33 @@ def test_test_time_augmentation_is_the_mean_over_the_shifted_images():
         expected += network(moved.float() / 255).softmax(dim=1).detach() / len(SHIFTS)
     found = augmented_probabilities(network, images, lambda pixels: pixels, batch_size=2)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_surest_mistakes_come_first_and_nothing_right_among_them():
+    confidence = torch.tensor([0.7, 0.95, 0.6, 0.9, 0.99, 0.8])
+    labels = torch.tensor([1, 1, 1, 0, 0, 1])  # the network names 0: the fourth and the fifth are right
+    logits = torch.stack([confidence, 1 - confidence], dim=1).log()
+    assert surest_mistakes(logits, labels).tolist() == [1, 5, 0, 2]
+    many = logits.repeat(5, 1), labels.repeat(5)
+    assert len(surest_mistakes(*many)) == MISTAKES
+
+
+def test_a_logit_may_be_large_without_being_sure():
+    logits = torch.tensor([[10.0, 9.9], [3.0, 0.0]])
+    assert surest_mistakes(logits, torch.tensor([1, 1])).tolist() == [1, 0]
+
+
+def test_grad_cam_is_shown_for_an_image_of_every_class_before_a_second_of_any(tmp_path, monkeypatch):
+    labels = torch.tensor([0] * 20 + [3, 3, 1, 2, 1])
+    images = torch.arange(25, dtype=torch.uint8).view(25, 1, 1, 1).expand(25, 1, 8, 8)  # an image is its number
+    shown = []
+    monkeypatch.setattr(cnn, "attention_sheet", lambda *arguments: shown.append(arguments))
+    monkeypatch.setattr(cnn, "save_figure", lambda figure, path: None)
+    cnn.report_attention(tmp_path, Corners(), images, labels, lambda pixels: pixels, ["named", "b", "c", "d"])
+    ((pixels, seen, names),) = shown
+    order = [0, 20, 22, 23, 1, 21, 24, 2, 3, 4, 5, 6]
+    assert (pixels[:, 0, 0, 0] * 255).round().astype(int).tolist() == order
+    assert len(seen) == 12 and names == ["named"] * 12  # not what the images are
 
 
 def test_the_pictures_hold_a_hundred_classes_and_any_channels():
