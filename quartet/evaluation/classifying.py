@@ -9,7 +9,7 @@ from quartet.reporting.figures import image_sheet, reliability_figure, save_figu
 from quartet.reporting.report_files import write_confusion
 from quartet.reporting.scores import class_report, classification_scores, reliability
 
-MISTAKES = 10
+MISTAKES, MISTAKES_IN_A_ROW = 10, 5
 
 
 def report_classification(folder: Path, logits: Tensor, labels: Tensor, classes: list[str], what: str) -> dict:
@@ -32,9 +32,11 @@ def report_mistakes(folder: Path, images: Tensor, logits: Tensor, labels: Tensor
     """
     wrong, predicted = surest_mistakes(logits, labels), logits.argmax(dim=1)
     if len(wrong):
-        titles = [f"{classes[labels[i]]}, not {classes[predicted[i]]}" for i in wrong]
+        titles = [f"{classes[labels[i]]},\nnot {classes[predicted[i]]}" for i in wrong]
         shown = images[wrong].cpu().numpy() / 255
-        figure = image_sheet([shown], ["wrong"], [titles], "The surest mistakes on the test split", cell=1.3)
+        rows = [slice(start, start + MISTAKES_IN_A_ROW) for start in range(0, len(wrong), MISTAKES_IN_A_ROW)]
+        title, names = "The surest mistakes on the test split", [""] * len(rows)
+        figure = image_sheet([shown[row] for row in rows], names, [titles[row] for row in rows], title, cell=1.4)
         save_figure(figure, folder / "evaluation/mistakes.png")
 
 

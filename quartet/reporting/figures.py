@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from quartet.artifacts.writing import atomic_path
@@ -50,22 +51,30 @@ def learning_curves(history: pd.DataFrame) -> Figure:
 
 
 def confusion_figure(counts: pd.DataFrame, title: str, row_label: str = "actual") -> Figure:
-    """The confusion matrix as a heat map; cells carry their counts up to 20 classes, names stay legible up to 100."""
+    """The confusion matrix as a heat map whose cells carry their counts where they fit; legible up to 100 classes."""
     classes = len(counts)
-    side = min(max(4.5, 0.42 * classes + 1.5), 18)
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    names = [_visible(name) for name in counts.columns]
+    cell = min(max(30.0, 220 / classes), 1080 / classes)  # points, as all lengths here
+    letters = min(9.0, 0.75 * cell)
+    beside = 0.6 * letters * max(map(len, names))  # what the names take
+    upright = classes > 10 or beside > 2 * cell
+    width, height = classes * cell + beside + 150, classes * cell + beside + 80
+    figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
     axes = figure.subplots()
     shares = counts.to_numpy() / np.maximum(counts.to_numpy().sum(axis=1, keepdims=True), 1)
-    shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    letters = 9 if classes <= 20 else max(4, 13 - classes // 10)
-    names = [_visible(name) for name in counts.columns]
-    axes.set_xticks(range(classes), names, rotation=90 if classes > 10 else 45, fontsize=letters)
+    # The root lets one mistake in a hundred be seen.
+    scale = PowerNorm(0.5, vmin=0, vmax=1)
+    shown = axes.imshow(shares, cmap="Blues", norm=scale)
+    axes.set_xticks(range(classes), names, rotation=90 if upright else 45, fontsize=letters)
     axes.set_yticks(range(classes), names, fontsize=letters)
     axes.set(xlabel="predicted", ylabel=row_label, title=title)
-    if classes <= 20:
-        for row, column in zip(*np.nonzero(counts.to_numpy()), strict=True):
-            colour = "white" if shares[row, column] > 0.5 else INK
-            axes.text(column, row, counts.iat[row, column], ha="center", va="center", fontsize=8, color=colour)
+    for row, column in zip(*np.nonzero(counts.to_numpy()), strict=True):
+        count = str(counts.iat[row, column])
+        size = min(8.0, 0.75 * cell, cell / (0.75 * len(count)))
+        if size >= 4:
+            colour = "white" if scale(shares[row, column]) > 0.6 else INK
+            text = axes.text(column, row, count, ha="center", va="center", fontsize=size, color=colour)
+            text.set_in_layout(False)
     figure.colorbar(shown, ax=axes, label=f"share of the {row_label} class", shrink=0.7)
     return figure
 
@@ -94,30 +103,35 @@ def image_sheet(
     Args:
         rows: each `(images, channels, height, width)` in [0, 1], or a list of such single images of mixed sizes.
         row_titles: a name for each row.
-        image_titles: a caption above each image.
+        image_titles: a caption above each image, of one line or more; a line is shortened to what fits.
         title: above the whole.
         cell: inches per image.
     """
     columns = max(len(row) for row in rows)
-    left = 0.085 * max((len(name) for name in row_titles), default=0) + 0.15
-    spacing = 1.32 if image_titles else 1.06
+    names = [_visible(name, longest=60) for name in row_titles]
+    left = 0.085 * max(map(len, names), default=0) + 0.15
+    pitch = 1.06 * cell
+    fitting = round(17 * pitch)  # letters of 7 points
+    captions = [
+        ["\n".join(_visible(line, fitting) for line in caption.split("\n")) for caption in row]
+        for row in image_titles or [[""] * len(row) for row in rows]
+    ]
+    lines = [max(caption.count("\n") + 1 if caption else 0 for caption in row) for row in captions]
+    heights = [pitch + 0.14 * count for count in lines]
     head = 0.45 if title else 0.1
-    width, height = left + columns * cell * 1.06, head + len(rows) * cell * spacing
+    width, height = left + columns * pitch, head + sum(heights)
     width = max(width, 0.09 * len(title) + 0.4)
     figure = Figure(figsize=(width, height))
     for i, row in enumerate(rows):
-        bottom = 1 - (head + (i + 1) * cell * spacing) / height
+        bottom = 1 - (head + sum(heights[: i + 1])) / height
         centre = bottom + cell / 2 / height
-        figure.text(
-            (left - 0.1) / width, centre, _visible(row_titles[i]), ha="right", va="center", fontsize=10, color=INK
-        )
+        figure.text((left - 0.1) / width, centre, names[i], ha="right", va="center", fontsize=10, color=INK)
         for j, image in enumerate(row):
-            axes = figure.add_axes([(left + j * cell * 1.06) / width, bottom, cell / width, cell / height])
+            axes = figure.add_axes([(left + j * pitch) / width, bottom, cell / width, cell / height])
             grey = image.shape[0] == 1
             axes.imshow(image[0] if grey else image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
             axes.set_axis_off()
-            if image_titles:
-                axes.set_title(_visible(image_titles[i][j]), fontsize=7, pad=2, color=INK)
+            axes.set_title(captions[i][j], fontsize=7, pad=2, color=INK)
     if title:
         figure.text(0.1 / width, 1 - 0.12 / height, title, ha="left", va="top", fontsize=12, color=INK)
     return figure
@@ -133,8 +147,8 @@ def filter_sheet(kernels: np.ndarray, columns: int = 16) -> Figure:
     return image_sheet(rows, [""] * len(rows), title="Filters of the first layer (grey is zero)", cell=0.6)
 
 
-def attention_sheet(images: np.ndarray, seen: np.ndarray, names: Sequence[str]) -> Figure:
-    """Images above the same images under a heat map.
+def attention_sheet(images: np.ndarray, seen: np.ndarray, names: Sequence[str], columns: int = 6) -> Figure:
+    """Images above the same images under a heat map, `columns` side by side.
 
     `images` is `(images, channels, size, size)` in [0, 1], `seen` `(images, size, size)` in [0, 1], `names` what the
     network took each for.
@@ -143,7 +157,13 @@ def attention_sheet(images: np.ndarray, seen: np.ndarray, names: Sequence[str]) 
     heat = colormaps["inferno"](seen)[..., :3]
     blended = (0.35 * luminance + 0.65 * heat).transpose(0, 3, 1, 2)
     title = "Where the network looked (Grad-CAM) for the class that it named"
-    return image_sheet([images, blended], ["image", "Grad-CAM"], [names, [""] * len(names)], title, cell=0.95)
+    rows, row_titles, captions = [], [], []
+    for start in range(0, len(names), columns):
+        band = slice(start, start + columns)
+        rows += [images[band], blended[band]]
+        row_titles += ["image", "Grad-CAM"]
+        captions += [names[band], [""] * len(names[band])]
+    return image_sheet(rows, row_titles, captions, title, cell=1.4)
 
 
 def heads_sheet(maps: np.ndarray, tokens: Sequence[str]) -> Figure:
@@ -244,7 +264,13 @@ def _tidy(axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _visible(name: str) -> str:
-    """A class or token name with its white space made visible, dollar signs not taken for formulas."""
+def _visible(name: str, longest: int = 30) -> str:
+    """A class or token name with its white space made visible, dollar signs not taken for formulas.
+
+    Of a long one the beginning and the end are left.
+    """
+    if len(name) > longest:
+        ending = (longest - 1) // 2
+        name = name[: longest - 1 - ending] + "…" + name[len(name) - ending :]
     shown = name.replace("\n", "↵").replace("\t", "⇥").replace("$", r"\$")
     return shown.replace(" ", "␣") if shown.strip() == "" or shown != shown.strip() else shown
