@@ -16,6 +16,7 @@ FAMILY_TITLES = {
     "lm": ("Language", "Language model", "bits_per_byte"),
     "diffusion": ("Text to image", "Diffusion model", "fidelity"),
 }
+PAGE_WIDTH = 1007  # pixels inside a section of the page
 PICTURES = {
     "samples": "Drawn from their captions",
     "animation": "From noise to a picture",
@@ -75,7 +76,7 @@ def _family(name: str) -> dict:
         "headline": (headline.replace("_", " "), _shown(metrics[headline])),
         "metrics": [(key, _shown(value)) for key, value in sorted(metrics.items())],
         "training": [(key, _shown(value)) for key, value in sorted(read_json(folder / "training.json").items())],
-        "pictures": [(PICTURES.get(p.stem, p.stem.replace("_", " ")), _embedded(p)) for p in pictures],
+        "pictures": [(PICTURES.get(p.stem, p.stem.replace("_", " ")), _embedded(p), _is_wide(p)) for p in pictures],
         "layers": _table(folder / "evaluation/layers.csv"),
         "classes": _table(folder / "evaluation/classification_report.csv"),
         "neighbours": _table(folder / "evaluation/neighbours.csv"),
@@ -94,6 +95,14 @@ def _table(path: Path) -> list[list[str]]:
 def _shown(value: float) -> str:
     """A number as the metrics file has it."""
     return json.dumps(value)
+
+
+def _is_wide(picture: Path) -> bool:
+    """Whether a picture wants the page's whole width."""
+    from PIL import Image
+
+    with Image.open(picture) as image:
+        return image.width > PAGE_WIDTH
 
 
 def _embedded(picture: Path) -> str:
