@@ -5,9 +5,12 @@ Writes `data/processed/<item>/`. Each takes a few seconds on the embedded data.
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    import numpy
 
 
 class Item(StrEnum):
@@ -34,8 +37,8 @@ def main(
             if item is Item.images:
                 from quartet.datasets.images import preprocess_images
 
-                info, shown = preprocess_images(raw, folder, settings.images)
-                _preview(folder, info, shown, settings.images.split_seed)
+                info, originals, squares = preprocess_images(raw, folder, settings.images)
+                _preview(folder, info, originals, squares, settings.images.split_seed)
             elif item is Item.text:
                 from quartet.datasets.text import preprocess_text
 
@@ -47,18 +50,20 @@ def main(
         print(f"{paths.processed(item.value)}: {info['source']}, {info['counts']}")
 
 
-def _preview(folder: Path, info: dict, raw_images: list, seed: int) -> None:
-    """A picture of raw, preprocessed and (with the default ranges) augmented training images."""
+def _preview(folder: Path, info: dict, originals: "list[numpy.ndarray]", squares: "numpy.ndarray", seed: int) -> None:
+    """A picture of raw, preprocessed and (with the default ranges) augmented training images.
+
+    `originals` are `(height, width[, 3])`, `squares` are `(images, channels, size, size)`, all uint8.
+    """
     import numpy as np
     import torch
 
     from quartet.datasets.augment import augment
-    from quartet.datasets.images import to_square
     from quartet.params.sections import Augmentation
     from quartet.reporting.figures import image_sheet, save_figure
 
-    raw = [np.atleast_3d(image.pixels).transpose(2, 0, 1) / 255 for image in raw_images]
-    squares = np.stack([to_square(image.pixels, info["size"], info["channels"]) for image in raw_images]) / 255
+    raw = [np.atleast_3d(pixels).transpose(2, 0, 1) / 255 for pixels in originals]
+    squares = squares / 255
     generator = torch.Generator().manual_seed(seed)
     rows, titles = [raw, squares], ["raw", "preprocessed"]
     for _ in range(3):

@@ -4,6 +4,8 @@
 size)` uint8 and `labels` `(images,)` int64, and `info.json`.
 """
 
+import dataclasses
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,21 +24,21 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 MIXED_SIZE = 48  # side that images of different sizes are brought to when no size is set
+SHOWN, SHOWN_SIZE = 8, 256  # training images in the preview, and their largest side there
 
 
-def preprocess_images(raw: Path, folder: Path, settings: PreprocessImages) -> tuple[dict, list[RawImage]]:
-    """Decode, resize, split, measure; returns what `info.json` holds and the first raw training images.
+def preprocess_images(raw: Path, folder: Path, settings: PreprocessImages) -> tuple[dict, list[np.ndarray], np.ndarray]:
+    """Decode, resize, split, measure, with one original in memory at a time.
+
+    Returns what `info.json` holds and, of the first training images, the originals `(height, width[, 3])`, made small
+    enough for a preview, and what became of them `(images, channels, size, size)`, all uint8.
 
     Raises:
         ValueError: an image is broken, or a class is too small; the message names it.
     """
     manifest = read_json(raw / "manifest.json")
-    images = list(read_raw_images(raw, manifest))
+    images, size = _read_resized(raw, manifest, settings.size)
     classes = manifest["classes"]
-    sides = {image.pixels.shape[:2] for image in images}
-    height, width = next(iter(sides))
-    own_size = height if len(sides) == 1 and height == width and height >= 8 else MIXED_SIZE
-    size = settings.size or own_size
     channels = settings.channels or (3 if any(image.pixels.ndim == 3 for image in images) else 1)
     pixels = np.stack([to_square(image.pixels, size, channels) for image in images])
     labels = np.asarray([image.label for image in images], np.int64)
@@ -63,7 +65,35 @@ def preprocess_images(raw: Path, folder: Path, settings: PreprocessImages) -> tu
         "sha256": sha256_of_folder(folder),
     }
     write_json(folder / "info.json", info)
-    return info, [images[index] for index in splits["train"][:8]]
+    shown = splits["train"][:SHOWN]
+    return info, _read_small(raw, manifest, shown.tolist()), pixels[shown]
+
+
+def _read_resized(raw: Path, manifest: dict, size: int | None) -> tuple[list[RawImage], int]:
+    """Every image at `size`, grey or RGB as it came; null takes the side that all images share, else `MIXED_SIZE`."""
+    images: list[RawImage] = []
+    shared = None
+    for image in read_raw_images(raw, manifest):
+        height, width = image.pixels.shape[:2]
+        if size is None:
+            shared = height, width
+            size = height if height == width and height >= 8 else MIXED_SIZE
+        elif shared not in (None, (height, width)) and size != MIXED_SIZE:
+            # From the originals, since an image that is resized twice is another.
+            return _read_resized(raw, manifest, MIXED_SIZE)
+        images.append(dataclasses.replace(image, pixels=_resized(image.pixels, size)))
+    return images, size
+
+
+def _read_small(raw: Path, manifest: dict, indices: list[int]) -> list[np.ndarray]:
+    """The originals at these ascending indices, larger ones brought to `SHOWN_SIZE`."""
+    small = []
+    for index, image in enumerate(itertools.islice(read_raw_images(raw, manifest), max(indices) + 1)):
+        if index in indices:
+            picture = Image.fromarray(image.pixels)
+            picture.thumbnail((SHOWN_SIZE, SHOWN_SIZE))
+            small.append(np.asarray(picture))
+    return small
 
 
 def mean_and_deviation(pixels: np.ndarray) -> tuple[list[float], list[float]]:
@@ -84,12 +114,17 @@ def mean_and_deviation(pixels: np.ndarray) -> tuple[list[float], list[float]]:
 
 def to_square(pixels: np.ndarray, size: int, channels: int) -> np.ndarray:
     """`(height, width[, 3])` uint8 to `(channels, size, size)` uint8: antialiased resize, then grey or RGB."""
-    picture = Image.fromarray(pixels)
-    if picture.size != (size, size):
-        picture = picture.resize((size, size), Image.Resampling.BICUBIC)
+    picture = Image.fromarray(_resized(pixels, size))
     mode = "L" if channels == 1 else "RGB"
     array = np.asarray(picture if picture.mode == mode else picture.convert(mode))
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+
+def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
+    """`(height, width[, 3])` uint8 to `(size, size[, 3])` uint8, antialiased."""
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def load_images(folder: Path, split: str) -> tuple["torch.Tensor", "torch.Tensor"]:

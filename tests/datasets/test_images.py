@@ -5,6 +5,7 @@ import gzip
 import io
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -75,6 +76,41 @@ def test_a_users_folder_of_mixed_pictures_works(tmp_path):
     assert info["classes"] == ["a cat", "dög"] and info["size"] == 48 and info["channels"] == 3
     assert sum(info["counts"].values()) == 12
     assert load_images(folder, "train")[0].shape[1:] == (3, 48, 48)
+
+
+@pytest.mark.parametrize("size", [None, 32])
+def test_originals_are_not_in_memory_all_at_once(tmp_path, size):
+    own = tmp_path / "own"
+    for number in range(20):
+        draw(own / f"class {number % 2}/{number}.ppm", "RGB", (1000, 700 + number))
+    raw = tmp_path / "raw"
+    write_json(raw / "manifest.json", download_images(Download(images=f"folder:{own}"), raw))
+    tracemalloc.start()
+    try:
+        _, originals, squares = preprocess_images(raw, tmp_path / "processed", PreprocessImages(size=size))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * 1000 * 720 * 3, "room for six originals, of twenty"
+    assert len(originals) == len(squares) == 8 and max(originals[0].shape) == 256
+    assert np.array_equal(squares, load_images(tmp_path / "processed", "train")[0][:8])
+
+
+@pytest.mark.parametrize("sides", [[(30, 30), (30, 30), (31, 31)], [(30, 30), (30, 20)], [(48, 48), (20, 20)]])
+def test_pictures_of_different_sizes_are_each_resized_once(tmp_path, sides):
+    own = tmp_path / "own"
+    for label in ("first", "second"):
+        for number in range(12):
+            draw(own / f"{label}/{number:02d}.png", "RGB", sides[min(number // 2, len(sides) - 1)], seed=number)
+    info, folder = prepare(tmp_path, images=f"folder:{own}")
+    assert info["size"] == 48
+    found = {image.numpy().tobytes() for split in info["counts"] for image in load_images(folder, split)[0]}
+    with_one_resize = set()
+    for path in own.rglob("*.png"):
+        with Image.open(path) as picture:
+            square = np.asarray(picture.resize((48, 48), Image.Resampling.BICUBIC))
+        with_one_resize.add(np.ascontiguousarray(square.transpose(2, 0, 1)).tobytes())
+    assert found == with_one_resize
 
 
 def test_pictures_of_every_mode_are_decoded_to_what_one_sees():
