@@ -12,7 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
+
+# What brings a picture upright, by its EXIF orientation; 1 is upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -63,16 +74,24 @@ def decode(stream: io.BufferedIOBase, name: str) -> np.ndarray:
     """
     try:
         with Image.open(stream) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I"):  # 16-bit grey
-                return (np.asarray(picture, np.int64).clip(0, 65535) // 257).astype(np.uint8)
-            if picture.has_transparency_data:
-                coloured = picture.convert("RGBA")
-                ground = Image.new("RGBA", coloured.size, "white")
-                picture = Image.alpha_composite(ground, coloured).convert("RGB")
-            return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{name}: cannot be decoded ({error}); replace or remove the file") from error
+            return _pixels(opened)
+    except Exception as error:  # Pillow lets through whatever a damaged file makes its parsers raise
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{name}: cannot be decoded ({reason}); replace or remove the file") from error
+
+
+def _pixels(opened: Image.Image) -> np.ndarray:
+    opened.load()  # before the orientation is asked for: some formats have it behind the pixels
+    # `ImageOps.exif_transpose` also writes the EXIF anew, which fails if any other tag is malformed.
+    orientation = opened.getexif().get(ExifTags.Base.Orientation)
+    picture = opened.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else opened
+    if picture.mode.startswith("I"):  # 16-bit grey
+        return (np.asarray(picture, np.int64).clip(0, 65535) // 257).astype(np.uint8)
+    if picture.has_transparency_data:
+        coloured = picture.convert("RGBA")
+        ground = Image.new("RGBA", coloured.size, "white")
+        picture = Image.alpha_composite(ground, coloured).convert("RGB")
+    return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
 
 
 def _digits(folder: Path) -> Iterator[RawImage]:

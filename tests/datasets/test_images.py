@@ -7,12 +7,13 @@ import struct
 import tarfile
 import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 
@@ -139,6 +140,35 @@ def test_pictures_of_every_mode_are_decoded_to_what_one_sees():
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees, clockwise
     np.testing.assert_array_equal(decoded(Image.fromarray(colour), exif=exif), np.rot90(colour, -1))
+
+
+def exif_of(orientation, x_resolution):
+    """Big-endian EXIF whose XResolution, a fraction by the standard, is ASCII of up to three letters."""
+    tags = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0) + struct.pack(">HHI4s", 0x011A, 2, 4, x_resolution)
+    return b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 2) + tags + bytes(4)
+
+
+@pytest.mark.parametrize("orientation", range(10))  # 0 and 9 have no meaning
+def test_a_malformed_exif_tag_does_not_keep_a_picture_from_being_turned(orientation):
+    grey = Image.fromarray(np.arange(16 * 24, dtype=np.uint8).reshape(16, 24))
+    malformed, well_formed, exif = io.BytesIO(), io.BytesIO(), Image.Exif()
+    grey.save(malformed, "JPEG", exif=exif_of(orientation, b"72"))
+    exif[0x0112] = orientation
+    grey.save(well_formed, "JPEG", exif=exif)
+    with Image.open(well_formed) as picture:
+        np.testing.assert_array_equal(decode(malformed, "picture"), np.asarray(ImageOps.exif_transpose(picture)))
+
+
+@pytest.mark.parametrize("kind", [TypeError, struct.error, KeyError, IndexError, EOFError, zlib.error, SyntaxError])
+def test_whatever_fails_in_decoding_the_picture_is_named(monkeypatch, kind):
+    def fail(_):
+        raise kind("reason")
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(
+        ValueError, match=r"pictures/1\.png: cannot be decoded \(.*reason.*; replace or remove the file"
+    ):
+        decode(io.BytesIO(), "pictures/1.png")
 
 
 @pytest.mark.parametrize("kept", [300, -200])  # not even the header, and all but the last rows
