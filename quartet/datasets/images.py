@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import torch
 
 SPLITS = ("train", "validation", "test")
-MIXED_SIZE = 48  # side that images of different sizes are brought to when no size is set
+# Sides that images are brought to when no size is set: of different sizes or not square, and square ones at most.
+MIXED_SIZE, LARGEST_SIZE = 48, 96
 SHOWN, SHOWN_SIZE = 8, 256  # training images in the preview, and their largest side there
 
 
@@ -70,18 +71,27 @@ def preprocess_images(raw: Path, folder: Path, settings: PreprocessImages) -> tu
 
 
 def _read_resized(raw: Path, manifest: dict, size: int | None) -> tuple[list[RawImage], int]:
-    """Every image at `size`, grey or RGB as it came; null takes the side that all images share, else `MIXED_SIZE`."""
+    """Every image at `size`, grey or RGB as it came.
+
+    Null takes the side that all images share, but `LARGEST_SIZE` at most, or `MIXED_SIZE` if they share none.
+    """
     images: list[RawImage] = []
     shared = None
     for image in read_raw_images(raw, manifest):
         height, width = image.pixels.shape[:2]
         if size is None:
             shared = height, width
-            size = height if height == width and height >= 8 else MIXED_SIZE
+            size = min(height, LARGEST_SIZE) if height == width and height >= 8 else MIXED_SIZE
         elif shared not in (None, (height, width)) and size != MIXED_SIZE:
             # From the originals, since an image that is resized twice is another.
             return _read_resized(raw, manifest, MIXED_SIZE)
         images.append(dataclasses.replace(image, pixels=_resized(image.pixels, size)))
+    if shared and size == LARGEST_SIZE < shared[0]:
+        print(
+            f"{manifest['source']}: images of {shared[0]}×{shared[0]} are brought to {size}×{size}; "
+            "another side is set by preprocess.images.size",
+            flush=True,
+        )
     return images, size
 
 

@@ -42,7 +42,12 @@ class Download:
 
 @dataclasses.dataclass(frozen=True)
 class PreprocessImages:
-    size: int | None = setting(None, "side in pixels; null keeps the source's own", at_least=8, at_most=512)
+    size: int | None = setting(
+        None,
+        "side in pixels; null takes the one that square images all share, but at most 96; else 48",
+        at_least=8,
+        at_most=512,
+    )
     channels: int | None = setting(None, "1 (grey) or 3 (RGB); null keeps the source's own", at_least=1, at_most=3)
     validation: float = setting(0.1, "share of the training images held out for validation", above=0, below=0.5)
     split_seed: int = setting(0, "seed of the splits, independent of `seed`", at_least=0, below=2**32)

@@ -114,6 +114,24 @@ def test_pictures_of_different_sizes_are_each_resized_once(tmp_path, sides):
     assert found == with_one_resize
 
 
+@pytest.mark.parametrize(
+    ("size", "side", "setting", "said"),
+    [
+        ((96, 96), 96, None, ""),
+        ((97, 97), 96, None, "images of 97×97 are brought to 96×96; another side is set by preprocess.images.size"),
+        ((97, 97), 97, 97, ""),
+        ((97, 98), 48, None, ""),
+    ],
+)
+def test_large_square_pictures_are_brought_to_96_if_no_size_is_set(tmp_path, capsys, size, side, setting, said):
+    for number in range(6):
+        draw(tmp_path / f"own/{number % 2}/{number}.png", "L", size)
+    info, folder = prepare(tmp_path, PreprocessImages(size=setting), images=f"folder:{tmp_path / 'own'}")
+    assert info["size"] == side and load_images(folder, "train")[0].shape[1:] == (1, side, side)
+    printed = capsys.readouterr().out
+    assert said in printed and ("brought" in printed) == bool(said)
+
+
 def test_pictures_of_every_mode_are_decoded_to_what_one_sees():
     def decoded(picture, kind="PNG", **how):
         stream = io.BytesIO()
