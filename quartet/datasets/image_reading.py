@@ -70,21 +70,32 @@ def decode(stream: io.BufferedIOBase, name: str) -> np.ndarray:
     """The pixels of an encoded picture: upright, 8 bits, grey or RGB, transparency laid on white.
 
     Raises:
-        ValueError: the picture is truncated or not one at all.
+        ValueError: the picture is truncated or not one at all, or nothing says which of its numbers is white.
     """
     try:
         with Image.open(stream) as opened:
-            return _pixels(opened)
+            picture = _upright(opened)
+            # Pillow has 16-bit grey of these formats as 32-bit integers too, with white at 65535.
+            if picture.mode != "F" and (picture.mode != "I" or opened.format in ("PNG", "PPM")):
+                return _eight_bits(picture)
     except Exception as error:  # Pillow lets through whatever a damaged file makes its parsers raise
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{name}: cannot be decoded ({reason}); replace or remove the file") from error
+    kind = "floating-point" if picture.mode == "F" else "32-bit or signed integer"
+    raise ValueError(
+        f"{name}: its pixels are {kind} numbers (mode {picture.mode}), of which nothing says which is black and which "
+        "white; save it with 8 or 16 bits per channel, or remove the file"
+    )
 
 
-def _pixels(opened: Image.Image) -> np.ndarray:
+def _upright(opened: Image.Image) -> Image.Image:
     opened.load()  # before the orientation is asked for: some formats have it behind the pixels
     # `ImageOps.exif_transpose` also writes the EXIF anew, which fails if any other tag is malformed.
     orientation = opened.getexif().get(ExifTags.Base.Orientation)
-    picture = opened.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else opened
+    return opened.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else opened
+
+
+def _eight_bits(picture: Image.Image) -> np.ndarray:
     if picture.mode.startswith("I"):  # 16-bit grey
         return (np.asarray(picture, np.int64).clip(0, 65535) // 257).astype(np.uint8)
     if picture.has_transparency_data:

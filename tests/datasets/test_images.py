@@ -160,6 +160,30 @@ def test_pictures_of_every_mode_are_decoded_to_what_one_sees():
     np.testing.assert_array_equal(decoded(Image.fromarray(colour), exif=exif), np.rot90(colour, -1))
 
 
+@pytest.mark.parametrize(("kind", "mode"), [(np.float32, "F"), (np.int32, "I")])
+def test_numbers_without_a_known_white_are_refused(tmp_path, kind, mode):
+    for number in range(6):
+        draw(tmp_path / f"own/{number % 2}/{number}.png")
+    Image.fromarray(np.ones((4, 4), kind)).save(tmp_path / "own/1/heights.tif")
+    with pytest.raises(ValueError, match=rf"1/heights\.tif: .*\(mode {mode}\).*save it with 8 or 16 bits"):
+        prepare(tmp_path, images=f"folder:{tmp_path / 'own'}")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "PPM", "TIFF", "JPEG2000"])
+def test_grey_of_16_bits_is_decoded_whatever_mode_it_has(kind):
+    grey, stream = np.arange(32, dtype=np.uint8).reshape(4, 8) * 8, io.BytesIO()
+    Image.fromarray(grey.astype(np.uint16) * 257).save(stream, kind)
+    np.testing.assert_array_equal(decode(stream, "picture"), grey)
+
+
+def test_a_png_that_is_opened_as_32_bit_integers_has_16_bits(monkeypatch):
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+    opened = Image.fromarray(grey.astype(np.int32) * 257)
+    opened.format = "PNG"
+    monkeypatch.setattr(Image, "open", lambda _: opened)
+    np.testing.assert_array_equal(decode(io.BytesIO(), "picture"), grey)
+
+
 def exif_of(orientation, x_resolution):
     """Big-endian EXIF whose XResolution, a fraction by the standard, is ASCII of up to three letters."""
     tags = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0) + struct.pack(">HHI4s", 0x011A, 2, 4, x_resolution)
