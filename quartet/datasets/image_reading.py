@@ -47,7 +47,7 @@ def read_raw_images(folder: Path, manifest: dict) -> Iterator[RawImage]:
     Raises:
         ValueError: an image or file is broken; the message names it and what to do.
     """
-    source = manifest["source"].partition(":")[0]
+    source, _, own = manifest["source"].partition(":")
     readers = {
         "digits": _digits,
         "mnist": _idx,
@@ -56,7 +56,10 @@ def read_raw_images(folder: Path, manifest: dict) -> Iterator[RawImage]:
         "gtsrb": _gtsrb,
     }
     if source == "folder":
-        yield from _pictures(folder / "pictures", manifest["classes"])
+        try:
+            yield from _pictures(folder / "pictures", manifest["classes"], Path(own))
+        except ValueError as error:
+            raise ValueError(f"{error}; then `dvc repro --force download@images` brings the change in") from error
         return
     try:
         yield from readers[source](folder)
@@ -164,9 +167,11 @@ def _gtsrb(folder: Path) -> Iterator[RawImage]:
                 yield RawImage(name, pixels, test_labels[parts[-1]], "test")
 
 
-def _pictures(folder: Path, classes: list[str]) -> Iterator[RawImage]:
+def _pictures(folder: Path, classes: list[str], own: Path) -> Iterator[RawImage]:
+    """The copies in `folder`; an error names the file in `own` that the user has to mend."""
     for label, name in enumerate(classes):
         for path in sorted(path for path in (folder / name).rglob("*") if path.is_file()):
+            relative = path.relative_to(folder)
             with path.open("rb") as stream:
-                pixels = decode(stream, str(path.relative_to(folder)))
-            yield RawImage(path.relative_to(folder).as_posix(), pixels, label)
+                pixels = decode(stream, str(own / relative))
+            yield RawImage(relative.as_posix(), pixels, label)

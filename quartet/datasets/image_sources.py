@@ -10,7 +10,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from quartet.artifacts.checksums import md5, sha256
@@ -20,7 +20,10 @@ from quartet.artifacts.writing import atomic_path
 from quartet.datasets.class_names import CIFAR10, DIGITS, FASHION, TRAFFIC_SIGNS
 from quartet.params.sections import Download
 
-PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
+PICTURES = {
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".avif", ".webp"),
+    *(".gif", ".bmp", ".tga", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"),
+}
 
 _IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _MNIST_HOME = "https://ossci-datasets.s3.amazonaws.com/mnist"
@@ -53,7 +56,7 @@ def download_images(settings: Download, folder: Path) -> dict:
 
     Raises:
         FetchError: a file cannot be had or is wrong.
-        ValueError: a user's folder does not hold one sub-folder of pictures per class.
+        ValueError: a user's folder does not hold one sub-folder of pictures per class, or a name is not UTF-8.
     """
     if settings.images.startswith("folder:"):
         about = _own_folder(own(settings.images.removeprefix("folder:")), folder)
@@ -156,12 +159,13 @@ _SOURCES = {
 def _own_folder(source: Path, folder: Path) -> dict:
     if not source.is_dir():
         raise ValueError(f"download.images: {source} is not a folder")
-    classes, left_out = [], []
-    for sub_folder in sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        pictures = sorted(path for path in sub_folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-        others = [path for path in pictures if path.suffix.lower() not in PICTURES]
-        left_out += [path.relative_to(source).as_posix() for path in others]
-        pictures = [path for path in pictures if path not in set(others)]
+    top = _shown(source.iterdir(), source)
+    classes, others = [], []
+    loose = [path.name for path in top if path.is_file()]
+    for sub_folder in (path for path in top if path.is_dir()):
+        files = [path for path in _shown(sub_folder.rglob("*"), source) if path.is_file()]
+        pictures = [path for path in files if path.suffix.lower() in PICTURES]
+        others += [path.relative_to(source).as_posix() for path in files if path.suffix.lower() not in PICTURES]
         if not pictures:
             raise ValueError(f"{sub_folder}: no picture in this class folder; add some or remove the folder")
         for path in pictures:
@@ -174,15 +178,33 @@ def _own_folder(source: Path, folder: Path) -> dict:
             f"{source}: {len(classes)} class folder{'' if len(classes) == 1 else 's'}; "
             "a classifier needs at least two, one sub-folder of pictures per class"
         )
-    if left_out:
-        print(f"{source}: left out {len(left_out)} files that are not pictures, such as {left_out[0]}", flush=True)
+    for left_out, why in ((others, "no pictures"), (loose, "beside the class folders")):
+        if left_out:
+            print(f"{source}: {why}, and left out: {left_out[0]} ({len(left_out)} in all)", flush=True)
     return {
         "origin": source.name,
         "licence": "the user's own",
         "classes": classes,
         "caption_subject": "pictured",
-        "left_out": left_out,
+        "left_out": others + loose,
     }
+
+
+def _shown(paths: Iterable[Path], source: Path) -> list[Path]:
+    """Those that are not hidden, in order.
+
+    Raises:
+        ValueError: a name is not UTF-8, as the manifest and DVC want it.
+    """
+    shown = sorted(path for path in paths if not path.name.startswith("."))
+    for path in shown:
+        try:
+            str(path.relative_to(source)).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{source}: the name {path.relative_to(source).as_posix()!r} is not valid UTF-8; rename it"
+            ) from error
+    return shown
 
 
 def _checked_zip(path: Path) -> str:

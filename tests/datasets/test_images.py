@@ -3,6 +3,8 @@
 import dataclasses
 import gzip
 import io
+import os
+import re
 import struct
 import tarfile
 import tracemalloc
@@ -23,7 +25,7 @@ from quartet.datasets.augment import adjust_brightness, adjust_contrast, affine,
 from quartet.datasets.batches import ShuffledBatches
 from quartet.datasets.captions import TEMPLATES, UNSEEN_TEMPLATES, Captioner, UnknownWordError, captioner, split_words
 from quartet.datasets.image_reading import decode
-from quartet.datasets.image_sources import download_images
+from quartet.datasets.image_sources import PICTURES, download_images
 from quartet.datasets.images import load_images, preprocess_images
 from quartet.params.sections import Augmentation, Download, PreprocessImages
 
@@ -220,6 +222,54 @@ def test_a_truncated_picture_is_named(tmp_path, kept):
     broken.write_bytes(broken.read_bytes()[:kept])
     with pytest.raises(ValueError, match=r"dög/turned\.jpg: cannot be decoded"):
         prepare(tmp_path, images=f"folder:{own}")
+
+
+def test_a_picture_that_cannot_be_decoded_is_named_where_the_user_has_it(tmp_path):
+    own = own_folder(tmp_path)
+    (own / "dög/empty.png").write_bytes(b"")
+    message = (
+        rf"^{re.escape(str(own))}/dög/empty\.png: .*remove the file; then `dvc repro --force download@images` brings"
+    )
+    with pytest.raises(ValueError, match=message):
+        prepare(tmp_path, images=f"folder:{own}")
+
+
+def test_what_is_left_out_of_a_users_folder_is_said(tmp_path, capsys):
+    own = own_folder(tmp_path)
+    draw(own / "loose.png")
+    (own / "a cat/notes.txt").write_text("not a picture")
+    for hidden in (".DS_Store", "dög/.hidden.png"):
+        (own / hidden).write_bytes(b"")
+    manifest = download_images(Download(images=f"folder:{own}"), tmp_path / "raw")
+    assert manifest["left_out"] == ["a cat/notes.txt", "loose.png"] and manifest["classes"] == ["a cat", "dög"]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [
+        f"{own}: no pictures, and left out: a cat/notes.txt (1 in all)",
+        f"{own}: beside the class folders, and left out: loose.png (1 in all)",
+    ]
+
+
+def test_pictures_of_every_known_ending_are_read(tmp_path):
+    for label in ("first", "second"):
+        for ending in PICTURES:
+            mode = {".pbm": "1", ".pgm": "L"}.get(ending, "RGB")
+            draw(tmp_path / f"own/{label}/picture{ending.upper()}", mode, (20, 20))
+    info, _ = prepare(tmp_path, images=f"folder:{tmp_path / 'own'}")
+    assert sum(info["counts"].values()) == 2 * len(PICTURES) and info["size"] == 20
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9/1.png", b"a cat/caf\xe9.png", b"a cat/caf\xe9.txt", b"caf\xe9.png"])
+def test_names_that_are_not_utf_8_are_refused(tmp_path, name):
+    own = own_folder(tmp_path)
+    path = own / os.fsdecode(name)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    with pytest.raises(ValueError, match=r"'.*caf\\udce9.*' is not valid UTF-8; rename it") as refused:
+        download_images(Download(images=f"folder:{own}"), tmp_path / "raw")
+    assert str(refused.value).encode()
 
 
 def test_folders_that_cannot_be_classified_say_why(tmp_path):
