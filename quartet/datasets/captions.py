@@ -29,12 +29,12 @@ UNSEEN_TEMPLATES = (
     "the picture of the {name}",
     "the {thing} {name}, {manner}",
 )
-# In other words: what a picture shows, and how it came about.
+# In other words: what a picture shows, and how it came about; the last for any other subject.
 _PARAPHRASES = {
     "handwritten": {"thing": "digit", "manner": "written by hand"},
     "photographed": {"thing": "object", "manner": "seen by a camera"},
-    "pictured": {"thing": "object", "manner": "shown in a picture"},
 }
+_PARAPHRASE = {"thing": "object", "manner": "shown in a picture"}
 EMPTY, SPECIAL = 0, 1  # word ids: padding, and the mark that starts every caption (alone: no caption)
 _NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 # A model that was taught one of them is asked for the other all the same.
@@ -82,7 +82,8 @@ class Captioner:
 
     def caption(self, label: int, template: str) -> str:
         """The caption of a class, such as "a handwritten seven"."""
-        return template.format(subject=self.subject, name=self.classes[label], **_PARAPHRASES[self.subject])
+        paraphrase = _PARAPHRASES.get(self.subject, _PARAPHRASE)
+        return template.format(subject=self.subject, name=self.classes[label], **paraphrase)
 
     def table(self, templates: tuple[str, ...]) -> Tensor:
         """Word ids of every class in every template: `(classes, templates, words)` int64."""

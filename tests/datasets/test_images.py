@@ -485,10 +485,10 @@ def test_words_are_found_whatever_way_they_are_written(caption, words):
 
 
 def test_telling_words_are_those_that_not_every_class_has():
-    captions = Captioner(("speed limit 20", "speed limit 30", "no speed limit"), "photographed")
+    captions = Captioner(("speed limit 20", "speed limit 30", "no speed limit"), "sign")
     assert [captions.words[number - 2] for number in captions.telling_words] == ["20", "30", "no"]
     with pytest.raises(ValueError, match=r"'left turn', 'turn left' apart.*train_diffusion\.matcher"):
-        _ = Captioner(("left turn", "turn left"), "photographed").telling_words
+        _ = Captioner(("left turn", "turn left"), "sign").telling_words
 
 
 def test_a_caption_longer_than_any_that_was_trained_is_refused():
@@ -511,7 +511,7 @@ def test_a_digit_may_be_written_either_way():
 )
 def test_classes_that_no_caption_tells_apart_are_refused(classes, problem):
     with pytest.raises(ValueError, match=problem):
-        captioner({"classes": classes, "caption_subject": "pictured"})
+        captioner({"classes": classes, "caption_subject": "picture of a"})
 
 
 def test_every_split_holds_every_class(tmp_path):

@@ -18,7 +18,7 @@ from quartet.networks.samplers import denoising_times, network_evaluations
 from quartet.params.sections import EvaluateDiffusion
 from quartet.serving.painter import Painter
 
-CAPTIONER = Captioner(("black", "white"), "pictured")
+CAPTIONER = Captioner(("black", "white"), "square")
 
 
 class OnePicturePerCaption(nn.Module):
@@ -159,7 +159,7 @@ def test_a_matchers_word_goes_before_the_networks_own():
     telling = CAPTIONER.telling_words
     assert telling == [CAPTIONER.words.index(word) + 2 for word in ("black", "white")]
     network.matcher = Matcher(channels=1, size=2, words=telling, width=8, groups=8)
-    captions = CAPTIONER.encode(["a white", "the black object"])
+    captions = CAPTIONER.encode(["a white", "the black square"])
     pictures = torch.rand(2, 1, 2, 2) * 2 - 1
     found = caption_evidence(network, pictures, captions, torch.Generator())
     assert network.asked == 0

@@ -83,7 +83,8 @@ def test_an_objective_is_trained_scored_and_drawn(digits, objective, schedule, s
     assert scores["cas_accuracy_real"] > 0.8 and scores["copy_rate_test"] < 0.1
     assert {path.name for path in (report / "evaluation").iterdir()} >= PICTURES
 
-    asked = ("quartet", "draw", "a handwritten seven", "the two", "--count", "3", "--steps", "2", "--rejection", "0")
+    asked = ("quartet", "draw", "a handwritten seven", "the two", "--count", "3", "--steps", "2", "--sampler", sampler)
+    asked = (*asked, "--rejection", "0")
     run(digits, *asked, "--out", "first.png")
     run(digits, *asked, "--out", "second.png")
     run(digits, *asked, "--out", "other.png", "--seed", "1")
