@@ -97,7 +97,10 @@ def test_an_objective_is_trained_scored_and_drawn(digits, objective, schedule, s
 
 
 def test_drawing_follows_the_settings(digits):
-    spoken = ("--steps", "3", "--guidance", "1.5", "--temperature", "1.2", "--rejection", "0", "--sampler", "ddim")
+    how = read_params(digits / "params.yaml").evaluate.diffusion  # of the model that was trained last
+    assert (how.steps, how.guidance) == (3, 1.5)
+    spoken = ("--steps", "3", "--guidance", "1.5", "--temperature", str(how.temperature))
+    spoken = (*spoken, "--rejection", str(how.rejection), "--sampler", how.sampler)
     run(digits, "quartet", "draw", "seven", "--out", "silent.png")
     run(digits, "quartet", "draw", "seven", "--out", "spoken.png", *spoken)
     run(digits, "quartet", "draw", "seven", "--out", "other.png", "--steps", "4")
