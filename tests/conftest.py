@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,11 @@ import pytest
 
 TOP = Path(__file__).parents[1]
 sys.path.insert(0, str(Path(__file__).parent))
+
+# Beside another worker, each has one core, and so have the processes that it starts: torch's threads wait by spinning,
+# and those of two processes on the same cores slow each other manifold.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, which is later
 
 
 @pytest.fixture

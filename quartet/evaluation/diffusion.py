@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,6 @@ from quartet.reporting.report_files import write_confusion
 SHEET_ROWS, SHEET_COLUMNS = 10, 10
 STRIP, STRIP_ROWS = 9, 4  # pictures of a process, captions shown
 FID_DRAWS = 10
-CLASSIFIERS = 5  # trained on each kind of images: a single one's score is mostly luck
 SWEPT_STEPS, SWEPT_GUIDANCE, SWEPT_TEMPERATURE = (3, 5, 10), (1.0, 1.2, 1.4, 2.0), (1.0, 1.1, 1.3)
 # What is trained on generated and on real images to compare them.
 CLASSIFIER = TrainCnn(width=32, steps=300, batch_size=64, augmentation=Augmentation(brightness=0.0, contrast=0.0))
@@ -75,7 +74,8 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     ratio, spread = fid_ratio(*clouds, draws=FID_DRAWS, seed=params.seed)
     threshold = copy_threshold(train[0])
     info = read_json(processed / "info.json")
-    trained = {"device": device, "seed": params.seed, "held_out": test}
+    seeds = range(params.seed, params.seed + how.classifiers)
+    trained = {"device": device, "seeds": seeds, "held_out": test}
     drawn_accuracy, drawn_spread = classifier_accuracy(info, train=(known, labels), **trained)
     real_accuracy, real_spread = classifier_accuracy(info, train=train, **trained)
     return {
@@ -97,17 +97,16 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     }
 
 
-def classifier_accuracy(info: Mapping[str, object], *, seed: int, **trained: object) -> tuple[float, float]:
+def classifier_accuracy(info: Mapping[str, object], *, seeds: Iterable[int], **trained: object) -> tuple[float, float]:
     """Classification accuracy score (Ravuri & Vinyals 2019): what classifiers of the given images know of others.
 
     Args:
         info, trained: as for `accuracy_after_training`.
-        seed: of the first of `CLASSIFIERS` trainings; the others count up.
+        seeds: of one training each, two or more: what a single one finds is mostly luck.
 
     Returns:
         Mean and standard deviation over the trainings.
     """
-    seeds = range(seed, seed + CLASSIFIERS)
     accuracies = [accuracy_after_training(CLASSIFIER, info, seed=number, **trained) for number in seeds]
     return statistics.mean(accuracies), statistics.stdev(accuracies)
 

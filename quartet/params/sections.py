@@ -282,6 +282,9 @@ class EvaluateDiffusion:
         "solver of the reverse process: `euler`, `heun` for `flow`, the others for `epsilon` and `v`",
         choices=("euler", "heun", "ddim", "ddpm"),
     )
+    classifiers: int = setting(
+        5, "classifiers trained on drawn and on real images each, for `cas_accuracy`", at_least=2, at_most=100
+    )
 
 
 @dataclasses.dataclass(frozen=True)

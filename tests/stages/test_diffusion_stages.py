@@ -22,7 +22,8 @@ train_diffusion:
   {{objective: {objective}, noise_schedule: {schedule}, steps: 6, validate_every: 3, width: 8, text_width: 16,
     matcher: {matcher}, norm_groups: {groups}}}
 evaluate:
-  {{diffusion: {{images: 60, swept_images: 30, steps: 3, guidance: 1.5, sampler: {sampler}, rejection: {rejection}}}}}
+  {{diffusion: {{images: 60, swept_images: 30, steps: 3, guidance: 1.5, sampler: {sampler}, rejection: {rejection},
+    classifiers: 3}}}}
 """
 SCORES = {"fidelity", "fidelity_unseen_templates", "judge_accuracy", "fid_ratio", "variance_ratio", "copy_rate"}
 SCORES |= {"copy_rate_test", "cas_accuracy", "cas_accuracy_real", "network_evaluations", "parameters"}
@@ -121,8 +122,7 @@ def test_scores_are_of_the_pictures_drawn(digits, monkeypatch, drawn):
         return train[numbers + (templates is UNSEEN_TEMPLATES)], asked, torch.zeros(how.images, dtype=torch.long)
 
     monkeypatch.setattr(evaluation, "draw_classes", draw_instead)
-    monkeypatch.setattr(evaluation, "CLASSIFIERS", 2)
-    how = dataclasses.replace(settings.evaluate.diffusion, images=1000)
+    how = dataclasses.replace(settings.evaluate.diffusion, images=1000, classifiers=2)
     settings = dataclasses.replace(settings, evaluate=dataclasses.replace(settings.evaluate, diffusion=how))
     scores = evaluation.evaluate(settings, torch.device("cpu"))
     assert scores["copy_rate"] == 1 and scores["copy_rate_test"] < 0.1
