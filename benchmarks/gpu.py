@@ -97,7 +97,7 @@ def train_images(folder: Path) -> list[tuple[str, list[float], list[float]]]:
     for target, settings in IMAGES.items():
         images.run_ours(folder, dataclasses.replace(settings, steps=20), 0, 20, True)  # warms up
         ends = [images.run_ours(folder, settings, seed, settings.steps, True)[-1] for seed in range(SEEDS)]
-        found.append((target, [accuracy for *_, accuracy in ends], [seconds for _, seconds, _ in ends]))
+        found.append((target, [scores["accuracy"] for *_, scores in ends], [seconds for _, seconds, _ in ends]))
     return found
 
 

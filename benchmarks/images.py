@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import typer
 
-from benchmarks.measuring import accuracy_over_time, in_own_process, prepare_mnist
+from benchmarks.measuring import in_own_process, prepare_mnist, scores_over_time
 from quartet.params.sections import Augmentation, Params, PreprocessImages, TrainCnn
 
 TARGETS = (0.98, 0.99, 0.995, 0.997)
@@ -45,6 +45,7 @@ REFERENCE = TrainCnn(
     precision="bfloat16",
     augmentation=Augmentation(rotation=10.0, shift=0.0, brightness=0.2, contrast=0.2),
 )
+Point = tuple[int, float, dict[str, float]]  # images seen, seconds of training, scores on the test images
 _COMPACT = TrainCnn(
     width=32,
     activation="relu",
@@ -135,11 +136,12 @@ def measure_reference(own: Path, large: Path, epochs: float) -> Iterator[dict]:
     yield from rows("textbook", 0, points)
 
 
-def rows(arm: str, seed: int, points: list[tuple[int, float, float]]) -> Iterator[dict]:
+def rows(arm: str, seed: int, points: list[Point]) -> Iterator[dict]:
     """Of the table, one per scoring."""
-    for images, seconds, accuracy in points:
-        print(f"{arm}, seed {seed}: {accuracy:.4f} after {seconds:.1f} s, {images} images", flush=True)
-        yield {"arm": arm, "seed": seed, "images": images, "seconds": round(seconds, 2), "accuracy": accuracy}
+    for images, seconds, scores in points:
+        print(f"{arm}, seed {seed}: {scores['accuracy']:.4f} after {seconds:.1f} s, {images} images", flush=True)
+        accuracies = {"accuracy": scores["accuracy"], "augmented": scores.get("augmented")}
+        yield {"arm": arm, "seed": seed, "images": images, "seconds": round(seconds, 2), **accuracies}
 
 
 def load(folder: Path):
@@ -152,8 +154,8 @@ def load(folder: Path):
     return tuple(torch.cat(pair) for pair in zip(train, validation, strict=True)), load_images(folder, "test")
 
 
-def run_textbook(folder: Path, marks: list[int], scored: bool) -> list[tuple[int, float, float]]:
-    """Train the reference network in the textbook's loop; `(images, seconds, accuracy)` at each mark."""
+def run_textbook(folder: Path, marks: list[int], scored: bool) -> list[Point]:
+    """Train the reference network in the textbook's loop; a point at each mark."""
     import torch
 
     from benchmarks.textbook_loop import textbook_accuracy, textbook_training
@@ -166,17 +168,18 @@ def run_textbook(folder: Path, marks: list[int], scored: bool) -> list[tuple[int
     points = []
     for seen, seconds in textbook_training(network, images, labels):
         if seen >= marks[len(points)]:
-            accuracy = textbook_accuracy(network, *test) if scored else float("nan")
-            points.append((seen, seconds, accuracy))
+            points.append((seen, seconds, {"accuracy": textbook_accuracy(network, *test)} if scored else {}))
             if len(points) == len(marks):
                 return points
     return points
 
 
-def run_ours(folder: Path, settings: TrainCnn, seed: int, every: int, scored: bool) -> list[tuple[int, float, float]]:
-    """Train in our loop; `(images, seconds, accuracy)` every so many steps."""
+def run_ours(folder: Path, settings: TrainCnn, seed: int, every: int, scored: bool) -> list[Point]:
+    """Train in our loop; a point every so many steps, with and without test-time augmentation."""
     from quartet.artifacts.writing import read_json
+    from quartet.datasets.batches import normalise
     from quartet.evaluation.image_training import image_training
+    from quartet.evaluation.test_time_augmentation import augmented_probabilities
     from quartet.training.devices import pick_device
     from quartet.training.seeding import seed_everything
 
@@ -186,7 +189,17 @@ def run_ours(folder: Path, settings: TrainCnn, seed: int, every: int, scored: bo
     training, test = load(folder)
     info = read_json(folder / "info.json")
     task = image_training(params.train_cnn, info, device, seed=seed, train=training, held_out=test).task
-    return accuracy_over_time(task, params.train_cnn, seed, device, scored=scored)
+    images, labels = (part.to(device) for part in test)
+
+    def prepare(pixels):
+        return normalise(pixels, info["mean"], info["std"])
+
+    def validate(network):
+        augmented = augmented_probabilities(network, images, prepare, batch_size=256).argmax(dim=1)
+        return {**task.validate(network), "augmented": (augmented == labels).float().mean().item()}
+
+    scored_task = dataclasses.replace(task, validate=validate if scored else lambda network: {"score": 0.0})
+    return scores_over_time(scored_task, params.train_cnn, seed, device)
 
 
 def summary(table: pd.DataFrame, throughput: dict[str, list]) -> str:
@@ -195,13 +208,13 @@ def summary(table: pd.DataFrame, throughput: dict[str, list]) -> str:
     if throughput:
         lines += [*throughput_rows(throughput), ""]
     lines += [
-        "| arm | seeds | images seen | training time | test accuracy |",
-        "|---|---|---|---|---|",
+        "| arm | seeds | images seen | training time | test accuracy | mean answer over five shifts |",
+        "|---|---|---|---|---|---|",
     ]
     for (arm, images), runs in table.groupby(["arm", "images"], sort=False):
-        spread = f" ± {runs.accuracy.std():.4f}" if len(runs) > 1 else ""
         seconds = f"{runs.seconds.mean():.1f} s" + (f" (at most {runs.seconds.max():.1f})" if len(runs) > 1 else "")
-        lines.append(f"| {arm} | {len(runs)} | {images:,} | {seconds} | {runs.accuracy.mean():.4f}{spread} |")
+        accuracies = f"{mean_and_spread(runs.accuracy)} | {mean_and_spread(runs.augmented)}"
+        lines.append(f"| {arm} | {len(runs)} | {images:,} | {seconds} | {accuracies} |")
     lines += ["", "| test accuracy | " + " | ".join(f"{target:.1%}" for target in TARGETS) + " |"]
     lines.append("|---|" + "---|" * len(TARGETS))
     for name in ("textbook", "reference", "compact"):
@@ -219,6 +232,13 @@ def summary(table: pd.DataFrame, throughput: dict[str, list]) -> str:
             ]
         lines.append(f"| {name} | " + " | ".join(shown) + " |")
     return "\n".join(lines) + "\n"
+
+
+def mean_and_spread(accuracies: pd.Series) -> str:
+    """The mean with its standard deviation over several seeds; a dash for what was not measured."""
+    if accuracies.isna().any():
+        return "–"
+    return f"{accuracies.mean():.4f}" + (f" ± {accuracies.std():.4f}" if len(accuracies) > 1 else "")
 
 
 def throughput_rows(throughput: dict[str, list]) -> list[str]:

@@ -41,14 +41,6 @@ def _with_memory(function, *arguments):
     return result, int(peak.split()[1]) / 2**20
 
 
-def accuracy_over_time(task, settings: Training, seed: int, device, *, scored: bool) -> list[tuple[int, float, float]]:
-    """Train; `(examples, seconds of training, accuracy)` at each validation."""
-    if not scored:
-        task = dataclasses.replace(task, validate=lambda network: {"accuracy": float("nan"), "score": 0.0})
-    points = scores_over_time(task, settings, seed, device)
-    return [(examples, seconds, scores["accuracy"]) for examples, seconds, scores in points]
-
-
 def scores_over_time(task, settings: Training, seed: int, device) -> list[tuple[int, float, dict[str, float]]]:
     """Train; `(examples, seconds of training, scores)` at each validation, which does not count as training."""
     from quartet.training.checkpoints import NoCheckpoint

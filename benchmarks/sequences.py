@@ -22,7 +22,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from benchmarks.measuring import accuracy_over_time, in_own_process, prepare_mnist
+from benchmarks.measuring import in_own_process, prepare_mnist, scores_over_time
 from quartet.params.sections import Augmentation, Params, PreprocessImages, PreprocessSequences, TrainRnn
 
 CELLS = ("rnn", "lstm", "gru", "mingru")
@@ -127,7 +127,8 @@ def train_ours(images: Path, kind: str, settings: TrainRnn, seed: int, every: in
         splits = [load_sequences(Path(folder), split) for split in ("train", "validation", "test")]
     every_part = zip(*(dataclasses.astuple(split) for split in splits[:2]), strict=True)
     task = plan_for(params, info, device, train=Sequences(*map(torch.cat, every_part)), held_out=splits[2]).task
-    return accuracy_over_time(task, params.train_rnn, seed, device, scored=True)
+    points = scores_over_time(task, params.train_rnn, seed, device)
+    return [(examples, seconds, scores["accuracy"]) for examples, seconds, scores in points]
 
 
 def train_usual_lstm(images: Path, epochs: float) -> list[tuple[int, float, float]]:

@@ -15,20 +15,18 @@ def test_an_error_that_falls_as_a_power_of_time_is_extrapolated_exactly():
 
 def test_the_table_marks_what_was_not_measured():
     arms = [
-        ("compact 99.0 %", 4.0, 0.991),
-        ("reference", 90.0, 0.985),
-        ("textbook", 100.0, 0.95),
-        ("textbook", 200.0, 0.97),
+        ("compact 99.0 %", 4.0, 0.991, 0.992),
+        ("reference", 90.0, 0.985, 0.986),
+        ("textbook", 100.0, 0.95, None),
+        ("textbook", 200.0, 0.97, None),
     ]
-    table = pd.DataFrame(
-        [
-            {"arm": arm, "seed": 0, "images": int(64 * seconds), "seconds": seconds, "accuracy": accuracy}
-            for arm, seconds, accuracy in arms
-        ]
-    )
+    table = pd.DataFrame(arms, columns=["arm", "seconds", "accuracy", "augmented"])
+    table = table.assign(seed=0, images=(64 * table.seconds).astype(int))
     rounds = {"textbook": [(100.0, 1.5), (110.0, 1.5), (90.0, 1.6)], "ours": [(250.0, 1.6)]}
     lines = summary(table, rounds).splitlines()
     assert "| ratio | 2.50 | 1.00 |" in lines
+    assert "| compact 99.0 % | 1 | 256 | 4.0 s | 0.9910 | 0.9920 |" in lines
+    assert "| textbook | 1 | 6,400 | 100.0 s | 0.9500 | – |" in lines
     textbook = next(line for line in lines if line.startswith("| textbook | not in"))
     assert textbook.startswith("| textbook | not in 200 s; about 347 s, extrapolated |")
     assert next(line for line in lines if line.startswith("| compact |")).startswith("| compact | 4.0 s | 4.0 s | not")
