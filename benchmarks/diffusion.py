@@ -66,7 +66,7 @@ def main(
     at_once: Annotated[
         bool, typer.Option(help="All arms at the same time, each on two cores of its own; it takes six.")
     ] = False,
-    ours_alone: Annotated[bool, typer.Option(help="Without the peers; any size.")] = False,
+    ours_alone: Annotated[bool, typer.Option(help="Without the peers, and of any size from 16 to 32.")] = False,
     width: Annotated[int, typer.Option(help="Channels of our UNet's finest level.")] = 32,
     seed: Annotated[int, typer.Option(help="Of our training and of our pictures.", min=0)] = 0,
     out: Annotated[Path, typer.Option(help="Where the table goes.")] = Path("reports/benchmarks"),
@@ -169,6 +169,7 @@ def train_diffusers(folder: Path, widths: tuple[int, ...], seconds: float, image
     from torch.nn import functional as F
 
     from quartet.artifacts.writing import read_json
+    from quartet.training.devices import pick_device
 
     torch.manual_seed(0)
     info = read_json(folder / "info.json")
@@ -182,7 +183,7 @@ def train_diffusers(folder: Path, widths: tuple[int, ...], seconds: float, image
         up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         norm_num_groups=8,
         num_class_embeds=CLASSES,
-    )
+    ).to(pick_device(Params().runtime))
     schedule = DDPMScheduler(num_train_timesteps=TIMES)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6)
     average = EMAModel(network.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
@@ -191,7 +192,7 @@ def train_diffusers(folder: Path, widths: tuple[int, ...], seconds: float, image
         for group in optimizer.param_groups:
             group["lr"] = 1e-4 * min(1, (number + 1) / 500)
         noise = torch.randn_like(pictures)
-        times = torch.randint(TIMES, (len(pictures),))
+        times = torch.randint(TIMES, (len(pictures),), device=pictures.device)
         loss = F.mse_loss(network(schedule.add_noise(pictures, noise, times), times, labels).sample, noise)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -202,7 +203,7 @@ def train_diffusers(folder: Path, widths: tuple[int, ...], seconds: float, image
     def draw(labels):
         reverse = DDIMScheduler.from_config(schedule.config)
         reverse.set_timesteps(PEER_STEPS)
-        pictures = torch.randn(len(labels), info["channels"], info["size"], info["size"])
+        pictures = torch.randn(len(labels), info["channels"], info["size"], info["size"], device=labels.device)
         for moment in reverse.timesteps:
             pictures = reverse.step(network(pictures, moment, labels).sample, moment, pictures).prev_sample
         return pictures
@@ -221,11 +222,13 @@ def train_denoising_diffusion(folder: Path, dimension: int, seconds: float, imag
     from ema_pytorch import EMA
 
     from quartet.artifacts.writing import read_json
+    from quartet.training.devices import pick_device
 
     torch.manual_seed(0)
     info = read_json(folder / "info.json")
     unet = Unet(dim=dimension, dim_mults=(1, 2, 4), num_classes=CLASSES, channels=info["channels"])
     diffusion = GaussianDiffusion(unet, image_size=info["size"], timesteps=TIMES, sampling_timesteps=PEER_STEPS)
+    diffusion.to(pick_device(Params().runtime))
     optimizer = torch.optim.Adam(diffusion.parameters(), lr=8e-5, betas=(0.9, 0.99))
     average = EMA(diffusion, beta=0.995, update_every=10)
 
@@ -258,19 +261,23 @@ def train_peer(
 
     from quartet.datasets.images import load_images
     from quartet.networks.samplers import to_uint8
+    from quartet.training.loop import wait_for
 
-    train, labels = load_images(folder, "train")
+    device = next(network.parameters()).device
+    train, labels = (part.to(device) for part in load_images(folder, "train"))
     done, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
-        chosen = torch.randint(len(train), (BATCH,))
+        chosen = torch.randint(len(train), (BATCH,), device=device)
         step(train[chosen].float() / 127.5 - 1, labels[chosen], done)
         done += 1
+    wait_for(device)
     trained = time.perf_counter() - start
     finish()
-    wanted = torch.arange(images) % CLASSES
+    wanted = torch.arange(images, device=device) % CLASSES
     start = time.perf_counter()
     with torch.no_grad():
         pictures = torch.cat([draw(part) for part in wanted.split(DRAWN_AT_ONCE)])
+    wait_for(device)
     drawn = time.perf_counter() - start
     parameters = sum(weight.numel() for weight in network.parameters())
     return result(parameters, done * BATCH, trained, to_uint8(pictures), wanted, drawn, PEER_STEPS)

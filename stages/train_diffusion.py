@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+VALIDATED_AT_ONCE = 256  # pictures
 MATCHED = 4  # the matcher learns sooner: one picture of so many is enough for it
 
 
@@ -87,6 +88,11 @@ def diffusion_plan(params, folder, info, device):
     def denoising_loss(network, pictures, times, caption, target):
         return F.mse_loss(network(pictures, times, caption), target)
 
+    def loss_over(network, *split):
+        """The mean over a whole split, of which only so much at a time is in memory as in training."""
+        parts = zip(*(tensor.split(VALIDATED_AT_ONCE) for tensor in split), strict=True)
+        return sum(denoising_loss(network, *part).item() * (len(part[0]) / len(split[0])) for part in parts)
+
     def loss_of(network, batch):
         *noisy_pictures, clean, caption = batch
         loss = denoising_loss(network, *noisy_pictures)
@@ -97,11 +103,8 @@ def diffusion_plan(params, folder, info, device):
         # The same noise and times each time, several per picture, so that scores differ by the network alone.
         generator = torch.Generator(device).manual_seed(params.seed)
         repeats = max(1, 2000 // len(held_out))
-        losses = [
-            denoising_loss(network, *noisy(to_signed(held_out), held_out_labels, generator)).item()
-            for _ in range(repeats)
-        ]
-        loss = sum(losses) / repeats
+        loss = sum(loss_over(network, *noisy(to_signed(held_out), held_out_labels, generator)) for _ in range(repeats))
+        loss = loss / repeats
         return {"loss": loss, "score": -loss}
 
     task = Task(

@@ -74,7 +74,7 @@ def test_dvc_plots_are_drawn_without_a_network(clone):
 
 
 def test_mlflows_ui_shows_nested_runs_pictures_and_versions(clone):
-    command = ["mlflow", "ui", "--backend-store-uri", clone.database, "--workers", "1"]
+    command = [sys.executable, "-m", "quartet", "ui"]
     runs = {run.info.run_name: run for run in clone.runs() if run.info.run_name.startswith(("train", "evaluate"))}
     parent = runs["train-cnn"].data.tags["mlflow.parentRunId"]
     with Server(command, clone.folder, clone.environment(), "/health") as server:
@@ -282,7 +282,11 @@ def test_the_champion_moves_only_for_a_better_score_and_is_what_dvc_finds(clone,
     champion = client.get_model_version_by_alias("quartet-cnn", "champion")
     assert str(champion.version) == second and champion.tags["git.commit"] == head
 
-    clone.run("dvc", "exp", "run", "-n", "worse", "evaluate@cnn", "-S", "train_cnn.steps=2")
+    clone.run("dvc", "exp", "run", "-n", "trained", "train-cnn", "-S", "train_cnn.steps=2")
+    clone.commit()
+    refused = clone.quartet("promote", "cnn", check=False)
+    assert refused.returncode == 1 and "does not hold the scores of the committed model" in refused.stderr
+    clone.run("dvc", "exp", "run", "-n", "worse", "evaluate@cnn")
     clone.commit()
     kept = clone.quartet("promote", "cnn", check=False)
     assert kept.returncode == 3 and f"version {second} stays champion" in kept.stdout

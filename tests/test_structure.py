@@ -1,6 +1,7 @@
 """The house rules: imports go one way, and `dvc.yaml` lists the code that its stages import."""
 
 import ast
+from pathlib import Path
 
 import pytest
 from code_imports import TOP, code_dependencies, direct_imports
@@ -65,8 +66,11 @@ def stage_blocks():
 
 @pytest.mark.parametrize(("script", "block"), stage_blocks())
 def test_dvc_yaml_lists_exactly_the_code_that_a_stage_imports(script, block):
-    listed = {dep for dep in block["deps"] if dep.endswith(".py")}
-    assert listed == code_dependencies(TOP / "stages" / f"{script}.py")
+    code = code_dependencies(TOP / "stages" / f"{script}.py")
+    assert {dep for dep in block["deps"] if dep.endswith(".py")} == code
+    templates = {path.relative_to(TOP).as_posix() for path in (TOP / "quartet").rglob("*.jinja")}
+    used = {name for name in templates if Path(name).name in "".join((TOP / path).read_text() for path in code)}
+    assert {dep for dep in block["deps"] if dep.endswith(".jinja")} == used
 
 
 def test_no_drawers():

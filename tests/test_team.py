@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -74,7 +75,10 @@ def s3():
 def tracking(postgres, s3, tmp_path_factory):
     """The address of the team's MLflow server."""
     store = ["--backend-store-uri", postgres, "--artifacts-destination", "s3://quartet-mlflow"]
-    command = [sys.executable, "-m", "mlflow", "server", *store, "--workers", "1"]
+    # As docs/team.md has it for a server behind a proxy.
+    names = ["--allowed-hosts", "mlflow.example.org,127.0.0.1:*"]
+    names += ["--cors-allowed-origins", "https://mlflow.example.org"]
+    command = [sys.executable, "-m", "mlflow", "server", *store, *names, "--workers", "1"]
     with Server(command, tmp_path_factory.mktemp("server"), {**os.environ, **s3}, "/health") as server:
         yield server.address
 
@@ -116,6 +120,22 @@ def test_both_see_the_runs_and_who_made_them(anna, ben):
         assert [row[0] for row in rows] == ["train-cnn", "evaluate-cnn"]
         assert rows[0][1] == anna.json("reports/cnn/run.json")["run_id"]
         assert urllib.request.urlopen(rows[0][4].partition("#")[0], timeout=30).status == 200
+
+
+def test_the_server_answers_to_its_name_and_to_no_other(tracking):
+    def answer(host, origin):
+        headers = {"Host": host, "Origin": origin, "Content-Type": "application/json"}
+        url = f"{tracking}/ajax-api/2.0/mlflow/experiments/search"
+        try:
+            return urllib.request.urlopen(
+                urllib.request.Request(url, b'{"max_results": 1}', headers), timeout=30
+            ).status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert answer("mlflow.example.org", "https://mlflow.example.org") == 200
+    assert answer("evil.example.org", "https://mlflow.example.org") == 403
+    assert answer("mlflow.example.org", "https://evil.example.org") == 403
 
 
 def test_the_champion_on_the_server_is_what_dvc_has(tracking, anna, ben, tmp_path):

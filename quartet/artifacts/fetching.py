@@ -1,9 +1,12 @@
 """Fetch a file from its official home or a mirror: verified, retried, never half-written."""
 
+import contextlib
 import gzip
 import hashlib
 import shutil
+import struct
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,7 +46,7 @@ def fetch(
             _copy(own(source), temporary)
         try:
             found = checksum_of(temporary)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error, struct.error) as error:
             raise FetchError(f"{source}: {error}; the file is truncated or damaged. {_REMEDY}") from error
         if expected is not None and found != expected:
             raise FetchError(f"{source}: wrong content: expected checksum {expected}, found {found}. {_REMEDY}")
@@ -74,7 +77,8 @@ def _transfer(url: str, target: Path, retries: int, timeout: float) -> None:
     for attempt in range(retries + 1):
         try:
             # pooch resolves the final name itself; the checksum is ours to compare, since it may be of the content.
-            pooch.HTTPDownloader(progressbar=_Progress(url), timeout=timeout)(url, str(target), None)
+            with contextlib.closing(_Progress(url)) as progress:
+                pooch.HTTPDownloader(progressbar=progress, timeout=timeout)(url, str(target), None)
             return
         except (requests.RequestException, OSError) as error:
             answer = getattr(error, "response", None)

@@ -44,8 +44,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o755)
         if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+            # Two renamings, since deleting takes long enough to be killed in, with neither folder there.
+            former = Path(tempfile.mkdtemp(dir=path.parent, prefix=".unfinished-"))
+            path.replace(former)
+            temporary.replace(path)
+            shutil.rmtree(former)
+        else:
+            temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

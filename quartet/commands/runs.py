@@ -21,7 +21,10 @@ def runs(
 
         found = runs_behind(revision, ui)
         if not found:
-            raise ValueError(f"{revision or 'the workspace'} has no tracked runs: reports/<family>/run.json is missing")
+            raise ValueError(
+                f"{revision or 'the workspace'} has no tracked runs: reports/<family>/run.json is missing, "
+                "or names runs that this MLflow does not know"
+            )
         typer.echo("stage\trun\tstatus\tstarted\taddress")
         for run in found:
             typer.echo("\t".join([run.stage, run.run_id, run.status, run.started, run.address]))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -73,14 +74,10 @@ def parsed(ranges: list[str]) -> dict[str, tuple]:
 
 
 def run_search(family: str, space: Mapping[str, tuple], trials: int, name: str, seed: int) -> None:
-    """Trials until the study has so many finished ones."""
+    """Trials until the study has so many finished ones; a table and a plot of those, also if it ends before."""
     import optuna
 
-    from quartet.artifacts.writing import write_table
-    from quartet.reporting.figures import save_figure
-    from quartet.reporting.parallel_coordinates import parallel_coordinates
     from quartet.tracking import searches
-    from quartet.tracking.processes import this_process
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder = paths.home() / ".quartet"
@@ -93,14 +90,28 @@ def run_search(family: str, space: Mapping[str, tuple], trials: int, name: str, 
     )
     _check_same_search(study, family, space)
     _take_up_what_was_cut_off(study)
-    search_id, failures = searches.search_run(name), 0
+    search_id, status = searches.search_run(name), "KILLED"
+    try:
+        _run_trials(study, search_id, family, space, trials, seed)
+        status = "FINISHED"
+    finally:
+        searches.end_search(search_id, _leave_report(study, space), status)
+
+
+def _run_trials(study, search_id: str | None, family: str, space: Mapping[str, tuple], trials: int, seed: int) -> None:
+    import optuna
+
+    from quartet.tracking import searches
+    from quartet.tracking.processes import this_process
+
+    failures = 0
     while len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) < trials:
         # By the number of the trial: a search that goes on, or is shared, does not draw its first proposals again.
         study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
         trial = study.ask()
         trial.set_user_attr("process", this_process())
         settings = {setting: _proposed(trial, setting, *how) for setting, how in space.items()}
-        experiment = f"{name}-{trial.number}"
+        experiment = f"{study.study_name}-{trial.number}"
         environment = searches.begin_trial(search_id, experiment, settings)
         scores = _run_experiment(experiment, family, settings, environment)
         searches.end_trial(environment, scores)
@@ -113,14 +124,26 @@ def run_search(family: str, space: Mapping[str, tuple], trials: int, name: str, 
         failures = 0
         study.tell(trial, scores[SCORE])
         told = ", ".join(f"{setting}={value}" for setting, value in settings.items())
-        typer.echo(f"{experiment}: {SCORE} {scores[SCORE]:.6g} with {told} (best: {name}-{study.best_trial.number})")
-    report = paths.REPORTS / "searches" / name
-    table = _table(study)
-    write_table(report / "trials.csv", table)
+        best = f"{study.study_name}-{study.best_trial.number}"
+        typer.echo(f"{experiment}: {SCORE} {scores[SCORE]:.6g} with {told} (best: {best})")
+
+
+def _leave_report(study, space: Mapping[str, tuple]) -> list[Path]:
+    """The table of the finished trials and their plot; nothing where none has finished."""
+    from quartet.artifacts.writing import write_table
+    from quartet.reporting.figures import save_figure
+    from quartet.reporting.parallel_coordinates import parallel_coordinates
+
+    table, folder = _table(study), paths.REPORTS / "searches" / study.study_name
+    if table.empty:
+        return []
+    files = [folder / "trials.csv", folder / "parallel.png"]
+    write_table(files[0], table)
     log = frozenset(setting for setting, how in space.items() if how[0] == "log")
-    save_figure(parallel_coordinates(table.drop(columns="experiment"), SCORE, log), report / "parallel.png")
-    searches.end_search(search_id, [report / "trials.csv", report / "parallel.png"])
-    typer.echo(f"{report}: {len(table)} trials; `dvc exp apply {name}-{study.best_trial.number}` brings the best one")
+    save_figure(parallel_coordinates(table.drop(columns="experiment"), SCORE, log), files[1])
+    best = f"{study.study_name}-{study.best_trial.number}"
+    typer.echo(f"{folder}: {len(table)} trials; `dvc exp apply {best}` brings the best one")
+    return files
 
 
 def _proposed(trial, setting: str, kind: str, *values):
@@ -175,4 +198,4 @@ def _table(study):
 
     finished = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
     rows = [{"experiment": f"{study.study_name}-{t.number}", **t.params, SCORE: t.value} for t in finished]
-    return pd.DataFrame(rows).sort_values(SCORE, ascending=False)
+    return pd.DataFrame(rows).sort_values(SCORE, ascending=False) if rows else pd.DataFrame()

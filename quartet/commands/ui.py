@@ -6,12 +6,24 @@ from typing import Annotated
 
 import typer
 
+from quartet.artifacts.errors import clear_errors
 
-def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 5000) -> None:
-    """Serve MLflow's UI over the runs of this repository, on 127.0.0.1, until interrupted."""
-    from quartet.tracking import store
 
-    store.open_store()
-    print(f"MLflow UI at http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.address()]
-    raise typer.Exit(subprocess.call([*command, "--host", "127.0.0.1", "--port", str(port)]))
+def ui(
+    port: Annotated[int, typer.Option(help="Where it answers.", min=1, max=65535)] = 5000,
+    host: Annotated[str, typer.Option(help="The address that it listens on; 127.0.0.1 is this machine alone.")] = (
+        "127.0.0.1"
+    ),
+) -> None:
+    """Serve MLflow's UI over the runs of this repository until interrupted; a server of runs has a UI of its own."""
+    with clear_errors("ui"):
+        from quartet.tracking import store
+
+        store.open_store()
+        if store.address().startswith(("http://", "https://")):
+            typer.echo(f"MLFLOW_TRACKING_URI names a server, whose own UI has the runs: {store.address()}")
+            return
+        print(f"MLflow UI at http://{host}:{port} (Ctrl-C ends it)", flush=True)
+        # One worker is enough for one user, and spares the imports of three more.
+        command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.address(), "--workers", "1"]
+        raise typer.Exit(subprocess.call([*command, "--host", host, "--port", str(port)]))

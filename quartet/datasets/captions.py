@@ -61,13 +61,14 @@ class Captioner:
 
     @property
     def telling_words(self) -> list[int]:
-        """Ids of the words that some class has in its name and another has not.
+        """Ids of the words that some class has in its name and another has not, and that no template says of any class.
 
         Raises:
             ValueError: there are none.
         """
         names = [set(split_words(name)) for name in self.classes]
-        telling = set.union(*names) - set.intersection(*names)
+        of_any_class = {word for template in TEMPLATES for word in split_words(self._filled(template, name=""))}
+        telling = set.union(*names) - set.intersection(*names) - of_any_class
         if not telling:
             raise ValueError(
                 f"no word tells the classes {', '.join(map(repr, self.classes))} apart, so a matcher has nothing to "
@@ -82,8 +83,10 @@ class Captioner:
 
     def caption(self, label: int, template: str) -> str:
         """The caption of a class, such as "a handwritten seven"."""
-        paraphrase = _PARAPHRASES.get(self.subject, _PARAPHRASE)
-        return template.format(subject=self.subject, name=self.classes[label], **paraphrase)
+        return self._filled(template, self.classes[label])
+
+    def _filled(self, template: str, name: str) -> str:
+        return template.format(subject=self.subject, name=name, **_PARAPHRASES.get(self.subject, _PARAPHRASE))
 
     def table(self, templates: tuple[str, ...]) -> Tensor:
         """Word ids of every class in every template: `(classes, templates, words)` int64."""

@@ -9,7 +9,6 @@ import shutil
 import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -191,12 +190,12 @@ def _own_folder(source: Path, folder: Path) -> dict:
 
 
 def _shown(paths: Iterable[Path], source: Path) -> list[Path]:
-    """Those that are not hidden, in order.
+    """Those that are not hidden, nor in a hidden folder, in order.
 
     Raises:
         ValueError: a name is not UTF-8, as the manifest and DVC want it.
     """
-    shown = sorted(path for path in paths if not path.name.startswith("."))
+    shown = sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(source).parts))
     for path in shown:
         try:
             str(path.relative_to(source)).encode()
@@ -226,7 +225,7 @@ def _checked_tar(path: Path) -> str:
             for member in archive:
                 if member.isfile():
                     archive.extractfile(member).read()
-    except (tarfile.TarError, zlib.error) as error:
+    except tarfile.TarError as error:
         raise OSError(str(error)) from error
     return sha256(path)
 

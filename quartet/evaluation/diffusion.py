@@ -55,6 +55,10 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     judge = trained_judge(captions, device, params.evaluate.batch_size)
     processed = paths.processed("images")
     train, test = (tuple(part.to(device) for part in load_images(processed, split)) for split in ("train", "test"))
+    if train[1].bincount().max() < 2:
+        raise ValueError(
+            f"{processed}: every class has one training image, so none tells how varied they are; add some"
+        )
 
     generator = torch.Generator(device).manual_seed(params.seed)
     known, labels, templates = draw_classes(network, captions, TEMPLATES, how, generator, params.evaluate.batch_size)
@@ -268,7 +272,8 @@ def _sweep(
     folder, how = paths.report("diffusion") / "evaluation", params.evaluate.diffusion
     held_out = [tensor.to(device) for tensor in load_images(paths.processed("images"), "validation")]
     real = [(judge.features_of(images), labels) for images, labels in (held_out, train)]
-    guidances = sorted({*SWEPT_GUIDANCE, how.guidance})
+    # Without captions left out in training there is nothing to guide away from.
+    guidances = sorted({*SWEPT_GUIDANCE, how.guidance}) if params.train_diffusion.caption_dropout else [how.guidance]
     pairs = {(steps, how.temperature) for steps in (*SWEPT_STEPS, how.steps)}
     pairs |= {(how.steps, temperature) for temperature in SWEPT_TEMPERATURE}
     rows = []

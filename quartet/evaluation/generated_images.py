@@ -55,12 +55,17 @@ def fid_ratio(generated: Cloud, test: Cloud, train: Cloud, *, draws: int, seed: 
 
 
 def variance_ratio(generated: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor) -> float:
-    """Pixel variance within a class, summed over pixels and averaged over classes: of generated over real images."""
+    """Pixel variance within a class, summed over pixels and averaged over classes: of generated over real images.
+
+    Classes of which there are fewer than two images on either side tell nothing and are left out; there must be others.
+    """
+    telling = [
+        label for label in real_labels.unique() if min((real_labels == label).sum(), (labels == label).sum()) > 1
+    ]
 
     def within(images: Tensor, owners: Tensor) -> float:
         pixels = images.flatten(1).double()
-        parts = [pixels[owners == label] for label in owners.unique()]
-        return float(np.mean([part.var(dim=0, unbiased=True).sum().item() for part in parts if len(part) > 1]))
+        return float(np.mean([pixels[owners == label].var(dim=0, unbiased=True).sum().item() for label in telling]))
 
     return within(generated, labels) / within(real, real_labels)
 

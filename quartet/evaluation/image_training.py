@@ -96,6 +96,7 @@ def accuracy_after_training(
 ) -> float:
     """Train, quietly, and score the last weights on what is held out: nothing is chosen there."""
     settings = dataclasses.replace(settings, validate_every=10**9)
+    torch.manual_seed(seed)  # initial weights
     plan = image_training(settings, info, device, seed=seed, train=train, held_out=held_out)
     with contextlib.redirect_stdout(io.StringIO()):
         outcome = train_network(plan.task, settings, seed=seed, device=device, checkpoint=NoCheckpoint())

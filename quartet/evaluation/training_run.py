@@ -61,7 +61,7 @@ def run_training(
         device = pick_device(params.runtime)
         seed_everything(params.seed)
         plan = plan_of(params, folder, info, device)
-        determined_by = {"settings": described, "data": info["sha256"], "device": device.type}
+        determined_by = {"settings": described, "data": info, "device": device.type}
         checkpoint = Checkpoint(f"train_{family}", determined_by)
         outcome = train(
             plan.task, settings, seed=params.seed, device=device, checkpoint=checkpoint, on_validation=run.log_row

@@ -36,7 +36,7 @@ def sampled(
     probabilities = ordered.softmax(dim=-1)
     if top_p is not None:
         before = probabilities.cumsum(dim=-1) - probabilities  # what the likelier ones reach without this one
-        probabilities = probabilities * (before < top_p)
+        probabilities = probabilities * ((before < top_p) | (before == 0))  # the likeliest one always
     return tokens.gather(-1, _drawn(probabilities, generator))
 
 
@@ -112,10 +112,21 @@ def fill_blanks(
     Args:
         network: trained by span corruption.
         pieces: the text around the blanks, in order; one more than blanks.
-        longest: most tokens in a blank.
+        longest: most tokens in a blank; fewer where there are so many blanks that the decoder could not write them all.
         choice: how to choose a token, as `sampled` takes it.
+
+    Raises:
+        ValueError: there are more blanks or tokens than the network has places for.
     """
-    blanks = len(pieces) - 1
+    blanks, holes, tokens = len(pieces) - 1, len(network.hole_tokens), sum(map(len, pieces))
+    places = network.context + holes
+    if blanks >= holes or tokens + blanks > places:
+        raise ValueError(
+            f"found {blanks} blanks and {tokens} tokens of text; the model takes at most {holes - 1} blanks, and "
+            f"{places} of both (train_lm.context + {holes})"
+        )
+    if blanks:
+        longest = min(longest, places // blanks - 1)
     device = network.embedding.weight.device
     corrupted = list(pieces[0])
     for number, piece in enumerate(pieces[1:]):

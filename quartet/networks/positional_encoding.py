@@ -26,11 +26,17 @@ class AddedPosition(nn.Module):
 
     def __init__(self, kind: str, context: int, features: int):
         super().__init__()
-        table = sinusoidal(torch.arange(context), features)  # (context, features)
         if kind == "learned":
-            self.table = nn.Parameter(0.02 * torch.randn(context, features))
+            self.learned = nn.Embedding(context, features)
+            nn.init.normal_(self.learned.weight, std=0.02)
         else:
-            self.register_buffer("table", table, persistent=False)
+            self.learned = None
+            self.register_buffer("fixed", sinusoidal(torch.arange(context), features), persistent=False)
+
+    @property
+    def table(self) -> Tensor:
+        """A row per place, `(context, features)`."""
+        return self.fixed if self.learned is None else self.learned.weight
 
     def forward(self, tokens: Tensor, start: int = 0) -> Tensor:
         """`(batch, steps, features)` to the same shape; `start` steps came before, all must not exceed the context."""

@@ -11,7 +11,7 @@ class Runtime:
     """The machine's business: in no stage's hash."""
 
     device: str = setting(
-        "auto", "where to compute; `auto` takes the GPU if there is one", choices=("auto", "cpu", "cuda", "mps")
+        "auto", "where to compute; `auto` takes the CUDA GPU if there is one", choices=("auto", "cpu", "cuda", "mps")
     )
     threads: int | None = setting(None, "CPU threads; null takes every core", at_least=1, at_most=1024)
 
@@ -49,7 +49,12 @@ class PreprocessImages:
         at_most=512,
     )
     channels: int | None = setting(None, "1 (grey) or 3 (RGB); null keeps the source's own", at_least=1, at_most=3)
-    validation: float = setting(0.1, "share of the training images held out for validation", above=0, below=0.5)
+    validation: float = setting(
+        0.1,
+        "share held out for validation: of the training images where the source has test images, else of all",
+        above=0,
+        below=0.5,
+    )
     split_seed: int = setting(0, "seed of the splits, independent of `seed`", at_least=0, below=2**32)
 
 
@@ -163,7 +168,9 @@ class TrainCnn(Training):
     )
     steps: int = retuned(Training, "steps", 600)
     validate_every: int = retuned(Training, "validate_every", 50)
-    epochs: int | None = setting(None, "passes over the training examples; overrides `steps`", at_least=1)
+    epochs: int | None = setting(
+        None, "passes over the training examples, in whole batches; overrides `steps`", at_least=1
+    )
     label_smoothing: float = setting(0.05, "share of the target spread over all classes", at_least=0, below=1)
     augmentation: Augmentation = section(Augmentation)
 
@@ -181,7 +188,9 @@ class TrainRnn(Training):
     token_dropout: float = setting(0.3, "share of a text's tokens that are hidden while training", at_least=0, below=1)
     steps: int = retuned(Training, "steps", 500)
     validate_every: int = retuned(Training, "validate_every", 50)
-    epochs: int | None = setting(None, "passes over the training examples; overrides `steps`", at_least=1)
+    epochs: int | None = setting(
+        None, "passes over the training examples, in whole batches; overrides `steps`", at_least=1
+    )
     augmentation: Augmentation = section(Augmentation)
 
 
@@ -340,11 +349,10 @@ class Params:
                 f"train_diffusion.norm_groups: found {self.train_diffusion.norm_groups}, which does not divide "
                 f"train_diffusion.width = {self.train_diffusion.width}"
             )
-        for where, width, heads in (
-            ("train_lm", self.train_lm.width, self.train_lm.heads),
-            ("train_diffusion.text_", self.train_diffusion.text_width, self.train_diffusion.text_heads),
-        ):
-            name = where if where.endswith("_") else where + "."
+        attending = {"train_diffusion.text_": (self.train_diffusion.text_width, self.train_diffusion.text_heads)}
+        if self.train_lm.architecture in ("decoder", "encoder-decoder"):
+            attending["train_lm."] = (self.train_lm.width, self.train_lm.heads)
+        for name, (width, heads) in attending.items():
             if width % heads:
                 yield f"{name}heads: found {heads}, which does not divide {name}width = {width}"
             elif (width // heads) % 2:

@@ -41,7 +41,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     losses.plot(history["step"], history["validation_loss"], color=BLUE, label="validation")
     losses.set(title="Loss", xlabel="step")
     losses.legend(frameon=False)
-    best = history.loc[history["validation_score"].idxmax()]
+    best = history.loc[history["validation_score"][::-1].idxmax()]  # the last of equal ones, whose weights are kept
     scores.plot(history["step"], history["validation_score"], color=BLUE)
     scores.plot(best["step"], best["validation_score"], "o", color=ORANGE)
     scores.set(title=f"Validation score (best {best['validation_score']:.4f})", xlabel="step")

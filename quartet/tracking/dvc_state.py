@@ -64,13 +64,26 @@ def locked_checksum(path: Path, revision: str = "HEAD") -> str | None:
     Raises:
         ValueError: there is no such commit or experiment.
     """
-    files = _at(revision)
-    lock = YAML(typ="safe").load(files.read_text("dvc.lock")) if files.exists("dvc.lock") else {}
-    for stage in lock.get("stages", {}).values():
+    for stage in _locked_stages(revision).values():
         for out in stage.get("outs", ()):
             if out["path"] == path.as_posix():
                 return out["md5"]
     return None
+
+
+def locked_dependencies(stage: str, revision: str = "HEAD") -> dict[str, str]:
+    """By path the checksums of what a stage read, as `dvc.lock` of a commit or experiment says.
+
+    Raises:
+        ValueError: there is no such commit or experiment.
+    """
+    return {part["path"]: part["md5"] for part in _locked_stages(revision).get(stage, {}).get("deps", ())}
+
+
+def _locked_stages(revision: str) -> dict[str, dict]:
+    files = _at(revision)
+    lock = YAML(typ="safe").load(files.read_text("dvc.lock")) if files.exists("dvc.lock") else {}
+    return lock.get("stages", {})
 
 
 def read_json_at(path: Path, revision: str | None) -> dict:

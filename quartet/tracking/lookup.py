@@ -58,8 +58,10 @@ def _runs_of(client, experiment: str, family: str, revision: str | None) -> Iter
         return
     try:
         yield client.get_run(run_id)
-    except mlflow.exceptions.MlflowException:
-        return  # a colleague's run, in another database
+    except mlflow.exceptions.MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return  # a colleague's run, in another database
+        raise store.TrackingUnreachableError(store.refusal(error)) from error
     if revision is None:
         checksum = dvc_md5(model) if model.exists() else None
     else:

@@ -6,6 +6,7 @@ stay out until `promote` takes them in. Version n is the git tag `<family>@vn.0.
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from quartet.artifacts import paths
 from quartet.artifacts.checksums import dvc_md5
@@ -54,8 +55,9 @@ def promote(family: str) -> Promotion:
     """Register the committed model if need be, and make it the champion if its test score is better; tag its commit.
 
     Raises:
-        ValueError: the model is not the one that `dvc.lock` at HEAD names, or MLflow does not know the run that made
-            it, the champion was tested on other data, or the version's git tag stands for another model.
+        ValueError: the model is not the one that `dvc.lock` at HEAD names, or its scores there are another model's, or
+            MLflow does not know the run that made it, the champion was tested on other data, or the version's git tag
+            stands for another model.
     """
     model = paths.model(family)
     checksum, card = dvc_md5(model), read_card(model)
@@ -64,6 +66,7 @@ def promote(family: str) -> Promotion:
             f"{model} is not what dvc.lock at HEAD says: commit dvc.lock first (after `dvc exp apply NAME`, if an "
             "experiment made it), or bring the committed model back with `dvc checkout`"
         )
+    _check_scores(family)
     client, _ = store.open_store()
     with store.lock("registry"):
         version = _register(client, family)
@@ -100,15 +103,34 @@ def promote(family: str) -> Promotion:
     return Promotion(f"{named} is champion: {compared}; git tag {tag}", champion=True)
 
 
+def _check_scores(family: str) -> None:
+    """Raise ValueError unless the scores in the workspace are the committed ones, of the committed models."""
+    metrics, evaluation = paths.report(family) / "metrics.json", f"evaluate@{family}"
+    read = dvc_state.locked_dependencies(evaluation).items()
+    scored = {Path(name): checksum for name, checksum in read if paths.MODELS in Path(name).parents}
+    of_these = scored and all(dvc_state.locked_checksum(model) == checksum for model, checksum in scored.items())
+    if not (of_these and metrics.exists() and dvc_state.locked_checksum(metrics) == dvc_md5(metrics)):
+        raise ValueError(
+            f"{metrics} does not hold the scores of the committed model: "
+            f"run `dvc repro {evaluation}` and commit dvc.lock"
+        )
+
+
 def _register(client, family: str):
-    """The version of the model in `models/<family>`, made if its checksum has none."""
+    """The version of the model in `models/<family>` with its scores, made if its checksum has none."""
     import mlflow
 
     name, model = registered_name(family), paths.model(family)
     checksum = dvc_md5(model)
+    scores = read_json(paths.report(family) / "metrics.json")
+    tested = {f"test.{score}": str(value) for score, value in scores.items()}
     found = client.search_model_versions(f"name = '{name}' and tags.`dvc.md5` = '{checksum}'")
     if found:
-        return min(found, key=lambda version: int(version.version))
+        version = min(found, key=lambda version: int(version.version))
+        for key, value in tested.items():  # another judge or another way to draw may have scored it since
+            if version.tags.get(key) != value:
+                client.set_model_version_tag(name, version.version, key, value)
+        return client.get_model_version(name, version.version)
     run_id = read_json(paths.report(family) / "run.json").get("run_id")
     if not run_id:
         raise ValueError(f"{model} was trained without tracking: `dvc repro --force train-{family}` trains it tracked")
@@ -129,7 +151,7 @@ def _register(client, family: str):
         "dvc.path": model.as_posix(),
         "data.sha256": read_card(model)["data"]["sha256"],
         **dvc_state.commit_tags(),
-        **{f"test.{score}": str(value) for score, value in read_json(paths.report(family) / "metrics.json").items()},
+        **tested,
     }
     uri = f"models:/{logged[0].model_id}"
     return client.create_model_version(name, uri, run_id=run_id, tags=tags, model_id=logged[0].model_id)
@@ -140,8 +162,10 @@ def _champion(client, family: str):
 
     try:
         return client.get_model_version_by_alias(registered_name(family), CHAMPION)
-    except mlflow.exceptions.MlflowException:
-        return None
+    except mlflow.exceptions.MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no such model, no such alias
+            return None
+        raise store.TrackingUnreachableError(store.refusal(error)) from error
 
 
 def _score(version, name: str) -> float:

@@ -1,9 +1,12 @@
 """A search in MLflow: one run for the search, one below it per trial, and below that the runs of the trial's stages."""
 
 import os
+import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
+from quartet.artifacts import paths
 from quartet.tracking import store
 from quartet.tracking.processes import process_tags
 from quartet.tracking.recorder import PARENT_RUN
@@ -18,11 +21,14 @@ def search_run(name: str) -> str | None:
     if not store.is_on():
         return None
     client, experiment = store.open_store()
+    # The checkout tells apart what members of a team call by the same name.
+    tags = {"quartet.search": name, "quartet.checkout": quote(f"{socket.gethostname()}:{paths.home()}")}
+    own = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     with store.lock("parent-run"):
-        found = client.search_runs([experiment], f"tags.`quartet.search` = '{name}'", max_results=1)
+        found = client.search_runs([experiment], own, max_results=1)
         if found:
             return found[0].info.run_id
-        return client.create_run(experiment, run_name=f"search {name}", tags={"quartet.search": name}).info.run_id
+        return client.create_run(experiment, run_name=f"search {name}", tags=tags).info.run_id
 
 
 def begin_trial(search: str | None, name: str, settings: Mapping[str, object]) -> dict[str, str]:
@@ -48,11 +54,11 @@ def end_trial(environment: Mapping[str, str], scores: Mapping[str, float] | None
     client.set_terminated(run_id, "FINISHED" if scores is not None else "FAILED")
 
 
-def end_search(search: str | None, files: Iterable[Path]) -> None:
-    """Put the table and the plot on the search's run and end it."""
+def end_search(search: str | None, files: Iterable[Path], status: str) -> None:
+    """Put the table and the plot on the search's run and end it: FINISHED, or KILLED where trials are left to do."""
     if search is None:
         return
     client, _ = store.open_store()
     for path in files:
         client.log_artifact(search, str(path))
-    client.set_terminated(search, "FINISHED")
+    client.set_terminated(search, status)

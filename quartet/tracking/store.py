@@ -11,6 +11,7 @@ from quartet.artifacts import paths
 
 EXPERIMENT = "quartet"
 PROBE_SECONDS = 3
+_SQLITE = "sqlite:///"
 
 
 class TrackingUnreachableError(ConnectionError):
@@ -23,8 +24,12 @@ def is_on() -> bool:
 
 
 def address() -> str:
-    """`MLFLOW_TRACKING_URI` if set, else a database in the repository that owns this checkout or experiment."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.home() / 'mlflow.db'}"
+    """`MLFLOW_TRACKING_URI` if set, else a database in the repository that owns this checkout or experiment.
+
+    A relative path lies in that repository too: an experiment's temporary copy goes away, its runs must not.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
+    return f"{_SQLITE}{paths.home() / given.removeprefix(_SQLITE)}" if given.startswith(_SQLITE) else given
 
 
 def lock(name: str) -> FileLock:
@@ -53,7 +58,7 @@ def open_store():
     """An MLflow client and the id of our experiment, both created if need be.
 
     Raises:
-        TrackingUnreachableError: the server does not answer within three seconds.
+        TrackingUnreachableError: the server does not answer within three seconds, or refuses.
     """
     prepare()
     import mlflow
@@ -61,14 +66,17 @@ def open_store():
     uri = address()
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient(uri)
-    with lock("tracking"):
-        if uri.startswith("sqlite:///"):
-            _write_ahead(uri.removeprefix("sqlite:///"))
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is None:
-            local = uri.startswith("sqlite:")
-            folder = (paths.home() / "mlartifacts").as_uri() if local else None
-            return client, client.create_experiment(EXPERIMENT, artifact_location=folder)
+    try:
+        with lock("tracking"):
+            if uri.startswith(_SQLITE):
+                _write_ahead(uri.removeprefix(_SQLITE))
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+            if experiment is None:
+                local = uri.startswith("sqlite:")
+                folder = (paths.home() / "mlartifacts").as_uri() if local else None
+                return client, client.create_experiment(EXPERIMENT, artifact_location=folder)
+    except mlflow.exceptions.MlflowException as error:
+        raise TrackingUnreachableError(refusal(error)) from error
     return client, experiment.experiment_id
 
 

@@ -73,9 +73,13 @@ def train(
         FloatingPointError: the loss is not finite.
         Interrupted: SIGTERM came; the checkpoint is saved.
     """
-    network, steps = task.network, task.steps
-    if settings.max_seconds is not None:
+    network, saved = task.network, checkpoint.load()
+    if saved is not None:
+        steps = saved.values["steps"]  # as measured when it began: another number would be another schedule
+    elif settings.max_seconds is not None:
         steps = affordable_steps(task, settings, seed, device)
+    else:
+        steps = task.steps
     optimizers = build_optimizers(network, settings, device)
     average = MovingAverage(network, settings.ema)
     generator = torch.Generator(device)
@@ -85,7 +89,6 @@ def train(
     loss_sum = torch.zeros((), device=device)
     first = 0
 
-    saved = checkpoint.load()
     if saved is not None:
         first, history, best = saved.values["step"], saved.values["history"], saved.values["best"]
         parts = _take_apart(saved.tensors)
@@ -107,11 +110,12 @@ def train(
             **_prefixed("best", best_weights),
             "sum.loss": loss_sum,
         }
-        return Progress({k: v.clone() for k, v in tensors.items()}, {"step": step, "history": history, "best": best})
+        values = {"step": step, "steps": steps, "history": history, "best": best}
+        return Progress({k: v.clone() for k, v in tensors.items()}, values)
 
     with stop_requests() as stop_requested, progress_bar(steps, first) as bar:
         for step in range(first, steps):
-            if settings.patience and _without_progress(history, best) >= settings.patience:
+            if settings.patience and _without_progress(history) >= settings.patience:
                 print(f"no better score in {settings.patience} validations: ended at step {step}", flush=True)
                 break
             seed_step(generator, seed, step)
@@ -155,9 +159,10 @@ def train(
     return Outcome(best_weights, best, history, history[-1]["step"])
 
 
-def _without_progress(history: list[dict[str, float]], best: dict[str, float]) -> int:
-    """Validations since the best one."""
-    return sum(row["step"] > best["step"] for row in history)
+def _without_progress(history: list[dict[str, float]]) -> int:
+    """Validations since the best score was first reached."""
+    scores = [row["validation_score"] for row in history]
+    return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
 
 def _examples_of(step: int, task: Task, settings: Training) -> Iterator[Batch]:

@@ -24,3 +24,5 @@ def seed_step(generator: torch.Generator, seed: int, step: int) -> None:
     torch.default_generator.manual_seed(for_dropout)
     if generator.device.type == "cuda":
         torch.cuda.manual_seed(for_dropout)
+    elif generator.device.type == "mps":
+        torch.mps.manual_seed(for_dropout)

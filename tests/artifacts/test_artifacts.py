@@ -142,10 +142,12 @@ def test_packed_files_are_compared_by_their_content(tmp_path):
     for level in (1, 9):
         (tmp_path / f"{level}.gz").write_bytes(gzip.compress(CONTENT, level))
         assert sha256_unpacked(tmp_path / f"{level}.gz") == hashlib.sha256(CONTENT).hexdigest()
-    (tmp_path / "9.gz").write_bytes(gzip.compress(CONTENT)[:-20])
-    with pytest.raises(FetchError, match="truncated or damaged"):
-        bring(str(tmp_path), tmp_path / "got/a", "9.gz", checksum_of=sha256_unpacked)
-    assert names(tmp_path / "got") == []
+    packed = gzip.compress(CONTENT)
+    for damaged in (packed[:-20], packed[:10] + b"\xff" * 20 + packed[30:]):
+        (tmp_path / "9.gz").write_bytes(damaged)
+        with pytest.raises(FetchError, match="truncated or damaged"):
+            bring(str(tmp_path), tmp_path / "got/a", "9.gz", checksum_of=sha256_unpacked)
+        assert names(tmp_path / "got") == []
 
 
 def save(folder, weights):

@@ -238,10 +238,12 @@ def test_what_is_left_out_of_a_users_folder_is_said(tmp_path, capsys):
     own = own_folder(tmp_path)
     draw(own / "loose.png")
     (own / "a cat/notes.txt").write_text("not a picture")
-    for hidden in (".DS_Store", "dög/.hidden.png"):
+    for hidden in (".DS_Store", "dög/.hidden.png", "dög/.thumbnails/small.png"):
+        (own / hidden).parent.mkdir(exist_ok=True)
         (own / hidden).write_bytes(b"")
     manifest = download_images(Download(images=f"folder:{own}"), tmp_path / "raw")
     assert manifest["left_out"] == ["a cat/notes.txt", "loose.png"] and manifest["classes"] == ["a cat", "dög"]
+    assert not [path for path in (tmp_path / "raw").rglob("*") if path.name in ("small.png", ".hidden.png")]
     printed = capsys.readouterr().out.splitlines()
     assert printed == [
         f"{own}: no pictures, and left out: a cat/notes.txt (1 in all)",
@@ -487,6 +489,9 @@ def test_words_are_found_whatever_way_they_are_written(caption, words):
 def test_telling_words_are_those_that_not_every_class_has():
     captions = Captioner(("speed limit 20", "speed limit 30", "no speed limit"), "sign")
     assert [captions.words[number - 2] for number in captions.telling_words] == ["20", "30", "no"]
+    captions = Captioner(("end of overtaking", "no overtaking by trucks", "stop"), "photographed")
+    words = [captions.words[number - 2] for number in captions.telling_words]
+    assert words == ["end", "no", "overtaking", "stop", "trucks"]  # any class may be a picture of something by a camera
     with pytest.raises(ValueError, match=r"'left turn', 'turn left' apart.*train_diffusion\.matcher"):
         _ = Captioner(("left turn", "turn left"), "sign").telling_words
 

@@ -55,6 +55,13 @@ def test_the_variance_ratio_is_within_classes():
     assert ratio == pytest.approx(0.25, abs=1e-6)
 
 
+def test_classes_of_single_images_leave_the_variance_ratio_alone():
+    real = torch.arange(5.0).view(5, 1, 1, 1)
+    real_labels = torch.tensor([0, 0, 1, 2, 2])
+    drawn, labels = torch.tensor([0.0, 2, 5, 50, 9, 9]).view(6, 1, 1, 1), torch.tensor([0, 0, 1, 1, 2, 2])
+    assert variance_ratio(drawn, labels, real, real_labels) == pytest.approx((2 + 0) / (0.5 + 0.5))
+
+
 def test_copies_are_found_and_neighbours_are_the_nearest():
     rng = torch.Generator().manual_seed(0)
     train = torch.randint(256, (700, 1, 4, 4), generator=rng).to(torch.uint8)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from quartet.evaluation.image_training import image_training
+from quartet.evaluation.image_training import accuracy_after_training, image_training
 from quartet.networks.activations import ACTIVATIONS
 from quartet.networks.building import build_network
 from quartet.params.sections import TrainCnn
@@ -55,3 +55,15 @@ def test_stem_and_width_are_the_networks_and_its_cards(stem, kernel, stride):
     for built in (plan.task.network, build_network(plan.network)):
         first = built.stem.convolution
         assert (first.kernel_size, first.stride, first.out_channels) == (kernel, stride, 12)
+
+
+def test_an_accuracy_depends_on_its_seed_and_not_on_what_was_trained_before():
+    images = torch.randint(256, (64, 1, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    split = (images, torch.arange(64) % 4)
+
+    def accuracy(seed, before):
+        torch.manual_seed(before)
+        return accuracy_after_training(SMALL, INFO, torch.device("cpu"), seed=seed, train=split, held_out=split)
+
+    assert accuracy(0, before=1) == accuracy(0, before=2)
+    assert len({accuracy(seed, before=1) for seed in range(4)}) > 1

@@ -137,6 +137,7 @@ def test_temperature_top_k_and_top_p_choose_as_they_say():
 
     close(shares(), [0.5, 0.3, 0.15, 0.05])
     close(shares(temperature=0), [1.0, 0, 0, 0])
+    close(shares(top_p=0.0), [1.0, 0, 0, 0])
     close(shares(temperature=0.5), [0.685, 0.246, 0.062, 0.007])
     close(shares(top_k=2), [0.625, 0.375, 0, 0])
     close(shares(top_p=0.7), [0.625, 0.375, 0, 0])  # half is too little, so the second comes in as well
@@ -199,6 +200,18 @@ def test_an_encoder_decoder_learns_to_fill_what_the_text_determines():
     ]
     right = sum(blanks == [[n + 3, n + 4], [n + 7, n + 8]] for n, blanks in enumerate(filled))
     assert right >= 18
+
+
+def test_blanks_are_filled_up_to_what_the_network_was_trained_for_and_more_are_refused():
+    network = build_network({**MODELS["encoder-decoder"], "dropout": 0.0}).eval()
+    most, places = len(network.hole_tokens) - 1, network.context + len(network.hole_tokens)
+    chance = {"generator": torch.Generator().manual_seed(0)}
+    assert len(fill_blanks(network, [[]] * most + [[1] * (places - most)], **chance)) == most
+    assert fill_blanks(network, [[1] * places], **chance) == []
+    with pytest.raises(ValueError, match=rf"found {most + 1} blanks .* at most {most} blanks"):
+        fill_blanks(network, [[]] * (most + 2), **chance)
+    with pytest.raises(ValueError, match=rf"{places} tokens of text; .* {places} of both"):
+        fill_blanks(network, [[1] * places, []], **chance)
 
 
 def test_next_words_sum_over_all_spellings():

@@ -52,6 +52,9 @@ def test_what_is_no_mapping_of_settings_is_refused(tmp_path, text):
 def test_contradictions_are_refused(tmp_path):
     with pytest.raises(BadSettings, match="does not divide"):
         read(tmp_path, "train_lm: {width: 130, heads: 4}")
+    assert (
+        read(tmp_path, "train_lm: {width: 130, heads: 4, architecture: lstm}").train_lm.width == 130
+    )  # it has no heads
     with pytest.raises(BadSettings, match=r"train_diffusion\.width: found 12, allowed is a multiple of 8"):
         read(tmp_path, "train_diffusion: {width: 12}")
     with pytest.raises(BadSettings, match=r"norm_groups: found 3, which does not divide train_diffusion\.width = 32"):

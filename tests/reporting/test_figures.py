@@ -4,12 +4,13 @@ import io
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from quartet.datasets.class_names import DIGITS, TRAFFIC_SIGNS
 from quartet.evaluation import classifying
-from quartet.reporting.figures import attention_sheet, confusion_figure, image_sheet
+from quartet.reporting.figures import attention_sheet, confusion_figure, image_sheet, learning_curves
 from quartet.reporting.scores import confusion_counts
 
 LONG = ["x" * 60 + "y" * 60, "no finding", "adenocarcinoma of the cervix uteri, biopsy specimens"]
@@ -77,6 +78,12 @@ def test_long_names_do_not_run_over_each_other_on_the_grad_cam_sheet():
     captions = captions_of(attention_sheet(images, seen, names))
     assert len(captions) == 12 and captions[0] == names[0]
     assert captions[-1].startswith("end of no") and "…" in captions[-1] and captions[-1].endswith("by trucks")
+
+
+def test_the_best_score_is_marked_where_the_weights_are_from():
+    scores = {"training_loss": 1.0, "validation_loss": 1.0, "validation_score": [0.5, 0.9, 0.9, 0.7]}
+    _, axes = learning_curves(pd.DataFrame({"step": [10, 20, 30, 40], **scores})).axes
+    assert [line.get_xdata().tolist() for line in axes.lines if line.get_marker() == "o"] == [[30]]
 
 
 def test_captions_of_one_line_fit_small_images():

@@ -1,9 +1,11 @@
 """Runs and the process that records them: real MLflow, real databases, real kills."""
 
+import http.server
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,7 +15,10 @@ import pytest
 from code_imports import TOP
 from local_servers import Server
 
+from quartet.artifacts.errors import clear_errors
 from quartet.artifacts.writing import read_json
+from quartet.tracking import store
+from quartet.tracking.lookup import runs_behind
 from quartet.tracking.runs import tracked_run
 from quartet.tracking.store import TrackingUnreachableError
 
@@ -117,3 +122,37 @@ def test_a_server_that_dies_later_ends_tracking_not_the_stage(home, database, tm
             run.log_row({"step": 1, "loss": 0.5})
     assert "tracking stops here, the stage goes on" in capfd.readouterr().err
     assert "loss" not in run_in(database, run_id).data.metrics
+
+
+class Locked(http.server.BaseHTTPRequestHandler):
+    """A server behind a login: it answers, and lets nobody in."""
+
+    def do_GET(self):
+        self.send_error(200 if self.path == "/health" else 401)
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_a_server_that_refuses_is_said_without_a_traceback(home, database, monkeypatch, capsys):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Locked) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{running.server_port}")
+        try:
+            with pytest.raises(SystemExit), clear_errors("runs"):
+                runs_behind(None, "http://127.0.0.1:5000")
+        finally:
+            running.shutdown()
+            thread.join()
+    said = capsys.readouterr().err
+    assert said.startswith("runs: MLflow at http://127.0.0.1") and "401" in said
+
+
+def test_a_relative_database_lies_in_the_repository_whose_experiment_it_is(home, database, tmp_path, monkeypatch):
+    (tmp_path / "copy").mkdir()
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert store.address() == database
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    assert store.address() == f"sqlite:///{tmp_path}/other.db"

@@ -12,7 +12,9 @@ from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from quartet.artifacts import paths
+from quartet.networks.positional_encoding import AddedPosition
 from quartet.params.sections import Training
+from quartet.training import loop
 from quartet.training.checkpoints import Checkpoint, NoCheckpoint
 from quartet.training.ema import MovingAverage
 from quartet.training.interruption import Interrupted
@@ -106,6 +108,29 @@ def test_patience_ends_a_training_that_gets_no_better(home):
     outcome = run(task_of(0, steps=24, scores=scores), settings)
     assert outcome.steps == 16 and outcome.best["step"] == 8
     assert run(task_of(0, steps=24, scores=scores), dataclasses.replace(SETTINGS, patience=3)).steps == 24
+
+
+def test_equal_scores_are_no_progress_but_their_later_weights_are_kept(home):
+    outcome = run(
+        task_of(0, steps=24, scores=[0.1, 0.9, 0.9, 0.9, 0.9, 0.9]), dataclasses.replace(SETTINGS, patience=2)
+    )
+    assert outcome.steps == 16 and outcome.best["step"] == 16
+
+
+def test_a_training_by_the_clock_goes_on_to_the_number_of_steps_that_it_began_with(home, monkeypatch):
+    settings = dataclasses.replace(SETTINGS, max_seconds=60.0)
+    monkeypatch.setattr(loop, "affordable_steps", lambda *_: 12)
+    whole = run(task_of(0), settings)
+
+    def stop_once(step):
+        if step == 9:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        run(task_of(0, at_step=stop_once), settings, key="clock")
+    monkeypatch.setattr(loop, "affordable_steps", lambda *_: 5)
+    resumed = run(task_of(0), settings, key="clock")
+    assert resumed.steps == 12 and same(resumed.weights, whole.weights) and resumed.history == whole.history
 
 
 def test_accumulated_batches_make_the_step_of_one_large_batch():
@@ -359,3 +384,13 @@ def test_bfloat16_changes_the_numbers_but_not_the_weights_type(home):
     assert not same(coarse.weights, run(task_of(0)).weights)
     assert coarse.weights["0.weight"].dtype == torch.float32
     assert same(coarse.weights, run(task_of(0), dataclasses.replace(SETTINGS, precision="bfloat16")).weights)
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_a_learned_position_is_an_embedding_to_the_optimizer(name):
+    """Neither decayed nor orthogonalised."""
+    position = AddedPosition("learned", context=6, features=4)
+    network = nn.Sequential(nn.Linear(4, 4), position)
+    *_, last = build_optimizers(network, Training(optimizer=name, weight_decay=0.4), CPU)
+    (group,) = [g for g in last.param_groups if any(p is position.table for p in g["params"])]
+    assert isinstance(last, torch.optim.AdamW) and group["weight_decay"] == 0
