@@ -2,7 +2,7 @@
 
 In one run, on the same MNIST: images per second and peak memory of the same network (`reference`) in the textbook's
 loop and in ours, then test accuracy against training time for both and for `compact`. Writes `images.csv` (every
-measured point), `images.md` (the table) and `images.png` into `reports/benchmarks`. About an hour on 2 cores;
+measured point), `images.md` (the table) and `images.png` into `reports/benchmarks`. An hour and a quarter on 2 cores;
 `--no-longest` leaves out the quarter of an hour of the longest recipe, and `--ours-alone` is for `compact` alone, which
 writes `images-ours.csv` and `images-ours.md`.
 
