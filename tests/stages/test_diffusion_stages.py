@@ -136,6 +136,15 @@ def test_scores_are_of_the_pictures_drawn(digits, monkeypatch, drawn):
         assert scores["cas_accuracy"] < 0.3 and scores["cas_accuracy_real"] > 0.9
 
 
+def test_classes_of_one_training_image_are_refused_before_any_is_drawn(digits, monkeypatch):
+    monkeypatch.chdir(digits)
+    images, labels = load_images(digits / "data/processed/images", "train")
+    single = torch.stack([(labels == label).nonzero()[0, 0] for label in labels.unique()])
+    monkeypatch.setattr(evaluation, "load_images", lambda folder, split: (images[single], labels[single]))
+    with pytest.raises(ValueError, match="every class has one training image"):
+        evaluation.evaluate(read_params(digits / "params.yaml"), torch.device("cpu"))
+
+
 def test_too_few_pictures_are_refused_before_any_is_drawn(digits):
     text = (digits / "params.yaml").read_text()
     (digits / "params.yaml").write_text(text.replace("images: 60", "images: 19"))
