@@ -21,8 +21,10 @@ import numpy as np
 import pandas as pd
 import typer
 
-from benchmarks.measuring import in_own_process, prepare_mnist, scores_over_time
+from benchmarks.measuring import in_own_process, mean_and_spread, prepare_mnist, scores_over_time
 from quartet.params.sections import Augmentation, Params, PreprocessImages, TrainCnn
+
+Point = tuple[int, float, dict[str, float]]  # images seen, seconds of training, scores on the test images
 
 TARGETS = (0.98, 0.99, 0.995, 0.997)
 THROUGHPUT_ROUNDS, THROUGHPUT_IMAGES = 3, 64 * 40
@@ -45,7 +47,6 @@ REFERENCE = TrainCnn(
     precision="bfloat16",
     augmentation=Augmentation(rotation=10.0, shift=0.0, brightness=0.2, contrast=0.2),
 )
-Point = tuple[int, float, dict[str, float]]  # images seen, seconds of training, scores on the test images
 _COMPACT = TrainCnn(
     width=32,
     activation="relu",
@@ -232,13 +233,6 @@ def summary(table: pd.DataFrame, throughput: dict[str, list]) -> str:
             ]
         lines.append(f"| {name} | " + " | ".join(shown) + " |")
     return "\n".join(lines) + "\n"
-
-
-def mean_and_spread(accuracies: pd.Series) -> str:
-    """The mean with its standard deviation over several seeds; a dash for what was not measured."""
-    if accuracies.isna().any():
-        return "–"
-    return f"{accuracies.mean():.4f}" + (f" ± {accuracies.std():.4f}" if len(accuracies) > 1 else "")
 
 
 def throughput_rows(throughput: dict[str, list]) -> list[str]:

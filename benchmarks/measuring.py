@@ -8,8 +8,12 @@ import multiprocessing
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quartet.params.sections import Download, PreprocessImages, Training
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def prepare_mnist(mirror: str | None, folder: Path, settings: PreprocessImages) -> None:
@@ -63,3 +67,10 @@ def scores_over_time(task, settings: Training, seed: int, device) -> list[tuple[
     begin = time.perf_counter()
     train(dataclasses.replace(task, validate=validate), settings, seed=seed, device=device, checkpoint=NoCheckpoint())
     return points
+
+
+def mean_and_spread(accuracies: "pd.Series") -> str:
+    """The mean with its standard deviation over several seeds; a dash for what was not measured."""
+    if accuracies.isna().any():
+        return "–"
+    return f"{accuracies.mean():.4f}" + (f" ± {accuracies.std():.4f}" if len(accuracies) > 1 else "")

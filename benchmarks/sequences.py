@@ -22,7 +22,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from benchmarks.measuring import in_own_process, prepare_mnist, scores_over_time
+from benchmarks.measuring import in_own_process, mean_and_spread, prepare_mnist, scores_over_time
 from quartet.params.sections import Augmentation, Params, PreprocessImages, PreprocessSequences, TrainRnn
 
 CELLS = ("rnn", "lstm", "gru", "mingru")
@@ -274,9 +274,8 @@ def summary(rates: pd.DataFrame, points: pd.DataFrame) -> str:
         "|---|---|---|---|---|---|",
     ]
     for (task, arm, examples), scored in points.groupby(["task", "arm", "examples"], sort=False):
-        spread = f" ± {scored.accuracy.std():.4f}" if len(scored) > 1 else ""
-        seconds = f"{scored.seconds.mean():.0f} s" + (f" (at most {scored.seconds.max():.0f})" if spread else "")
-        told = f"{scored.accuracy.mean():.4f}{spread}"
+        longest = f" (at most {scored.seconds.max():.0f})" if len(scored) > 1 else ""
+        seconds, told = f"{scored.seconds.mean():.0f} s{longest}", mean_and_spread(scored.accuracy)
         lines.append(f"| {task} | {arm} | {len(scored)} | {examples:,} | {seconds} | {told} |")
     return "\n".join(lines) + "\n"
 

@@ -111,7 +111,7 @@ def _run_trials(study, search_id: str | None, family: str, space: Mapping[str, t
         trial = study.ask()
         trial.set_user_attr("process", this_process())
         settings = {setting: _proposed(trial, setting, *how) for setting, how in space.items()}
-        experiment = f"{study.study_name}-{trial.number}"
+        experiment = _experiment_of(study, trial)
         environment = searches.begin_trial(search_id, experiment, settings)
         scores = _run_experiment(experiment, family, settings, environment)
         searches.end_trial(environment, scores)
@@ -124,7 +124,7 @@ def _run_trials(study, search_id: str | None, family: str, space: Mapping[str, t
         failures = 0
         study.tell(trial, scores[SCORE])
         told = ", ".join(f"{setting}={value}" for setting, value in settings.items())
-        best = f"{study.study_name}-{study.best_trial.number}"
+        best = _experiment_of(study, study.best_trial)
         typer.echo(f"{experiment}: {SCORE} {scores[SCORE]:.6g} with {told} (best: {best})")
 
 
@@ -141,9 +141,14 @@ def _leave_report(study, space: Mapping[str, tuple]) -> list[Path]:
     write_table(files[0], table)
     log = frozenset(setting for setting, how in space.items() if how[0] == "log")
     save_figure(parallel_coordinates(table.drop(columns="experiment"), SCORE, log), files[1])
-    best = f"{study.study_name}-{study.best_trial.number}"
+    best = _experiment_of(study, study.best_trial)
     typer.echo(f"{folder}: {len(table)} trials; `dvc exp apply {best}` brings the best one")
     return files
+
+
+def _experiment_of(study, trial) -> str:
+    """The name of a trial's DVC experiment."""
+    return f"{study.study_name}-{trial.number}"
 
 
 def _proposed(trial, setting: str, kind: str, *values):
@@ -197,5 +202,5 @@ def _table(study):
     import pandas as pd
 
     finished = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
-    rows = [{"experiment": f"{study.study_name}-{t.number}", **t.params, SCORE: t.value} for t in finished]
+    rows = [{"experiment": _experiment_of(study, t), **t.params, SCORE: t.value} for t in finished]
     return pd.DataFrame(rows).sort_values(SCORE, ascending=False) if rows else pd.DataFrame()

@@ -80,6 +80,7 @@ def locked_dependencies(stage: str, revision: str = "HEAD") -> dict[str, str]:
     return {part["path"]: part["md5"] for part in _locked_stages(revision).get(stage, {}).get("deps", ())}
 
 
+@functools.cache
 def _locked_stages(revision: str) -> dict[str, dict]:
     files = _at(revision)
     lock = YAML(typ="safe").load(files.read_text("dvc.lock")) if files.exists("dvc.lock") else {}

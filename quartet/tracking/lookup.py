@@ -50,18 +50,14 @@ def runs_behind(revision: str | None, ui: str) -> list[FoundRun]:
 
 
 def _runs_of(client, experiment: str, family: str, revision: str | None) -> Iterator:
-    import mlflow
-
     model = paths.model(family)
     run_id = dvc_state.read_json_at(paths.report(family) / "run.json", revision).get("run_id")
     if not run_id:
         return
-    try:
-        yield client.get_run(run_id)
-    except mlflow.exceptions.MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return  # a colleague's run, in another database
-        raise store.TrackingUnreachableError(store.refusal(error)) from error
+    training = store.found(client.get_run, run_id)
+    if training is None:
+        return  # a colleague's run, in another database
+    yield training
     if revision is None:
         checksum = dvc_md5(model) if model.exists() else None
     else:

@@ -53,16 +53,9 @@ class Recorder:
 
     def log_training_run_scores(self, run_json: str, scores: Mapping[str, float], milliseconds: int) -> None:
         """The same on the run that a `run.json` names; nothing happens where that run is unknown."""
-        from mlflow.exceptions import MlflowException
-
         run_id = read_json(Path(run_json)).get("run_id") if Path(run_json).exists() else None
-        if not run_id:
-            return
-        try:
-            self._client.get_run(run_id)
-        except MlflowException:
-            return
-        self._log_scores_on(run_id, scores, 0, milliseconds)
+        if run_id and store.found(self._client.get_run, run_id):
+            self._log_scores_on(run_id, scores, 0, milliseconds)
 
     def _log_scores_on(self, run_id: str, scores: Mapping[str, float], step: int, milliseconds: int) -> None:
         from mlflow.entities import Metric

@@ -134,11 +134,12 @@ def _register(client, family: str):
     run_id = read_json(paths.report(family) / "run.json").get("run_id")
     if not run_id:
         raise ValueError(f"{model} was trained without tracking: `dvc repro --force train-{family}` trains it tracked")
-    try:
-        experiment = client.get_run(run_id).info.experiment_id
-    except mlflow.exceptions.MlflowException as error:
-        raise ValueError(f"the MLflow at {store.address()} does not know the run {run_id} that made {model}") from error
-    logged = client.search_logged_models([experiment], f"source_run_id = '{run_id}' and name = '{family}'")
+    training = store.found(client.get_run, run_id)
+    if training is None:
+        raise ValueError(f"the MLflow at {store.address()} does not know the run {run_id} that made {model}")
+    logged = client.search_logged_models(
+        [training.info.experiment_id], f"source_run_id = '{run_id}' and name = '{family}'"
+    )
     if not logged:
         raise ValueError(f"the run {run_id} that made {model} has logged no model")
     try:
@@ -158,14 +159,7 @@ def _register(client, family: str):
 
 
 def _champion(client, family: str):
-    import mlflow
-
-    try:
-        return client.get_model_version_by_alias(registered_name(family), CHAMPION)
-    except mlflow.exceptions.MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no such model, no such alias
-            return None
-        raise store.TrackingUnreachableError(store.refusal(error)) from error
+    return store.found(client.get_model_version_by_alias, registered_name(family), CHAMPION)
 
 
 def _score(version, name: str) -> float:

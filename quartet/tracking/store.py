@@ -4,6 +4,7 @@ import os
 import sqlite3
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 
 from filelock import FileLock
 
@@ -12,6 +13,7 @@ from quartet.artifacts import paths
 EXPERIMENT = "quartet"
 PROBE_SECONDS = 3
 _SQLITE = "sqlite:///"
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's codes: no such run or model; no such alias
 
 
 class TrackingUnreachableError(ConnectionError):
@@ -78,6 +80,22 @@ def open_store():
     except mlflow.exceptions.MlflowException as error:
         raise TrackingUnreachableError(refusal(error)) from error
     return client, experiment.experiment_id
+
+
+def found(ask: Callable, *about: str):
+    """What a client answers, or None where MLflow has no such thing.
+
+    Raises:
+        TrackingUnreachableError: it fails otherwise.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return ask(*about)
+    except MlflowException as error:
+        if error.error_code in _ABSENT:
+            return None
+        raise TrackingUnreachableError(refusal(error)) from error
 
 
 def _write_ahead(path: str) -> None:

@@ -149,6 +149,20 @@ def test_a_server_that_refuses_is_said_without_a_traceback(home, database, monke
     assert said.startswith("runs: MLflow at http://127.0.0.1") and "401" in said
 
 
+def test_what_mlflow_does_not_have_is_told_from_a_failure(home, database):
+    client, _ = store.open_store()
+    assert store.found(client.get_run, "0" * 32) is None
+    assert store.found(client.get_model_version_by_alias, "quartet-cnn", "champion") is None
+    client.create_registered_model("quartet-cnn")
+    assert store.found(client.get_model_version_by_alias, "quartet-cnn", "champion") is None
+
+    def failing(name):
+        raise mlflow.exceptions.MlflowException(f"no answer about {name}")
+
+    with pytest.raises(TrackingUnreachableError, match="no answer about quartet-cnn"):
+        store.found(failing, "quartet-cnn")
+
+
 def test_a_relative_database_lies_in_the_repository_whose_experiment_it_is(home, database, tmp_path, monkeypatch):
     (tmp_path / "copy").mkdir()
     monkeypatch.chdir(tmp_path / "copy")
