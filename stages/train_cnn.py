@@ -10,7 +10,7 @@ import typer
 
 
 def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml")) -> None:
-    """Train the convolutional network; keep the weights with the best validation accuracy."""
+    """Train the convolutional network; keep its last weights, or those with the best validation accuracy."""
     from quartet.artifacts.errors import clear_errors
 
     with clear_errors("train_cnn"):

@@ -77,8 +77,8 @@ def _leave_results(family: str, outcome: Outcome, plan: Plan, info: Mapping[str,
     from quartet.reporting.figures import learning_curves, save_figure
 
     model, report = paths.model(family), paths.report(family)
-    best = rounded(outcome.best)
-    training = {"steps": outcome.steps, "best_step": best.pop("step"), **best}
+    kept = rounded(outcome.kept)
+    training = {"steps": outcome.steps, "kept_step": kept.pop("step"), **kept}
     data = {key: info[key] for key in (*plan.card_keys, "source", "sha256")}
     save_model(model, outcome.weights, family=family, network=plan.network, data=data, training=training)
     run.log_outputs([model])
@@ -86,6 +86,6 @@ def _leave_results(family: str, outcome: Outcome, plan: Plan, info: Mapping[str,
     history = pd.DataFrame(outcome.history)
     write_table(report / "training.csv", history.round(8))
     write_json(report / "training.json", training)
-    save_figure(learning_curves(history), report / "training/curves.png")
+    save_figure(learning_curves(history, training["kept_step"]), report / "training/curves.png")
     run.write_run_json(report / "run.json")
     run.log_files([report / "training", report / "training.csv", model])

@@ -132,6 +132,11 @@ class Training:
     patience: int | None = setting(
         None, "validations without a better score after which training ends early; null goes on to the end", at_least=1
     )
+    keep: str = setting(
+        "best",
+        "weights that are kept: those of the best validation score, or the last, unless `patience` is set",
+        choices=("best", "last"),
+    )
     precision: str = setting(
         "float32", "numbers of forward and backward pass; weights stay float32", choices=("float32", "bfloat16")
     )
@@ -166,6 +171,7 @@ class TrainCnn(Training):
         "what is made small; the last two take one-hot targets",
         choices=("cross_entropy", "binary_cross_entropy", "mean_squared_error"),
     )
+    keep: str = retuned(Training, "keep", "last")
     steps: int = retuned(Training, "steps", 600)
     validate_every: int = retuned(Training, "validate_every", 50)
     epochs: int | None = setting(

@@ -33,18 +33,18 @@ def save_animation(frames: Sequence[np.ndarray], path: Path, zoom: int = 8) -> N
         first.save(temporary, save_all=True, append_images=others, duration=durations, loop=0)
 
 
-def learning_curves(history: pd.DataFrame) -> Figure:
-    """Loss on both splits, and the validation score, over the steps."""
+def learning_curves(history: pd.DataFrame, kept_step: int) -> Figure:
+    """Loss on both splits and the validation score over the steps; a dot marks the step whose weights are kept."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     losses, scores = figure.subplots(1, 2)
     losses.plot(history["step"], history["training_loss"], color=GREY, label="training")
     losses.plot(history["step"], history["validation_loss"], color=BLUE, label="validation")
     losses.set(title="Loss", xlabel="step")
     losses.legend(frameon=False)
-    best = history.loc[history["validation_score"][::-1].idxmax()]  # the last of equal ones, whose weights are kept
+    (kept,) = history.loc[history["step"] == kept_step, "validation_score"]
     scores.plot(history["step"], history["validation_score"], color=BLUE)
-    scores.plot(best["step"], best["validation_score"], "o", color=ORANGE)
-    scores.set(title=f"Validation score (best {best['validation_score']:.4f})", xlabel="step")
+    scores.plot(kept_step, kept, "o", color=ORANGE)
+    scores.set(title=f"Validation score ({kept:.4f} with the weights kept)", xlabel="step")
     for axes in (losses, scores):
         _tidy(axes)
     return figure

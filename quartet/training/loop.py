@@ -48,10 +48,10 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The weights with the best validation score, that score, and the history, a row per validation."""
+    """The weights that are kept, the history, a row per validation, and the row of the kept weights."""
 
     weights: dict[str, Tensor]
-    best: dict[str, float]
+    kept: dict[str, float]
     history: list[dict[str, float]]
     steps: int
 
@@ -65,7 +65,7 @@ def train(
     checkpoint: Checkpoint | NoCheckpoint,
     on_validation: Callable[[dict[str, float]], None] = lambda row: None,
 ) -> Outcome:
-    """Train, keeping the weights of the best validation score.
+    """Train, keeping the weights of the best validation score or, as the settings have it, the last.
 
     An interrupted training goes on from its checkpoint and ends with the same bytes.
 
@@ -84,18 +84,19 @@ def train(
     average = MovingAverage(network, settings.ema)
     generator = torch.Generator(device)
     history: list[dict[str, float]] = []
-    best: dict[str, float] = {}
-    best_weights: dict[str, Tensor] = {}
+    kept: dict[str, float] = {}
+    kept_weights: dict[str, Tensor] = {}
+    keeps_last = settings.keep == "last" and not settings.patience
     loss_sum = torch.zeros((), device=device)
     first = 0
 
     if saved is not None:
-        first, history, best = saved.values["step"], saved.values["history"], saved.values["best"]
+        first, history, kept = saved.values["step"], saved.values["history"], saved.values["kept"]
         parts = _take_apart(saved.tensors)
         network.load_state_dict(parts["network"])
         average.network.load_state_dict(parts["average"])
         restore_optimizers(optimizers, parts["optimizers"])
-        best_weights, loss_sum = parts["best"], parts["sum"]["loss"].to(device)
+        kept_weights, loss_sum = parts["kept"], parts["sum"]["loss"].to(device)
         for row in history:
             on_validation(row)
         print(f"going on from step {first} of {steps}", flush=True)
@@ -107,10 +108,10 @@ def train(
             **_prefixed("network", network.state_dict()),
             **_prefixed("average", average.network.state_dict()),
             **_prefixed("optimizers", optimizer_tensors(optimizers)),
-            **_prefixed("best", best_weights),
+            **_prefixed("kept", kept_weights),
             "sum.loss": loss_sum,
         }
-        values = {"step": step, "steps": steps, "history": history, "best": best}
+        values = {"step": step, "steps": steps, "history": history, "kept": kept}
         return Progress({k: v.clone() for k, v in tensors.items()}, values)
 
     with stop_requests() as stop_requested, progress_bar(steps, first) as bar:
@@ -145,9 +146,9 @@ def train(
                 loss_sum.zero_()
                 history.append(row)
                 # Of equal scores the later weights, which are trained and averaged longer.
-                if not best or scores["score"] >= best["validation_score"]:
-                    best = row
-                    best_weights = {k: v.detach().clone() for k, v in average.network.state_dict().items()}
+                if keeps_last or not kept or scores["score"] >= kept["validation_score"]:
+                    kept = row
+                    kept_weights = {k: v.detach().clone() for k, v in average.network.state_dict().items()}
                 bar.describe(row)
                 checkpoint.save(progress(done))
                 on_validation(row)
@@ -156,7 +157,7 @@ def train(
                 checkpoint.close(finished=False)
                 print(f"stopped at step {done} of {steps}; the same command goes on from there", flush=True)
                 raise Interrupted(143)
-    return Outcome(best_weights, best, history, history[-1]["step"])
+    return Outcome(kept_weights, kept, history, history[-1]["step"])
 
 
 def _without_progress(history: list[dict[str, float]]) -> int:
@@ -246,7 +247,7 @@ def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _take_apart(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    parts: dict[str, dict[str, Tensor]] = {p: {} for p in ("network", "average", "optimizers", "best", "sum")}
+    parts: dict[str, dict[str, Tensor]] = {p: {} for p in ("network", "average", "optimizers", "kept", "sum")}
     for name, tensor in tensors.items():
         prefix, _, rest = name.partition(".")
         parts[prefix][rest] = tensor

@@ -80,10 +80,11 @@ def test_long_names_do_not_run_over_each_other_on_the_grad_cam_sheet():
     assert captions[-1].startswith("end of no") and "…" in captions[-1] and captions[-1].endswith("by trucks")
 
 
-def test_the_best_score_is_marked_where_the_weights_are_from():
-    scores = {"training_loss": 1.0, "validation_loss": 1.0, "validation_score": [0.5, 0.9, 0.9, 0.7]}
-    _, axes = learning_curves(pd.DataFrame({"step": [10, 20, 30, 40], **scores})).axes
-    assert [line.get_xdata().tolist() for line in axes.lines if line.get_marker() == "o"] == [[30]]
+def test_the_score_of_the_kept_weights_is_marked():
+    scores = {"training_loss": 1.0, "validation_loss": 1.0, "validation_score": [0.5, 0.9, 0.8, 0.7]}
+    _, axes = learning_curves(pd.DataFrame({"step": [10, 20, 30, 40], **scores}), kept_step=30).axes
+    assert [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "o"] == [[[30, 0.8]]]
+    assert "0.8000" in axes.get_title()
 
 
 def test_captions_of_one_line_fit_small_images():

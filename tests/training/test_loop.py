@@ -97,16 +97,26 @@ def test_a_validation_that_cannot_be_told_is_not_lost(home):
 
 def test_the_best_validation_is_kept_not_the_last(home):
     outcome = run(task_of(0, scores=[0.1, 0.9, 0.3]))
-    assert outcome.best["step"] == 8 and outcome.best["validation_score"] == 0.9
+    assert outcome.kept["step"] == 8 and outcome.kept["validation_score"] == 0.9
     assert same(outcome.weights, run(task_of(0, scores=[0.0, 0.5, 0.4])).weights)
     assert not same(outcome.weights, run(task_of(0, scores=[0.0, 0.1, 0.4])).weights)
+
+
+def test_the_last_weights_are_kept_where_the_settings_say_so(home):
+    """But of a training that `patience` ends, whose last weights are those that got no better, the best."""
+    scores, last = [0.1, 0.9, 0.3], dataclasses.replace(SETTINGS, keep="last")
+    outcome = run(task_of(0, scores=scores), last)
+    assert outcome.kept == outcome.history[-1] and outcome.kept["step"] == 12
+    assert same(outcome.weights, run(task_of(0, scores=[0.1, 0.3, 0.9])).weights)
+    patient = dataclasses.replace(last, patience=2)
+    assert run(task_of(0, steps=24, scores=[0.1, 0.9, 0.3, 0.4]), patient).kept["step"] == 8
 
 
 def test_patience_ends_a_training_that_gets_no_better(home):
     scores = [0.1, 0.9, 0.3, 0.4, 0.95, 0.2]
     settings = dataclasses.replace(SETTINGS, patience=2)
     outcome = run(task_of(0, steps=24, scores=scores), settings)
-    assert outcome.steps == 16 and outcome.best["step"] == 8
+    assert outcome.steps == 16 and outcome.kept["step"] == 8
     assert run(task_of(0, steps=24, scores=scores), dataclasses.replace(SETTINGS, patience=3)).steps == 24
 
 
@@ -114,7 +124,7 @@ def test_equal_scores_are_no_progress_but_their_later_weights_are_kept(home):
     outcome = run(
         task_of(0, steps=24, scores=[0.1, 0.9, 0.9, 0.9, 0.9, 0.9]), dataclasses.replace(SETTINGS, patience=2)
     )
-    assert outcome.steps == 16 and outcome.best["step"] == 16
+    assert outcome.steps == 16 and outcome.kept["step"] == 16
 
 
 def test_a_training_by_the_clock_goes_on_to_the_number_of_steps_that_it_began_with(home, monkeypatch):
