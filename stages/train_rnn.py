@@ -44,7 +44,7 @@ def plan_for(params, info, device, *, train, held_out):
     from quartet.datasets.augment import augment
     from quartet.datasets.batches import ShuffledBatches
     from quartet.datasets.sequences import as_images, as_sequences, network_inputs
-    from quartet.evaluation.predictions import logits_over_sequences, validation_scores
+    from quartet.evaluation.predictions import VALIDATED, logits_over_sequences, validation_scores
     from quartet.evaluation.training_run import Plan
     from quartet.networks.building import build_network
     from quartet.training.loop import Task
@@ -83,7 +83,8 @@ def plan_for(params, info, device, *, train, held_out):
         return F.cross_entropy(network(inputs, lengths), labels)
 
     def validate(network):
-        return validation_scores(logits_over_sequences(network, held_out, info), held_out.labels)
+        logits = logits_over_sequences(network, held_out, info, VALIDATED * settings.batch_size)
+        return validation_scores(logits, held_out.labels)
 
     task = Task(
         network=build_network(description).to(device),

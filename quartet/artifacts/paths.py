@@ -50,8 +50,15 @@ def home() -> Path:
 
 
 def own(path: str) -> Path:
-    """A path that a user wrote into a setting."""
-    return home() / Path(path).expanduser()
+    """A path that a user wrote into a setting.
+
+    Raises:
+        ValueError: it begins with `~` and the name of no user.
+    """
+    try:
+        return home() / Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def checkpoints() -> Path:

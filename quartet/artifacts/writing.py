@@ -1,6 +1,7 @@
 """Atomic writes: a file appears whole under its name or not at all."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -18,8 +19,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it takes `path`'s place when the block ends without error.
 
     Raises:
-        OSError: the disk is full or the folder is not writable; `path` is then as it was.
+        OSError: the disk is full, the folder is not writable, or `path` is a folder; it is then as it was.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays, since writers of pictures choose their format by it.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-", suffix=path.suffix)

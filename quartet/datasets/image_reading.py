@@ -80,7 +80,7 @@ def decode(stream: io.BufferedIOBase, name: str) -> np.ndarray:
             picture = _upright(opened)
             # Pillow has 16-bit grey of these formats as 32-bit integers too, with white at 65535.
             if picture.mode != "F" and (picture.mode != "I" or opened.format in ("PNG", "PPM")):
-                return _eight_bits(picture)
+                return _eight_bits(picture, *_white_and_black(opened))
     except Exception as error:  # Pillow lets through whatever a damaged file makes its parsers raise
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{name}: cannot be decoded ({reason}); replace or remove the file") from error
@@ -98,9 +98,21 @@ def _upright(opened: Image.Image) -> Image.Image:
     return opened.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else opened
 
 
-def _eight_bits(picture: Image.Image) -> np.ndarray:
-    if picture.mode.startswith("I"):  # 16-bit grey
-        return (np.asarray(picture, np.int64).clip(0, 65535) // 257).astype(np.uint8)
+def _white_and_black(opened: Image.Image) -> tuple[int, int]:
+    """Of grey of more than 8 bits; a TIFF's tags say how many bits, and whether 0 is white."""
+    if opened.format != "TIFF":
+        return 65535, 0
+    brightest = 2 ** opened.tag_v2.get(ExifTags.Base.BitsPerSample, (16,))[0] - 1
+    white_is_zero = opened.tag_v2.get(ExifTags.Base.PhotometricInterpretation) == 0
+    return (0, brightest) if white_is_zero else (brightest, 0)
+
+
+def _eight_bits(picture: Image.Image, white: int, black: int) -> np.ndarray:
+    if picture.mode.startswith("I"):  # grey of more than 8 bits
+        shades = np.asarray(picture, np.int64)
+        eight = ((shades - black) * 255 // (white - black)).clip(0, 255).astype(np.uint8)
+        clear = picture.info.get("transparency")
+        return eight if clear is None else np.where(shades == clear, np.uint8(255), eight)
     if picture.has_transparency_data:
         coloured = picture.convert("RGBA")
         ground = Image.new("RGBA", coloured.size, "white")
@@ -146,25 +158,33 @@ def _cifar10(folder: Path) -> Iterator[RawImage]:
                 yield RawImage(f"{file_name} record {number}", pixels, int(record[0]), split)
 
 
+_OTHER_GTSRB = "it is not the GTSRB layout that torchvision reads"
+
+
 def _gtsrb(folder: Path) -> Iterator[RawImage]:
     path = folder / "gtsrb.zip"
     with zipfile.ZipFile(path) as archive:
         names = sorted(archive.namelist())
         answers = [name for name in names if name.endswith("GT-final_test.csv")]
         if not answers:
-            raise ValueError(f"{path}: holds no GT-final_test.csv; it is not the GTSRB layout that torchvision reads")
+            raise ValueError(f"{path}: holds no GT-final_test.csv; {_OTHER_GTSRB}")
         rows = csv.DictReader(io.StringIO(archive.read(answers[0]).decode()), delimiter=";")
         test_labels = {row["Filename"]: int(row["ClassId"]) for row in rows}
+        missing = {"training", "test"}
         for name in names:
             parts = Path(name).parts
             if not name.endswith(".ppm"):
                 continue
             pixels = decode(io.BytesIO(archive.read(name)), f"{path}: {name}")
-            if "Training" in parts:
+            if not {"Training", "Final_Training"}.isdisjoint(parts):
                 # Files are CLASS/TRACK_FRAME.ppm; a track is one physical sign.
+                missing.discard("training")
                 yield RawImage(name, pixels, int(parts[-2]), "train", parts[-2] + "/" + parts[-1].partition("_")[0])
             elif parts[-1] in test_labels:
+                missing.discard("test")
                 yield RawImage(name, pixels, test_labels[parts[-1]], "test")
+        if missing:
+            raise ValueError(f"{path}: holds no {' and no '.join(sorted(missing))} pictures; {_OTHER_GTSRB}")
 
 
 def _pictures(folder: Path, classes: list[str], own: Path) -> Iterator[RawImage]:

@@ -20,8 +20,8 @@ from quartet.datasets.class_names import CIFAR10, DIGITS, FASHION, TRAFFIC_SIGNS
 from quartet.params.sections import Download
 
 PICTURES = {
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".avif", ".webp"),
-    *(".gif", ".bmp", ".tga", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"),
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".j2k", ".jpx", ".jpf", ".avif", ".webp"),
+    *(".gif", ".bmp", ".tga", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
 }
 
 _IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -159,10 +159,12 @@ def _own_folder(source: Path, folder: Path) -> dict:
     if not source.is_dir():
         raise ValueError(f"download.images: {source} is not a folder")
     top = _shown(source.iterdir(), source)
-    classes, others = [], []
-    loose = [path.name for path in top if path.is_file()]
+    classes, others, links = [], [], []
+    loose = [path.name for path in top if not path.is_dir()]
     for sub_folder in (path for path in top if path.is_dir()):
-        files = [path for path in _shown(sub_folder.rglob("*"), source) if path.is_file()]
+        entries = _shown(sub_folder.rglob("*"), source)
+        files = [path for path in entries if path.is_file()]
+        links += [p.relative_to(source).as_posix() for p in entries if p.is_symlink() and not p.is_file()]
         pictures = [path for path in files if path.suffix.lower() in PICTURES]
         others += [path.relative_to(source).as_posix() for path in files if path.suffix.lower() not in PICTURES]
         if not pictures:
@@ -177,7 +179,8 @@ def _own_folder(source: Path, folder: Path) -> dict:
             f"{source}: {len(classes)} class folder{'' if len(classes) == 1 else 's'}; "
             "a classifier needs at least two, one sub-folder of pictures per class"
         )
-    for left_out, why in ((others, "no pictures"), (loose, "beside the class folders")):
+    reasons = ((others, "no pictures"), (links, "links to folders or to nothing"), (loose, "beside the class folders"))
+    for left_out, why in reasons:
         if left_out:
             print(f"{source}: {why}, and left out: {left_out[0]} ({len(left_out)} in all)", flush=True)
     return {
@@ -185,7 +188,7 @@ def _own_folder(source: Path, folder: Path) -> dict:
         "licence": "the user's own",
         "classes": classes,
         "caption_subject": "pictured",
-        "left_out": others + loose,
+        "left_out": others + links + loose,
     }
 
 

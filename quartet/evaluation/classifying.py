@@ -14,7 +14,7 @@ MISTAKES, MISTAKES_IN_A_ROW = 10, 5
 
 def report_classification(folder: Path, logits: Tensor, labels: Tensor, classes: list[str], what: str) -> dict:
     """Write confusion, class report and reliability of a classifier into `folder`; returns its scores."""
-    probabilities = logits.double().softmax(dim=1).cpu().numpy()
+    probabilities = logits.cpu().double().softmax(dim=1).numpy()
     truth, predicted = labels.cpu().numpy(), probabilities.argmax(axis=1)
     scores = classification_scores(truth, probabilities)
     title = f"{what}: {scores['accuracy']:.2%} of {len(truth)} test examples right"

@@ -40,7 +40,7 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     augmented = augmented_probabilities(network, images, prepare, batch_size).argmax(dim=1)
     return {
         **scores,
-        "accuracy_augmented": (augmented == labels).double().mean().item(),
+        "accuracy_augmented": (augmented == labels).cpu().double().mean().item(),
         "parameters": count_parameters(network),
     }
 

@@ -38,7 +38,9 @@ STRIP, STRIP_ROWS = 9, 4  # pictures of a process, captions shown
 FID_DRAWS = 10
 SWEPT_STEPS, SWEPT_GUIDANCE, SWEPT_TEMPERATURE = (3, 5, 10), (1.0, 1.2, 1.4, 2.0), (1.0, 1.1, 1.3)
 # What is trained on generated and on real images to compare them.
-CLASSIFIER = TrainCnn(width=32, steps=300, batch_size=64, augmentation=Augmentation(brightness=0.0, contrast=0.0))
+CLASSIFIER = TrainCnn(
+    width=32, precision="float32", steps=300, batch_size=64, augmentation=Augmentation(brightness=0.0, contrast=0.0)
+)
 
 
 def evaluate(params: Params, device: torch.device) -> dict[str, float]:
@@ -282,7 +284,7 @@ def _sweep(
         choice = dataclasses.replace(how, images=max(how.swept_images, _fewest(captions)), **drawn)
         generator = torch.Generator(device).manual_seed(params.seed + 1)
         pictures, labels, _ = draw_classes(network, captions, TEMPLATES, choice, generator, params.evaluate.batch_size)
-        fidelity = (judge.classes_of(pictures) == labels).double().mean().item()
+        fidelity = (judge.classes_of(pictures) == labels).cpu().double().mean().item()
         ratio, _ = fid_ratio((judge.features_of(pictures), labels), *real, draws=FID_DRAWS, seed=params.seed)
         evaluations = evaluations_of(network, choice, len(captions.classes))
         variety = variance_ratio(pictures, labels, *train)

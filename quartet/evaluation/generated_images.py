@@ -64,7 +64,7 @@ def variance_ratio(generated: Tensor, labels: Tensor, real: Tensor, real_labels:
     ]
 
     def within(images: Tensor, owners: Tensor) -> float:
-        pixels = images.flatten(1).double()
+        pixels, owners = images.flatten(1).cpu().double(), owners.cpu()  # not every GPU knows float64
         return float(np.mean([pixels[owners == label].var(dim=0, unbiased=True).sum().item() for label in telling]))
 
     return within(generated, labels) / within(real, real_labels)

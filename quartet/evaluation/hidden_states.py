@@ -18,7 +18,7 @@ def accuracy_by_tenths_read(network: nn.Module, sequences: Sequences, info: dict
     accuracies = []
     for tenths in TENTHS:
         logits = logits_over_sequences(network, _beginnings(sequences, tenths), info, batch_size)
-        accuracies.append((logits.argmax(dim=1) == sequences.labels).double().mean().item())
+        accuracies.append((logits.argmax(dim=1) == sequences.labels).cpu().double().mean().item())
     return accuracies
 
 

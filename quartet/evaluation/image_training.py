@@ -10,7 +10,7 @@ from torch import Tensor
 
 from quartet.datasets.augment import augment
 from quartet.datasets.batches import ShuffledBatches, normalise
-from quartet.evaluation.predictions import logits_over, validation_scores
+from quartet.evaluation.predictions import VALIDATED, logits_over, validation_scores
 from quartet.evaluation.training_run import Plan
 from quartet.networks.building import build_network
 from quartet.params.sections import TrainCnn
@@ -69,7 +69,8 @@ def image_training(
         return classification_loss(network(inputs).float(), targets, settings.loss, settings.label_smoothing)
 
     def validate(network):
-        logits = logits_over(network, held_out, lambda pixels: normalised(pixels.float() / 255))
+        batch_size = VALIDATED * settings.batch_size
+        logits = logits_over(network, held_out, lambda pixels: normalised(pixels.float() / 255), batch_size)
         return validation_scores(logits, held_out_labels)
 
     task = Task(

@@ -8,18 +8,18 @@ from torch.nn import functional as F
 
 from quartet.datasets.sequences import Sequences, network_inputs
 
+VALIDATED = 4  # times a training batch: so many examples fit at once without gradients
+
 
 @torch.no_grad()
-def logits_over(
-    network: nn.Module, inputs: Tensor, prepare: Callable[[Tensor], Tensor], batch_size: int = 256
-) -> Tensor:
+def logits_over(network: nn.Module, inputs: Tensor, prepare: Callable[[Tensor], Tensor], batch_size: int) -> Tensor:
     """`(examples, classes)` logits of a whole split, batch by batch, `prepare` applied to each batch first."""
     return torch.cat([network(prepare(batch)) for batch in inputs.split(batch_size)])
 
 
 @torch.no_grad()
 def logits_over_sequences(
-    network: nn.Module, sequences: Sequences, info: Mapping[str, object], batch_size: int = 256
+    network: nn.Module, sequences: Sequences, info: Mapping[str, object], batch_size: int
 ) -> Tensor:
     """`(examples, classes)` logits of sequences of any lengths; `info` says what their values are."""
     batches = torch.arange(len(sequences), device=sequences.lengths.device).split(batch_size)

@@ -42,6 +42,19 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
     return params
 
 
+def section_of(kind: type, given: dict) -> typing.Any:
+    """An instance of section `kind` with the given settings and the others' defaults.
+
+    Raises:
+        ValueError: a setting is unknown, of the wrong type or out of its range.
+    """
+    errors: list[str] = []
+    section = _build(kind, given, "", errors)
+    if errors:
+        raise ValueError("; ".join(errors))
+    return section
+
+
 def _build(kind: type, given: object, where: str, errors: list[str]) -> typing.Any:
     """An instance of section `kind` from the mapping `given`; what is wrong is appended to `errors`."""
     if not isinstance(given, dict):

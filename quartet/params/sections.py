@@ -44,7 +44,7 @@ class Download:
 class PreprocessImages:
     size: int | None = setting(
         None,
-        "side in pixels; null takes the one that square images all share, but at most 96; else 48",
+        "side in pixels; null takes the one that square images of 8 pixels and more all share, but at most 96; else 48",
         at_least=8,
         at_most=512,
     )
@@ -154,7 +154,7 @@ class TrainCnn(Training):
         "`compact` fits any image; `reference` is the textbook's, for 48×48×3",
         choices=("compact", "reference"),
     )
-    width: int = setting(48, "channels of the first convolution of `compact`", at_least=4, at_most=512)
+    width: int = setting(64, "channels of the first convolution of `compact`", at_least=4, at_most=512)
     stem: str = setting(
         "strided",
         "how `compact` takes images of 16 pixels and more: at half their side, or whole, for several times the work",
@@ -172,7 +172,8 @@ class TrainCnn(Training):
         choices=("cross_entropy", "binary_cross_entropy", "mean_squared_error"),
     )
     keep: str = retuned(Training, "keep", "last")
-    steps: int = retuned(Training, "steps", 600)
+    precision: str = retuned(Training, "precision", "bfloat16")
+    steps: int = retuned(Training, "steps", 800)
     validate_every: int = retuned(Training, "validate_every", 50)
     epochs: int | None = setting(
         None, "passes over the training examples, in whole batches; overrides `steps`", at_least=1
@@ -304,7 +305,12 @@ class EvaluateDiffusion:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    batch_size: int = setting(256, "examples scored at once", at_least=1, at_most=65536)
+    batch_size: int = setting(
+        256,
+        "examples scored or drawn at once; `ddpm`, and `rejection` without a matcher, draw others with another size",
+        at_least=1,
+        at_most=65536,
+    )
     lm: EvaluateLm = section(EvaluateLm)
     diffusion: EvaluateDiffusion = section(EvaluateDiffusion)
 

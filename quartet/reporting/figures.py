@@ -118,6 +118,7 @@ def image_sheet(
     ]
     lines = [max(caption.count("\n") + 1 if caption else 0 for caption in row) for row in captions]
     heights = [pitch + 0.14 * count for count in lines]
+    title = _visible(title, longest=120)
     head = 0.45 if title else 0.1
     width, height = left + columns * pitch, head + sum(heights)
     width = max(width, 0.09 * len(title) + 0.4)

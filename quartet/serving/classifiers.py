@@ -78,7 +78,7 @@ class SequenceClassifier:
 def answers(logits: Tensor, classes: Sequence[str]) -> list[Answer]:
     """`(batch, classes)` logits in words."""
     found = []
-    for row in logits.double().softmax(dim=1):
+    for row in logits.cpu().double().softmax(dim=1):
         order = row.argsort(descending=True).tolist()
         found.append(Answer(classes[order[0]], {classes[label]: row[label].item() for label in order}))
     return found

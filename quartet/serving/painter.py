@@ -14,6 +14,8 @@ from quartet.datasets.captions import captioner
 from quartet.networks.building import rebuild_network
 from quartet.networks.rejection import candidates, caption_evidence, strongest
 from quartet.networks.samplers import drawing, to_uint8
+from quartet.params.reading import section_of
+from quartet.params.sections import EvaluateDiffusion
 
 
 class Painter:
@@ -43,11 +45,15 @@ class Painter:
         `sampler` it is the first of those that fit the model.
 
         Raises:
-            ValueError: a word is not in the vocabulary, a caption is empty or too long, or the sampler does not fit the
-                model.
+            ValueError: there is no caption, one is empty or too long, or has a word that is not in the vocabulary; a
+                number is out of its range; or the sampler does not fit the model.
         """
+        if not captions:
+            raise ValueError("there is no caption to draw")
+        how = {"steps": steps, "guidance": guidance, "temperature": temperature}
+        section_of(EvaluateDiffusion, {**how, "rejection": rejection})
         drawn = candidates(count, rejection)
-        how = {"steps": steps, "guidance": guidance, "temperature": temperature, "sampler": sampler}
+        how["sampler"] = sampler
         parts = []  # of each caption: the words, the generator of all its noise, the pictures on the way
         for words in self.captioner.encode(captions):
             generator = torch.Generator().manual_seed(seed)

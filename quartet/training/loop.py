@@ -141,7 +141,7 @@ def train(
                     "training_loss": loss_sum.item() / since,
                     **{f"validation_{name}": value for name, value in scores.items()},
                 }
-                if not math.isfinite(row["training_loss"]):
+                if not all(map(math.isfinite, row.values())):
                     raise FloatingPointError(_NOT_FINITE.format(step=done))
                 loss_sum.zero_()
                 history.append(row)

@@ -9,7 +9,7 @@ def classification_loss(logits: Tensor, labels: Tensor, name: str, label_smoothi
 
     cross_entropy         −Σ_c t_c log softmax(z)_c
     binary_cross_entropy  one against the rest: −mean_c [t_c log σ(z_c) + (1 − t_c) log(1 − σ(z_c))]
-    mean_squared_error    mean_c (z_c − t_c)²
+    mean_squared_error    of probabilities (Brier 1950): mean_c (softmax(z)_c − t_c)²
 
     The target t is one-hot, with `label_smoothing` of it spread evenly over all classes (Szegedy et al. 2016).
     """
@@ -18,7 +18,7 @@ def classification_loss(logits: Tensor, labels: Tensor, name: str, label_smoothi
     targets = smoothed_one_hot(labels, logits.shape[1], label_smoothing).to(logits.dtype)
     if name == "binary_cross_entropy":
         return F.binary_cross_entropy_with_logits(logits, targets)
-    return F.mse_loss(logits, targets)
+    return F.mse_loss(logits.softmax(dim=1), targets)
 
 
 def smoothed_one_hot(labels: Tensor, classes: int, smoothing: float) -> Tensor:

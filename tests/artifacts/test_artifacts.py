@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from quartet.artifacts import fetching
+from quartet.artifacts import fetching, paths
 from quartet.artifacts.checksums import dvc_md5
 from quartet.artifacts.fetching import FetchError, fetch, sha256_unpacked
 from quartet.artifacts.model_store import load_tensors, load_weights, read_card, save_arrays, save_model, save_tensors
@@ -180,6 +180,18 @@ def test_arrays_are_saved_as_they_read_whatever_their_strides(tmp_path):
     assert np.array_equal(load_tensors(tmp_path / "a.safetensors")["a"].numpy(), array)
 
 
+def test_a_folder_in_a_files_place_is_named_and_left_alone(tmp_path):
+    (tmp_path / "drawn").mkdir()
+    with pytest.raises(IsADirectoryError) as failure, atomic_path(tmp_path / "drawn"):
+        pytest.fail("nothing should be made for it")
+    assert failure.value.filename == str(tmp_path / "drawn") and not list((tmp_path / "drawn").iterdir())
+
+
 def test_json_is_sorted(tmp_path):
     write_json(tmp_path / "a.json", {"b": 1, "a": {"d": 1, "c": 2}})
     assert list(json.loads((tmp_path / "a.json").read_text())) == ["a", "b"]
+
+
+def test_a_path_of_an_unknown_user_is_an_error_that_names_it():
+    with pytest.raises(ValueError, match=r"~nosuchuser/pictures: .*home"):
+        paths.own("~nosuchuser/pictures")

@@ -24,7 +24,7 @@ from quartet.artifacts.writing import write_json
 from quartet.datasets.augment import adjust_brightness, adjust_contrast, affine, augment, cut_out
 from quartet.datasets.batches import ShuffledBatches
 from quartet.datasets.captions import TEMPLATES, UNSEEN_TEMPLATES, Captioner, UnknownWordError, captioner, split_words
-from quartet.datasets.image_reading import decode
+from quartet.datasets.image_reading import decode, read_raw_images
 from quartet.datasets.image_sources import PICTURES, download_images
 from quartet.datasets.images import load_images, preprocess_images
 from quartet.params.sections import Augmentation, Download, PreprocessImages
@@ -178,6 +178,38 @@ def test_grey_of_16_bits_is_decoded_whatever_mode_it_has(kind):
     np.testing.assert_array_equal(decode(stream, "picture"), grey)
 
 
+def tiff(rows, bits, white_is_zero=False):
+    """Grey, uncompressed, of 12 or 16 bits; by hand, as Pillow writes neither 12 bits nor 0 for white."""
+    if bits == 16:
+        data = rows.astype("<u2").tobytes()
+    else:
+        digits = "".join(f"{value:012b}" for value in rows.ravel())
+        data = bytes(int(digits[start : start + 8], 2) for start in range(0, len(digits), 8))
+    height, width = rows.shape
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: int(not white_is_zero), 273: 8}
+    tags |= {277: 1, 278: height, 279: len(data)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("white_is_zero", [False, True])
+def test_a_tiff_says_how_many_bits_it_has_and_what_is_white(bits, white_is_zero):
+    if bits == 12 and white_is_zero:
+        pytest.skip("Pillow does not open it")
+    grey = np.arange(32).reshape(4, 8) * 8
+    stored = grey * (2**bits - 1) // 255
+    stored = 2**bits - 1 - stored if white_is_zero else stored
+    seen = decode(io.BytesIO(tiff(stored, bits, white_is_zero)), "picture").astype(int)
+    assert abs(seen - grey).max() <= 1  # of 255, as 12 bits are no multiple of 8
+
+
+def test_grey_of_16_bits_with_a_transparent_value_is_laid_on_white():
+    grey, stream = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20, io.BytesIO()
+    Image.fromarray(grey.astype(np.uint16) * 257).save(stream, "PNG", transparency=100 * 257)
+    np.testing.assert_array_equal(decode(stream, "picture"), np.where(grey == 100, 255, grey))
+
+
 def test_a_png_that_is_opened_as_32_bit_integers_has_16_bits(monkeypatch):
     grey = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
     opened = Image.fromarray(grey.astype(np.int32) * 257)
@@ -249,6 +281,19 @@ def test_what_is_left_out_of_a_users_folder_is_said(tmp_path, capsys):
         f"{own}: no pictures, and left out: a cat/notes.txt (1 in all)",
         f"{own}: beside the class folders, and left out: loose.png (1 in all)",
     ]
+
+
+def test_links_that_are_not_followed_are_said(tmp_path, capsys):
+    own = own_folder(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    draw(tmp_path / "elsewhere/one.png")
+    (own / "dög/linked.png").symlink_to(tmp_path / "elsewhere/one.png")
+    (own / "dög/more").symlink_to(tmp_path / "elsewhere")
+    (own / "a cat/lost.png").symlink_to(tmp_path / "nowhere.png")
+    manifest = download_images(Download(images=f"folder:{own}"), tmp_path / "raw")
+    assert {"a cat/lost.png", "dög/more"} <= set(manifest["left_out"])
+    assert (tmp_path / "raw/pictures/dög/linked.png").is_file()
+    assert "links to folders or to nothing, and left out: a cat/lost.png (2 in all)" in capsys.readouterr().out
 
 
 def test_pictures_of_every_known_ending_are_read(tmp_path):
@@ -342,7 +387,8 @@ def test_raw_data_that_is_damaged_after_its_download_is_named(tmp_path, source, 
         preprocess_images(raw, tmp_path / "processed", PreprocessImages())
 
 
-def test_gtsrb_tracks_stay_together_and_its_test_set_stays_the_test_set(tmp_path):
+@pytest.mark.parametrize("training", ["Training", "Final_Training/Images"])
+def test_gtsrb_tracks_stay_together_and_its_test_set_stays_the_test_set(tmp_path, training):
     (tmp_path / "mirror/gtsrb").mkdir(parents=True)
     answers = ["Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId"]
     with zipfile.ZipFile(tmp_path / "mirror/gtsrb/gtsrb.zip", "w") as archive:
@@ -352,7 +398,9 @@ def test_gtsrb_tracks_stay_together_and_its_test_set_stays_the_test_set(tmp_path
                 for frame in range(3):
                     stream = io.BytesIO()
                     Image.new("RGB", (25 + frame, 30), colour).save(stream, "PPM")
-                    archive.writestr(f"gtsrb/GTSRB/Training/{label:05d}/{track:05d}_{frame:05d}.ppm", stream.getvalue())
+                    archive.writestr(
+                        f"gtsrb/GTSRB/{training}/{label:05d}/{track:05d}_{frame:05d}.ppm", stream.getvalue()
+                    )
             archive.writestr(f"gtsrb/GTSRB/Final_Test/Images/{label:05d}.ppm", stream.getvalue())
             answers.append(f"{label:05d}.ppm;1;1;0;0;0;0;{label}")
         archive.writestr("gtsrb/GT-final_test.csv", "\n".join(answers))
@@ -363,6 +411,18 @@ def test_gtsrb_tracks_stay_together_and_its_test_set_stays_the_test_set(tmp_path
         images, _ = load_images(folder, split)
         colours[split] = {tuple(image[:2, 9, 9].tolist()) for image in images}
     assert not colours["train"] & colours["validation"]
+
+
+def test_a_gtsrb_without_training_pictures_says_so(tmp_path):
+    (tmp_path / "raw").mkdir()
+    with zipfile.ZipFile(tmp_path / "raw/gtsrb.zip", "w") as archive:
+        stream = io.BytesIO()
+        Image.new("RGB", (9, 9)).save(stream, "PPM")
+        archive.writestr("gtsrb/Learning/00000/00000_00000.ppm", stream.getvalue())
+        archive.writestr("gtsrb/GTSRB/Final_Test/Images/00000.ppm", stream.getvalue())
+        archive.writestr("gtsrb/GT-final_test.csv", "Filename;ClassId\n00000.ppm;0\n")
+    with pytest.raises(ValueError, match=r"gtsrb\.zip: holds no training pictures; it is not the GTSRB layout"):
+        list(read_raw_images(tmp_path / "raw", {"source": "gtsrb"}))
 
 
 @pytest.mark.skipif(not MIRROR.exists(), reason="the real data beside the checkout is absent")

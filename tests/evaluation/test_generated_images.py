@@ -46,12 +46,17 @@ def test_the_ratio_compares_classes_in_equal_numbers():
     assert 0.6 < ratio < 1.6  # though the generated images have three times as many of the first class
 
 
-def test_the_variance_ratio_is_within_classes():
+GPU = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
+def test_the_variance_ratio_is_within_classes(device):
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(400) % 2
     centres = torch.tensor([0.0, 1000.0]).view(2, 1, 1, 1)
     noise = torch.randn(400, 1, 3, 3, generator=generator)
-    ratio = variance_ratio(0.5 * noise + 2 * centres[labels], labels, noise + centres[labels], labels)
+    drawn, real = 0.5 * noise + 2 * centres[labels], noise + centres[labels]
+    ratio = variance_ratio(*(tensor.to(device) for tensor in (drawn, labels, real, labels)))
     assert ratio == pytest.approx(0.25, abs=1e-6)
 
 

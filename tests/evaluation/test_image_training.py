@@ -12,7 +12,7 @@ from quartet.networks.building import build_network
 from quartet.params.sections import TrainCnn
 
 INFO = {"classes": ["a", "b", "c", "d"], "channels": 1, "size": 16, "mean": [0.25], "std": [0.5]}
-SMALL = TrainCnn(width=8, batch_size=4, steps=3)
+SMALL = TrainCnn(width=8, precision="float32", batch_size=4, steps=3)
 
 
 def plan_of(size=16, channels=1, **changes):
@@ -24,6 +24,16 @@ def plan_of(size=16, channels=1, **changes):
     return image_training(settings, info, torch.device("cpu"), seed=0, train=split, held_out=split)
 
 
+def test_validation_takes_four_times_a_training_batch_at_once():
+    split = (torch.zeros(21, 1, 16, 16, dtype=torch.uint8), torch.arange(21) % 4)
+    settings, info = dataclasses.replace(SMALL, batch_size=2), {**INFO, "size": 16, "channels": 1}
+    task = image_training(settings, info, torch.device("cpu"), seed=0, train=split, held_out=split).task
+    seen = []
+    task.network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    task.validate(task.network.eval())
+    assert seen == [8, 8, 5]
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy", "mean_squared_error"])
 def test_the_loss_is_the_named_one_with_its_smoothing(loss, smoothing):
@@ -32,7 +42,7 @@ def test_the_loss_is_the_named_one_with_its_smoothing(loss, smoothing):
     expected = {
         "cross_entropy": -(targets * logits.log_softmax(1)).sum(1).mean(),
         "binary_cross_entropy": nn.BCELoss()(logits.sigmoid(), targets),
-        "mean_squared_error": (logits - targets).square().mean(),
+        "mean_squared_error": (logits.softmax(1) - targets).square().mean(),
     }
     task = plan_of(loss=loss, label_smoothing=smoothing).task
     torch.testing.assert_close(task.loss_of(lambda inputs: logits, (None, labels)), expected[loss])

@@ -118,6 +118,20 @@ def test_a_captions_pictures_are_the_same_whatever_else_is_drawn(painter, reject
         assert alone.shape == (4, 1, 2, 2) and torch.equal(alone, pictures)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("steps", 0), ("steps", 2000), ("guidance", -5.0), ("temperature", 0.0), ("rejection", 0.95)]
+)
+def test_numbers_that_the_settings_refuse_are_refused_by_whatever_way_they_come(painter, name, value):
+    how = {**HOW, "steps": 3, "rejection": 0.0, name: value}
+    with pytest.raises(ValueError, match=rf"{name}: found {value}, allowed is .*number"):
+        next(painter.drawing(["the white"], 4, **how))
+
+
+def test_nothing_to_draw_is_said(painter):
+    with pytest.raises(ValueError, match="no caption"):
+        next(painter.drawing([], 4, steps=3, rejection=0.0, **HOW))
+
+
 class Scribbler(OnePicturePerCaption):
     """Draws every other picture white and the others black, whatever the caption; judges as its parent does."""
 

@@ -10,7 +10,7 @@ import torch
 
 from quartet.datasets.class_names import DIGITS, TRAFFIC_SIGNS
 from quartet.evaluation import classifying
-from quartet.reporting.figures import attention_sheet, confusion_figure, image_sheet, learning_curves
+from quartet.reporting.figures import attention_sheet, confusion_figure, image_sheet, learning_curves, save_figure
 from quartet.reporting.scores import confusion_counts
 
 LONG = ["x" * 60 + "y" * 60, "no finding", "adenocarcinoma of the cervix uteri, biopsy specimens"]
@@ -85,6 +85,10 @@ def test_the_score_of_the_kept_weights_is_marked():
     _, axes = learning_curves(pd.DataFrame({"step": [10, 20, 30, 40], **scores}), kept_step=30).axes
     assert [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "o"] == [[[30, 0.8]]]
     assert "0.8000" in axes.get_title()
+
+
+def test_a_title_may_hold_dollar_signs(tmp_path):
+    save_figure(image_sheet(np.zeros((1, 1, 1, 8, 8)), ["a"], title="Images of folder:a $_$ b"), tmp_path / "sheet.png")
 
 
 def test_captions_of_one_line_fit_small_images():

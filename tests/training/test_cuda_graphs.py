@@ -58,7 +58,7 @@ def digits(tmp_path_factory):
 
 def image_plan(folder, device):
     changes = Augmentation(scale=0.1, shear=5.0, flip=0.5, cutout=0.3)
-    settings = TrainCnn(batch_size=16, width=8, dropout=0.1, augmentation=changes)
+    settings = TrainCnn(precision="float32", batch_size=16, width=8, dropout=0.1, augmentation=changes)
     pairs = {"train": load_images(folder, "train"), "held_out": load_images(folder, "validation")}
     return settings, image_training(settings, read_json(folder / "info.json"), device, seed=0, **pairs)
 

@@ -217,6 +217,13 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(home):
     assert same(before, dict(task.network.named_parameters()))
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_validation_that_is_not_finite_stops_with_the_same_advice(home, value):
+    task = dataclasses.replace(task_of(0), validate=lambda network: {"loss": value, "score": 0.1})
+    with pytest.raises(FloatingPointError, match="step 4: lower learning_rate"):
+        run(task)
+
+
 def test_max_seconds_chooses_steps_that_rebuild_the_same_bytes(home):
     timed = run(task_of(0), dataclasses.replace(SETTINGS, max_seconds=0.05))
     again = run(task_of(0, steps=timed.steps))
@@ -383,7 +390,7 @@ def test_one_hot_losses_equal_their_formulas(smoothing):
     expected = {
         "cross_entropy": -(targets * logits.log_softmax(1)).sum(1).mean(),
         "binary_cross_entropy": -(targets * share.log() + (1 - targets) * (1 - share).log()).mean(),
-        "mean_squared_error": ((logits - targets) ** 2).mean(),
+        "mean_squared_error": ((logits.exp() / logits.exp().sum(1, keepdim=True) - targets) ** 2).mean(),
     }
     for name, value in expected.items():
         torch.testing.assert_close(classification_loss(logits, labels, name, smoothing), value)
