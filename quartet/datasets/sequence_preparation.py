@@ -64,6 +64,8 @@ def _from_images(kind: str, images: Path, folder: Path, settings: PreprocessSequ
 def _from_time_series(path: Path, folder: Path, settings: PreprocessSequences) -> dict:
     series = read_time_series(path, settings.missing)
     classes, labels = np.unique(series.labels, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"{path}: all series are labelled {classes[0]}; a classifier needs at least two labels")
     splits = _split(labels, [None] * len(labels), settings, list(classes))
     starts = np.cumsum(series.lengths) - series.lengths
     for split, chosen in splits.items():
@@ -78,10 +80,14 @@ def _from_time_series(path: Path, folder: Path, settings: PreprocessSequences) -
         "steps": int(series.lengths.max()),
         "features": len(series.features),
         "feature_names": series.features,
-        "mean": [round(float(value), 9) for value in mean],
-        "std": [round(max(float(value), 1e-9), 9) for value in std],
+        "mean": [_nine_digits(value) for value in mean],
+        "std": [_nine_digits(value) or 1.0 for value in std],  # a feature that never changes stays as small as it is
         "counts": {split: len(chosen) for split, chosen in splits.items()},
     }
+
+
+def _nine_digits(value: float) -> float:
+    return float(f"{value:.9g}")
 
 
 def _from_passages(path: Path, folder: Path, settings: PreprocessSequences) -> dict:

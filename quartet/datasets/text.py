@@ -17,6 +17,7 @@ from quartet.params.sections import PreprocessText
 
 SPLITS = ("train", "validation", "test")
 TEST, VALIDATION = 0.10, 0.05  # shares of the whole, and of what remains
+LEAST = 100  # characters of a split
 
 
 def split_text(source: Path, how: str, seed: int, folder: Path) -> None:
@@ -64,10 +65,16 @@ def preprocess_text(raw: Path, folder: Path, settings: PreprocessText) -> dict:
     """
     manifest = read_json(raw / "manifest.json")
     split_text(raw / "text.txt", manifest["split"], settings.split_seed, folder)
-    characters = {name: count_characters(folder / f"{name}.txt") for name in SPLITS}
-    for name, count in characters.items():
-        if count < 100:
-            raise ValueError(f"{raw / 'text.txt'}: its {name} split has {count} characters; 100 are the least")
+    characters = {}
+    for name in SPLITS:
+        try:
+            characters[name] = count_characters(folder / f"{name}.txt")
+        except ValueError as error:  # white space alone
+            raise ValueError(f"{raw / 'text.txt'}: its {name} split holds white space alone") from error
+        if characters[name] < LEAST:
+            raise ValueError(
+                f"{raw / 'text.txt'}: its {name} split has {characters[name]} characters; {LEAST} are the least"
+            )
     tokenizer = train_tokenizer(settings.tokenizer, lines_of(folder / "train.txt"), settings.vocabulary_size)
     dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
     counts = {}

@@ -77,7 +77,17 @@ def _read(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path}: cannot be read as CSV: {error}") from error
     if table.empty:
         raise ValueError(f"{path}: has no rows")
-    return table.rename(columns=str.strip)
+    table = table.rename(columns=str.strip)
+    for number, name in enumerate(table.columns, start=1):
+        if name == "" or name.startswith("Unnamed: "):  # what pandas calls a column without a name
+            raise ValueError(
+                f"{path}: column {number} has no name; leave it out (pandas: `to_csv(…, index=False)`), "
+                "and end no line in a comma"
+            )
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise ValueError(f"{path}: two columns are named {twice[0]}")
+    return table.assign(**{name: table[name].str.strip() for name in (SERIES, LABEL) if name in table})
 
 
 def _refuse(path: Path, bad: pd.Series, column: str, what: str, shown: pd.Series | None = None) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+LONGEST_PIECE = 2048  # characters; merging takes the square of what no space or punctuation divides
+
 
 def train_tokenizer(kind: str, texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
     """A tokenizer of the given kind (`bpe`, `character`, `byte`) fitted to the training `texts`.
@@ -23,7 +25,7 @@ def train_tokenizer(kind: str, texts: Iterable[str], vocabulary_size: int) -> To
         trainer = trainers.BpeTrainer(
             vocab_size=vocabulary_size, initial_alphabet=list(bytes_only), show_progress=False, special_tokens=[]
         )
-        tokenizer.train_from_iterator(texts, trainer)
+        tokenizer.train_from_iterator(_pieces(texts), trainer)
         return tokenizer
     vocabulary, merges = dict(bytes_only), []
     if kind == "character":
@@ -62,10 +64,20 @@ def encode_each(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
     return [np.asarray(encoded.ids, np.int32) for encoded in tokenizer.encode_batch_fast(texts)]
 
 
+def decoded_tokens(tokenizer: Tokenizer) -> list[str]:
+    """What each token of the vocabulary reads; a part of a character reads U+FFFD."""
+    return tokenizer.decode_batch([[token] for token in range(tokenizer.get_vocab_size())])
+
+
 def token_texts(tokenizer: Tokenizer) -> list[str]:
-    """What each token of the vocabulary reads; bytes that are no whole character by their vocabulary entry."""
-    texts = tokenizer.decode_batch([[token] for token in range(tokenizer.get_vocab_size())])
+    """As `decoded_tokens`, but parts of characters by their vocabulary entry, which tells them apart."""
+    texts = decoded_tokens(tokenizer)
     return [tokenizer.id_to_token(n) if "\ufffd" in text or not text else text for n, text in enumerate(texts)]
+
+
+def _pieces(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        yield from (text[start : start + LONGEST_PIECE] for start in range(0, len(text), LONGEST_PIECE))
 
 
 def _byte_level(model: models.BPE, *, split_words: bool) -> Tokenizer:

@@ -39,7 +39,9 @@ def trajectories(network: nn.Module, inputs: Tensor, lengths: Tensor) -> list[np
     everything = np.concatenate(paths)
     centre = everything.mean(axis=0)
     _, _, directions = np.linalg.svd(everything - centre, full_matrices=False)
-    return [(path - centre) @ directions[:2].T for path in paths]
+    plane = np.zeros((directions.shape[1], 2), directions.dtype)
+    plane[:, : len(directions[:2])] = directions[:2].T  # there is but one direction of a single unit
+    return [(path - centre) @ plane for path in paths]
 
 
 def gradient_reach(cell: str, *, steps: int, features: int, hidden_size: int, seed: int) -> list[float]:

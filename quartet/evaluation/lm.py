@@ -14,7 +14,7 @@ from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.writing import write_table, write_text
 from quartet.datasets.text import token_stream
 from quartet.datasets.text_windows import scored_windows
-from quartet.datasets.tokenizers import load_tokenizer, token_texts
+from quartet.datasets.tokenizers import decoded_tokens, load_tokenizer, token_texts
 from quartet.evaluation.text_baselines import compression_bits_per_byte, ngram_bits_per_byte
 from quartet.evaluation.text_insights import attention_maps, cost_by_kind, cost_by_place, neighbours
 from quartet.networks.building import count_parameters, rebuild_network
@@ -120,7 +120,8 @@ def samples(network: nn.Module, tokenizer: Tokenizer, device: torch.device) -> s
         generator = torch.Generator(device).manual_seed(0)
         tokens = generate(network, start, SAMPLE_TOKENS, temperature=temperature, generator=generator)
         parts.append(f"temperature {temperature}\n{tokenizer.decode(tokens[0].tolist()).strip()}\n")
-    words = next_words(network, torch.tensor([tokenizer.encode(PROMPT).ids], device=device), token_texts(tokenizer), 8)
+    prompt = torch.tensor([tokenizer.encode(PROMPT).ids], device=device)
+    words = next_words(network, prompt, tokenizer.decode, tokenizer.get_vocab_size(), 8)
     parts.append(f"{PROMPT} …\n" + "\n".join(f"{probability:6.1%}  {word}" for word, probability in words) + "\n")
     if isinstance(network, EncoderDecoder):
         pieces = [tokenizer.encode(piece).ids for piece in BLANKS]
@@ -146,7 +147,7 @@ def _insights(
 ) -> None:
     """Pictures and tables of what is easy and hard, of attention and of neighbouring words."""
     folder, texts = paths.report("lm") / "evaluation", token_texts(tokenizer)
-    kinds = cost_by_kind(nats, stream, texts)
+    kinds = cost_by_kind(nats, stream, decoded_tokens(tokenizer))
     write_table(folder / "cost_by_kind.csv", kinds)
     title = "Cost of a character by its kind"
     figure = bars(list(kinds.kind), list(kinds.bits_per_character), title, "bits per character", "")

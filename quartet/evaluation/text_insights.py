@@ -6,11 +6,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-KINDS = ("lower case", "upper case", "digits", "spaces", "line breaks", "punctuation", "other letters")
+KINDS = (
+    *("lower case", "upper case", "digits", "spaces", "line breaks", "punctuation", "other letters"),
+    "parts of characters",
+)
 
 
 def kind_of(character: str) -> str:
     """The kind of a character, one of `KINDS`."""
+    if character == "\ufffd":  # what a token reads that is a part of one
+        return "parts of characters"
     if character in "\n\r":
         return "line breaks"
     if character.isspace():

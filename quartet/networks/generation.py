@@ -157,44 +157,61 @@ def _without_other_holes(logits: Tensor, network: EncoderDecoder, number: int) -
 
 @torch.inference_mode()
 def next_words(
-    network: nn.Module, prompt: Tensor, texts: list[str], count: int, *, examined: int = 400
+    network: nn.Module,
+    prompt: Tensor,
+    decode: Callable[[list[int]], str],
+    vocabulary_size: int,
+    count: int,
+    *,
+    examined: int = 400,
 ) -> list[tuple[str, float]]:
     """The likeliest words after a prompt with their probabilities, best first.
 
-    A word may take several tokens: a best-first search extends the likeliest beginning until the token that would
-    follow begins something else than a letter. The probabilities of words are exact; only words that lie beyond
-    `examined` beginnings are missed.
+    A word may take several tokens, and a character too: a best-first search extends the likeliest beginning until the
+    token that would follow begins something else than a letter. A word begins with a space, or at once where the prompt
+    ends in white space. The probabilities are those of the spellings found: missed are those that lie beyond `examined`
+    beginnings, or beyond the 50 likeliest tokens after one.
 
     Args:
         network: language model.
         prompt: `(1, steps)` token ids, shorter than the context.
-        texts: what each token of the vocabulary reads.
+        decode: what tokens read; a part of a character reads U+FFFD.
+        vocabulary_size: how many tokens there are.
         count: how many words.
         examined: beginnings that are looked at.
     """
     device = prompt.device
-    goes_on = torch.tensor([text[:1].isalnum() for text in texts], device=device)
-    opens = torch.tensor([text[:1] == " " and text[1:].isalnum() for text in texts], device=device)
+    texts = [decode([token]) for token in range(vocabulary_size)]
+    goes_on = torch.tensor([_lettered(text[:1]) for text in texts], device=device)
+    opens = torch.tensor([text[:1] == " " and all(map(_lettered, text[1:])) and len(text) > 1 for text in texts])
+    opens = opens.to(device)
     space = torch.tensor([text == " " for text in texts], device=device)
+    begins = opens | space | goes_on if texts[prompt[0, -1]][-1:].isspace() else opens | space
     found: dict[str, float] = {}
-    beginnings: list[tuple[float, str, list[int]]] = [(1.0, "", [])]
+    beginnings: list[tuple[float, list[int]]] = [(1.0, [])]
     for _ in range(examined):
         if not beginnings:
             break
         likeliest = max(range(len(beginnings)), key=lambda number: beginnings[number][0])
-        probability, word, written = beginnings.pop(likeliest)
+        probability, written = beginnings.pop(likeliest)
+        word = decode(written).strip()
         if len(found) >= count and probability <= sorted(found.values(), reverse=True)[count - 1]:
             break
         tokens = torch.cat([prompt, torch.tensor([written], dtype=torch.long, device=device)], dim=1)
         following = network.begin(tokens[:, -network.context :])[0][0, -1].softmax(dim=-1)  # (vocabulary,)
-        if word.strip():
+        if word and "\ufffd" not in word:
             ends = float(following[~goes_on].sum())
-            found[word.strip()] = found.get(word.strip(), 0.0) + probability * ends
-        allowed = goes_on if word else opens | space
+            found[word] = found.get(word, 0.0) + probability * ends
+        allowed = goes_on if written else begins
         likely = (following * allowed).topk(min(50, len(texts)))
         beginnings += [
-            (probability * share, word + texts[token], [*written, token])
+            (probability * share, [*written, token])
             for share, token in zip(likely.values.tolist(), likely.indices.tolist(), strict=True)
             if share > 0
         ]
     return sorted(found.items(), key=lambda item: -item[1])[:count]
+
+
+def _lettered(character: str) -> bool:
+    """Whether it is a letter, a digit or a part of a character, which mostly is one of a letter."""
+    return character.isalnum() or character == "\ufffd"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from quartet.artifacts.model_store import load_weights, read_card
-from quartet.datasets.tokenizers import load_tokenizer, token_texts
+from quartet.datasets.tokenizers import load_tokenizer
 from quartet.networks import generation
 from quartet.networks.building import rebuild_network
 from quartet.networks.encoder_decoder import EncoderDecoder
@@ -36,14 +36,22 @@ class TextGenerator:
             raise ValueError("blanks are filled by a model trained with train_lm.architecture=encoder-decoder")
         pieces = text.split(BLANK)
         generator = torch.Generator().manual_seed(seed)
-        encoded = [self.tokenizer.encode(piece).ids for piece in pieces]
+        encoded = [self._tokens(piece) for piece in pieces]
         spans = generation.fill_blanks(self.network, encoded, generator=generator, **choice)
         words = [self.tokenizer.decode(span) for span in spans]
         return "".join(piece + word for piece, word in zip(pieces, [*words, ""], strict=True))
 
     def next_words(self, prompt: str, count: int) -> list[tuple[str, float]]:
         """The likeliest next words with their probabilities."""
-        return generation.next_words(self.network, self._encoded(prompt), token_texts(self.tokenizer), count)
+        prompt, tokenizer = self._encoded(prompt), self.tokenizer
+        return generation.next_words(self.network, prompt, tokenizer.decode, tokenizer.get_vocab_size(), count)
 
     def _encoded(self, prompt: str) -> Tensor:
-        return torch.tensor([self.tokenizer.encode(prompt or "\n").ids])  # (1, tokens)
+        return torch.tensor([self._tokens(prompt or "\n")])  # (1, tokens)
+
+    def _tokens(self, text: str) -> list[int]:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("the prompt is not UTF-8") from error
+        return self.tokenizer.encode(text).ids

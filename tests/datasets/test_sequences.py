@@ -11,6 +11,7 @@ from quartet.datasets.images import load_images, preprocess_images
 from quartet.datasets.sequence_preparation import preprocess_sequences
 from quartet.datasets.sequence_sources import download_sequences
 from quartet.datasets.sequences import Sequences, as_images, as_sequences, load_sequences, network_inputs
+from quartet.evaluation.sequence_baselines import linear_baseline
 from quartet.params.sections import Download, PreprocessImages, PreprocessSequences
 
 
@@ -66,6 +67,35 @@ def test_time_series_keep_their_lengths_and_are_standardised(tmp_path):
     values = network_inputs(train.values[None], info)[0]
     torch.testing.assert_close(values.mean(0), torch.zeros(2), atol=1e-4, rtol=0)
     torch.testing.assert_close(values.std(0, correction=0), torch.ones(2), atol=1e-4, rtol=0)
+
+
+def test_the_linear_baseline_reads_time_series_as_the_network_does(tmp_path):
+    """A large steady offset in one column hides nothing of another; behind a series' end there is nothing."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"s{number:03}", step, number % 2, rng.normal() + number % 2, 101325 + 100 * rng.normal())
+        for number in range(300)
+        for step in range(5 + number % 3)
+    ]
+    pd.DataFrame(rows, columns=["series", "step", "label", "x", "pressure"]).to_csv(tmp_path / "own.csv", index=False)
+    info, folder = prepare(tmp_path, f"csv:{tmp_path / 'own.csv'}")
+    assert linear_baseline(folder, info)["baseline_accuracy"] > 0.75
+
+
+def test_a_feature_that_never_changes_in_training_stays_as_it_is(tmp_path):
+    rows = [(f"s{n:03}", step, n % 2, 7.0, (1 + n * step) * 1e-12) for n in range(40) for step in range(3)]
+    pd.DataFrame(rows, columns=["series", "step", "label", "still", "tiny"]).to_csv(tmp_path / "own.csv", index=False)
+    info, folder = prepare(tmp_path, f"csv:{tmp_path / 'own.csv'}")
+    values = network_inputs(load_sequences(folder, "train").values[None], info)[0]
+    assert info["std"][0] == 1 and (values[:, 0] == 0).all()
+    assert values[:, 1].std(correction=0).item() == pytest.approx(1, abs=1e-4)
+
+
+def test_series_of_a_single_label_are_refused(tmp_path):
+    rows = [(number, step, "only", step) for number in range(9) for step in range(2)]
+    pd.DataFrame(rows, columns=["series", "step", "label", "x"]).to_csv(tmp_path / "own.csv", index=False)
+    with pytest.raises(ValueError, match=r"all series are labelled only; .* at least two labels"):
+        prepare(tmp_path, f"csv:{tmp_path / 'own.csv'}")
 
 
 def test_topics_are_split_by_object_and_masked(tmp_path):

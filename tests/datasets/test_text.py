@@ -15,7 +15,7 @@ from quartet.datasets.docstring_prose import prose_paragraphs
 from quartet.datasets.text import lines_of, preprocess_text, split_text, token_stream
 from quartet.datasets.text_sources import download_text
 from quartet.datasets.text_windows import TrainingWindows, scored_windows
-from quartet.datasets.tokenizers import encoded_lines, train_tokenizer
+from quartet.datasets.tokenizers import LONGEST_PIECE, decoded_tokens, encoded_lines, train_tokenizer
 from quartet.params.sections import Download, PreprocessText
 
 TRAINING = ["the cat sat on the mat\n", "größer, 日本 and more of the same\n"] * 5
@@ -66,6 +66,14 @@ def test_bpe_training_is_deterministic():
     assert TOKENIZERS["bpe"].to_str() == train_tokenizer("bpe", TRAINING, 300).to_str()
 
 
+def test_bpe_learns_of_unbroken_text_piece_by_piece():
+    """Were the text merged as a whole, its first merges would join what two pieces hold between them."""
+    piece = "a" * LONGEST_PIECE
+    tokenizer = train_tokenizer("bpe", [3 * piece], 2048)
+    assert max(map(len, decoded_tokens(tokenizer))) == LONGEST_PIECE
+    assert tokenizer.decode(tokenizer.encode(3 * piece).ids) == 3 * piece
+
+
 def splits_of(tmp_path, text, how):
     (tmp_path / "text.txt").write_bytes(text.encode())
     split_text(tmp_path / "text.txt", how, 0, tmp_path)
@@ -108,6 +116,12 @@ def test_the_tokenizer_sees_the_training_text_alone(tmp_path):
 def test_unreadable_text_says_where(tmp_path, content, words):
     with pytest.raises(ValueError, match=words):
         own_text(tmp_path, content)
+
+
+def test_a_split_without_text_is_named_by_its_source(tmp_path):
+    raw = own_text(tmp_path, b"some words in a line\n" * 600 + b"\n" * 3000)
+    with pytest.raises(ValueError, match=r"raw/text\.txt: its validation split holds white space alone"):
+        preprocess_text(raw, tmp_path / "out", PreprocessText())
 
 
 def test_prose_is_kept_and_all_else_dropped():

@@ -54,3 +54,22 @@ def test_missing_columns_are_named(tmp_path):
         read(tmp_path, "series,step,label\na,1,2\n")
     with pytest.raises(ValueError, match="has no rows"):
         read(tmp_path, "series,step,label,x\n")
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (",series,step,label,x", "column 1 has no name.*index=False"),
+        ("series,step,label,x,", "column 5 has no name"),
+        ("Unnamed: 0,series,step,label,x", "column 1 has no name"),
+        ("series,step,label,x,x ", "two columns are named x"),
+    ],
+)
+def test_columns_without_a_name_and_with_the_same_are_refused(tmp_path, header, message):
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, f"{header}\n1,1,1,1,1\n")
+
+
+def test_white_space_around_labels_and_names_makes_no_other(tmp_path):
+    series = read(tmp_path, "series,step,label,x\na,1,up ,1\na ,2,up,2\nb,1, up,3\n")
+    assert series.names == ["a", "b"] and series.labels == ["up", "up"]

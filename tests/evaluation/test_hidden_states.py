@@ -1,5 +1,6 @@
 """How a recurrent network is looked into."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -26,10 +27,10 @@ def test_accuracy_rises_when_the_telling_step_is_read():
     assert accuracy_by_tenths_read(KnowsAtOne(), sequences, INFO, 8) == [0.5] * 5 + [1.0] * 5
 
 
-def test_trajectories_have_a_point_per_step():
-    network = RecurrentClassifier(
-        features=2, classes=3, cell="lstm", hidden_size=5, layers=1, bidirectional=True, pooling="last", dropout=0.0
-    )
+@pytest.mark.parametrize("hidden_size", [1, 5])
+def test_trajectories_have_a_point_per_step(hidden_size):
+    how = {"cell": "lstm", "layers": 1, "bidirectional": True, "pooling": "last", "dropout": 0.0}
+    network = RecurrentClassifier(features=2, classes=3, hidden_size=hidden_size, **how)
     paths = trajectories(network, torch.randn(3, 7, 2), torch.tensor([7, 2, 5]))
     assert [path.shape for path in paths] == [(7, 2), (2, 2), (5, 2)]
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from quartet.datasets.tokenizers import decoded_tokens, train_tokenizer
 from quartet.evaluation.text_insights import attention_maps, cost_by_kind, cost_by_place, kind_of, neighbours
 from quartet.networks.building import build_network
 
@@ -29,6 +30,15 @@ def test_the_cost_of_a_token_is_spread_over_its_characters():
     total = (table.characters * table.bits_per_character).sum()
     assert total == pytest.approx(29, abs=1e-4)
     assert kind_of("\u00a0") == "spaces"
+
+
+def test_parts_of_characters_are_counted_apart():
+    """Of an emoji in bytes, whose tokens each read U+FFFD."""
+    tokenizer = train_tokenizer("byte", ["x"], 256)
+    stream = np.array(tokenizer.encode("a🙂").ids)
+    table = cost_by_kind(np.log(2) * np.ones(5), stream, decoded_tokens(tokenizer)).set_index("kind")
+    assert dict(table.characters) == {"lower case": 1, "parts of characters": 4}
+    assert (table.bits_per_character == 1).all()
 
 
 def test_the_cost_by_place_is_a_mean_over_windows():

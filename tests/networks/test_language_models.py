@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from quartet.datasets.span_corruption import corrupted, cut, with_holes
+from quartet.datasets.tokenizers import train_tokenizer
 from quartet.networks.attention import MultiHeadAttention
 from quartet.networks.building import build_network
 from quartet.networks.generation import fill_blanks, generate, next_words, sampled
@@ -224,5 +225,40 @@ def test_next_words_sum_over_all_spellings():
             return torch.zeros(1, tokens.shape[1], 4), None
 
     texts = [" a", "b", "c", "."]
-    words = dict(next_words(Uniform(), torch.zeros(1, 1, dtype=torch.long), texts, 3))
+    words = dict(next_words(Uniform(), torch.zeros(1, 1, dtype=torch.long), reading(texts), 4, 3))
     assert words == pytest.approx({"a": 0.25 * 0.5, "ab": 0.25**2 * 0.5, "ac": 0.25**2 * 0.5})
+
+
+def reading(texts):
+    return lambda tokens: "".join(texts[token] for token in tokens)
+
+
+class Certain(nn.Module):
+    """Writes these tokens, one after another, whatever came before."""
+
+    context = 16
+
+    def __init__(self, tokens, vocabulary_size, begun):
+        super().__init__()
+        self.tokens, self.vocabulary_size, self.begun = tokens, vocabulary_size, begun
+
+    def begin(self, tokens):
+        logits = torch.full((1, tokens.shape[1], self.vocabulary_size), -100.0)
+        logits[0, -1, self.tokens[tokens.shape[1] - self.begun]] = 100.0
+        return logits, None
+
+
+def test_after_white_space_the_next_word_begins_at_once():
+    texts = ["I ", "see", "n", "."]
+    prompt = torch.tensor([[0]])
+    ((word, probability),) = next_words(Certain([1, 2, 3], 4, begun=1), prompt, reading(texts), 4, 1)
+    assert word == "seen" and probability == pytest.approx(1)
+
+
+def test_words_whose_characters_are_several_tokens_are_read_whole():
+    tokenizer = train_tokenizer("byte", ["привет"], 256)
+    prompt, answer = tokenizer.encode("да").ids, tokenizer.encode(" привет.").ids
+    network = Certain(answer, 256, begun=len(prompt))
+    network.context = len(prompt) + len(answer)
+    words = next_words(network, torch.tensor([prompt]), tokenizer.decode, 256, 1)
+    assert words == [("привет", pytest.approx(1))]
