@@ -43,7 +43,8 @@ class TextGenerator:
 
     def next_words(self, prompt: str, count: int) -> list[tuple[str, float]]:
         """The likeliest next words with their probabilities."""
-        prompt, tokenizer = self._encoded(prompt), self.tokenizer
+        # The space before a word is part of its token.
+        prompt, tokenizer = self._encoded(prompt.removesuffix(" ")), self.tokenizer
         return generation.next_words(self.network, prompt, tokenizer.decode, tokenizer.get_vocab_size(), count)
 
     def _encoded(self, prompt: str) -> Tensor:

@@ -46,6 +46,7 @@ def test_an_architecture_is_trained_scored_and_asked(tmp_path, architecture):
     asked = ("quartet", "generate", "the network", "--tokens", "20")
     assert run(tmp_path, *asked).startswith("the network") and run(tmp_path, *asked) == run(tmp_path, *asked)
     words = run(tmp_path, "quartet", "generate", "of the", "--next-words", "5").splitlines()
+    assert run(tmp_path, "quartet", "generate", "of the ", "--next-words", "5").splitlines() == words
     assert len(words) == 5 and all("%" in line for line in words)
     if architecture == "encoder-decoder":
         filled = run(tmp_path, "quartet", "generate", "the ___ of the ___.", "--temperature", "0")
