@@ -10,7 +10,7 @@ setup: $(VENV)/.stamp
 # pip compiles the bytecode as it installs: imports are three times slower without.
 $(VENV)/.stamp: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing the environment into $(VENV) (about 6 GB) ..."
 	@$(VENV)/bin/python -m pip install --quiet --compile -r requirements.txt
 	@touch $@

@@ -251,6 +251,22 @@ def test_a_search_goes_on_where_it_was_killed(clone):
     assert "parallel.png" in (clone.folder / "search_plots/index.html").read_text()
 
 
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_a_search_that_is_stopped_while_dvc_copies_the_workspace_leaves_it_as_it_was(clone, told):
+    """SIGINT as a terminal sends it, to all at once; SIGTERM to the search alone."""
+    before = clone.run("git", "status", "--short").stdout
+    command = [sys.executable, "-m", "quartet", "search", "cnn", "train_cnn.width=4..6", "--name", f"cut-{told.value}"]
+    search = subprocess.Popen(command, cwd=clone.folder, env=clone.environment(), start_new_session=True)
+    head = clone.folder / ".git/HEAD"
+    while head.read_text().startswith("ref:"):  # until DVC has another commit checked out
+        assert search.poll() is None
+        time.sleep(0.005)
+    (os.killpg if told is signal.SIGINT else os.kill)(search.pid, told)
+    assert search.wait() != 0
+    assert head.read_text().startswith("ref:")
+    assert clone.run("git", "status", "--short").stdout == before and not clone.run("git", "stash", "list").stdout
+
+
 def test_the_champion_moves_only_for_a_better_score_and_is_what_dvc_finds(clone, tmp_path):
     client = clone.mlflow()
 

@@ -14,7 +14,8 @@ from quartet.artifacts.errors import clear_errors
 Family = StrEnum("Family", list(paths.FAMILIES))
 SCORE = "validation_score"  # the higher the better, in every family
 FAILURES_IN_A_ROW = 3
-_RANGE = re.compile(r"(log:)?(-?[\d.]+(?:e-?\d+)?)\.\.(-?[\d.]+(?:e-?\d+)?)")
+_NUMBER = r"(-?(?:\d+(?:\.\d+)?|\.\d+)(?:e-?\d+)?)"
+_RANGE = re.compile(rf"(log:)?{_NUMBER}\.\.{_NUMBER}")
 
 
 def search(
@@ -42,27 +43,33 @@ def search(
         name = name or family.value
         if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
             raise ValueError(f"--name: found {name!r}, allowed are small letters, digits and hyphens, a letter first")
-        space = parsed(ranges)
+        space = parsed(ranges, family.value)
         run_search(family.value, space, trials, name, seed)
 
 
-def parsed(ranges: list[str]) -> dict[str, tuple]:
+def parsed(ranges: list[str], family: str) -> dict[str, tuple]:
     """Setting → `("log" | "linear", low, high)` or `("choices", values…)`.
 
     Raises:
-        ValueError: there is no such setting, or the range cannot be read.
+        ValueError: there is no such setting, the family's training does not read it, or the range cannot be read.
     """
     from quartet.params.table import every_setting
 
-    known = {setting for setting, *_ in every_setting()}
+    known = {setting: allowed for setting, _, allowed, _ in every_setting()}
     space: dict[str, tuple] = {}
     for text in ranges:
         setting, _, values = text.partition("=")
         if setting not in known:
             raise ValueError(f"{text!r}: there is no setting {setting!r}; `python -m quartet settings` lists them")
+        part, _, _ = setting.partition(".")
+        if part == "evaluate" or (part.startswith("train_") and part != f"train_{family}"):
+            raise ValueError(f"{text!r}: the training of {family} does not read {setting}; every trial would be alike")
         match = _RANGE.fullmatch(values)
         if match:
-            low, high = (float(end) if re.search(r"[.e]", end) else int(end) for end in match.groups()[1:])
+            whole = "whole number" in known[setting]
+            if whole and re.search(r"[.e]", match[2] + match[3]):
+                raise ValueError(f"{text!r}: {setting} takes whole numbers")
+            low, high = (int(end) if whole else float(end) for end in match.groups()[1:])
             if not low < high or (match[1] and low <= 0):
                 raise ValueError(f"{text!r}: a range is low..high, low below high, and above 0 for log:")
             space[setting] = ("log" if match[1] else "linear", low, high)
@@ -77,19 +84,20 @@ def run_search(family: str, space: Mapping[str, tuple], trials: int, name: str, 
     """Trials until the study has so many finished ones; a table and a plot of those, also if it ends before."""
     import optuna
 
-    from quartet.tracking import searches
+    from quartet.tracking import searches, store
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder = paths.home() / ".quartet"
     folder.mkdir(exist_ok=True)
-    study = optuna.create_study(
-        storage=f"sqlite:///{folder / 'searches.db'}",
-        study_name=name,
-        direction="maximize",
-        load_if_exists=True,
-    )
-    _check_same_search(study, family, space)
-    _take_up_what_was_cut_off(study)
+    with store.lock("searches"):  # of two that begin at once, one makes the database
+        study = optuna.create_study(
+            storage=f"sqlite:///{folder / 'searches.db'}",
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+        )
+        _check_same_search(study, family, space)
+        _take_up_what_was_cut_off(study)
     search_id, status = searches.search_run(name), "KILLED"
     try:
         _run_trials(study, search_id, family, space, trials, seed)
@@ -101,28 +109,31 @@ def run_search(family: str, space: Mapping[str, tuple], trials: int, name: str, 
 def _run_trials(study, search_id: str | None, family: str, space: Mapping[str, tuple], trials: int, seed: int) -> None:
     import optuna
 
-    from quartet.tracking import searches
+    from quartet.tracking import searches, store
     from quartet.tracking.processes import this_process
 
     failures = 0
     while len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) < trials:
         # By the number of the trial: a search that goes on, or is shared, does not draw its first proposals again.
         study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
-        trial = study.ask()
-        trial.set_user_attr("process", this_process())
+        with store.lock("searches"):  # a trial without its process would count as cut off
+            trial = study.ask()
+            trial.set_user_attr("process", this_process())
         settings = {setting: _proposed(trial, setting, *how) for setting, how in space.items()}
         experiment = _experiment_of(study, trial)
         environment = searches.begin_trial(search_id, experiment, settings)
         scores = _run_experiment(experiment, family, settings, environment)
-        searches.end_trial(environment, scores)
         if scores is None:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(trial, scores[SCORE])
+        searches.end_trial(environment, scores)
+        if scores is None:
             failures += 1
             if failures == FAILURES_IN_A_ROW:
                 raise ValueError(f"{failures} trials failed one after another; what the last one said is above")
             continue
         failures = 0
-        study.tell(trial, scores[SCORE])
         told = ", ".join(f"{setting}={value}" for setting, value in settings.items())
         best = _experiment_of(study, study.best_trial)
         typer.echo(f"{experiment}: {SCORE} {scores[SCORE]:.6g} with {told} (best: {best})")
@@ -160,19 +171,49 @@ def _proposed(trial, setting: str, kind: str, *values):
 
 def _run_experiment(experiment: str, family: str, settings: Mapping, environment: Mapping) -> dict | None:
     """The scores of a DVC experiment in a copy of the workspace; None if it failed."""
-    import subprocess
     import sys
 
     from quartet.tracking.dvc_state import read_json_at
 
     changes = [word for setting, value in settings.items() for word in ("-S", f"{setting}={value}")]
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", experiment, *changes, f"train-{family}"]
-    done = subprocess.run(command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode:
-        typer.echo(done.stdout[-4000:], err=True)
+    status, said = _run_to_its_end(command, environment)
+    if status:
+        typer.echo(said[-4000:], err=True)
         return None
     scores = read_json_at(paths.report(family) / "training.json", experiment)
     return {key: value for key, value in scores.items() if key.startswith(("validation_", "training_"))}
+
+
+def _run_to_its_end(command: list[str], environment: Mapping) -> tuple[int, str]:
+    """The exit status and the output of a command that, when this process is told to stop, may clean up before it.
+
+    DVC changes the workspace for a moment while it copies it, and restores it if it is not killed.
+    """
+    import signal
+    import subprocess
+    import tempfile
+
+    import psutil
+
+    def terminated(*_):
+        for started in psutil.Process().children(recursive=True):
+            started.send_signal(signal.SIGINT)  # as a terminal's Ctrl-C, which reaches all of them
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+            process = subprocess.Popen(command, env=dict(environment), stdout=output, stderr=subprocess.STDOUT)
+            try:
+                process.wait()
+            except KeyboardInterrupt:
+                process.wait()
+                raise
+            output.seek(0)
+            return process.returncode, output.read()
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _check_same_search(study, family: str, space: Mapping[str, tuple]) -> None:

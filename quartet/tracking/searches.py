@@ -1,8 +1,10 @@
 """A search in MLflow: one run for the search, one below it per trial, and below that the runs of the trial's stages."""
 
+import contextlib
 import os
 import socket
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -48,17 +50,28 @@ def end_trial(environment: Mapping[str, str], scores: Mapping[str, float] | None
     run_id = environment.get(PARENT_RUN)
     if run_id is None:
         return
-    client, _ = store.open_store()
-    for name, value in (scores or {}).items():
-        client.log_metric(run_id, name, value)
-    client.set_terminated(run_id, "FINISHED" if scores is not None else "FAILED")
+    with _warning("the trial's scores are"):
+        client, _ = store.open_store()
+        for name, value in (scores or {}).items():
+            client.log_metric(run_id, name, value)
+        client.set_terminated(run_id, "FINISHED" if scores is not None else "FAILED")
 
 
 def end_search(search: str | None, files: Iterable[Path], status: str) -> None:
     """Put the table and the plot on the search's run and end it: FINISHED, or KILLED where trials are left to do."""
     if search is None:
         return
-    client, _ = store.open_store()
-    for path in files:
-        client.log_artifact(search, str(path))
-    client.set_terminated(search, status)
+    with _warning("the search's table and plot are"):
+        client, _ = store.open_store()
+        for path in files:
+            client.log_artifact(search, str(path))
+        client.set_terminated(search, status)
+
+
+@contextlib.contextmanager
+def _warning(what: str) -> Iterator[None]:
+    """Of whatever keeps results from MLflow; they are with Optuna and DVC all the same."""
+    try:
+        yield
+    except Exception as error:  # a server that died answers in as many ways as there are libraries between
+        print(f"warning: {what} not in MLflow: {error}", file=sys.stderr, flush=True)

@@ -1,0 +1,34 @@
+"""What a search accepts."""
+
+import pytest
+
+from quartet.commands.search import parsed
+
+
+def test_ranges_are_of_their_settings_kind():
+    space = parsed(
+        ["train_cnn.dropout=0..1", "train_cnn.width=16..64", "train_cnn.learning_rate=log:1e-4..0.02"], "cnn"
+    )
+    assert space == {
+        "train_cnn.dropout": ("linear", 0.0, 1.0),
+        "train_cnn.width": ("linear", 16, 64),
+        "train_cnn.learning_rate": ("log", 0.0001, 0.02),
+    }
+    assert isinstance(space["train_cnn.dropout"][2], float) and isinstance(space["train_cnn.width"][2], int)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train_cnn.depth=1..2", "there is no setting"),
+        ("train_rnn.dropout=0..1", "the training of cnn does not read train_rnn.dropout"),
+        ("evaluate.batch_size=1..4", "the training of cnn does not read evaluate.batch_size"),
+        ("train_cnn.width=1.5..4", "takes whole numbers"),
+        ("train_cnn.dropout=0.5..0.1", "low below high"),
+        ("train_cnn.learning_rate=log:0..1", "above 0"),
+        ("train_cnn.learning_rate=1.2.3..4", "expected SETTING="),
+    ],
+)
+def test_what_cannot_be_searched_is_said(text, message):
+    with pytest.raises(ValueError, match=message):
+        parsed([text], "cnn")
