@@ -1,6 +1,7 @@
 """`python -m quartet ui`: look at the runs in MLflow's UI."""
 
-import subprocess
+import os
+import socket
 import sys
 from typing import Annotated
 
@@ -23,7 +24,19 @@ def ui(
         if store.address().startswith(("http://", "https://")):
             typer.echo(f"MLFLOW_TRACKING_URI names a server, whose own UI has the runs: {store.address()}")
             return
+        _refuse_taken(host, port)
         print(f"MLflow UI at http://{host}:{port} (Ctrl-C ends it)", flush=True)
         # One worker is enough for one user, and spares the imports of three more.
         command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.address(), "--workers", "1"]
-        raise typer.Exit(subprocess.call([*command, "--host", host, "--port", str(port)]))
+        os.execv(command[0], [*command, "--host", host, "--port", str(port)])  # what ends this process ends MLflow
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """MLflow itself says so among its logs and ends as if all were well."""
+    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    try:
+        socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        raise ValueError(
+            f"{host}:{port} cannot be listened on ({os.strerror(error.errno)}); choose another --port"
+        ) from error
