@@ -256,7 +256,14 @@ def test_a_search_that_is_stopped_while_dvc_copies_the_workspace_leaves_it_as_it
     """SIGINT as a terminal sends it, to all at once; SIGTERM to the search alone."""
     before = clone.run("git", "status", "--short").stdout
     command = [sys.executable, "-m", "quartet", "search", "cnn", "train_cnn.width=4..6", "--name", f"cut-{told.value}"]
-    search = subprocess.Popen(command, cwd=clone.folder, env=clone.environment(), start_new_session=True)
+    # A shell's background job, as these tests may be, ignores SIGINT and hands that down.
+    search = subprocess.Popen(
+        command,
+        cwd=clone.folder,
+        env=clone.environment(),
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     head = clone.folder / ".git/HEAD"
     while head.read_text().startswith("ref:"):  # until DVC has another commit checked out
         assert search.poll() is None
