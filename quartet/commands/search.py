@@ -123,10 +123,8 @@ def _run_trials(study, search_id: str | None, family: str, space: Mapping[str, t
         experiment = _experiment_of(study, trial)
         environment = searches.begin_trial(search_id, experiment, settings)
         scores = _run_experiment(experiment, family, settings, environment)
-        if scores is None:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        else:
-            study.tell(trial, scores[SCORE])
+        # Optuna first, as MLflow may be gone by now; without a value the trial counts as failed.
+        study.tell(trial, scores and scores[SCORE], state=None if scores else optuna.trial.TrialState.FAIL)
         searches.end_trial(environment, scores)
         if scores is None:
             failures += 1
@@ -190,6 +188,7 @@ def _run_to_its_end(command: list[str], environment: Mapping) -> tuple[int, str]
 
     DVC changes the workspace for a moment while it copies it, and restores it if it is not killed.
     """
+    import contextlib
     import signal
     import subprocess
     import tempfile
@@ -198,7 +197,8 @@ def _run_to_its_end(command: list[str], environment: Mapping) -> tuple[int, str]
 
     def terminated(*_):
         for started in psutil.Process().children(recursive=True):
-            started.send_signal(signal.SIGINT)  # as a terminal's Ctrl-C, which reaches all of them
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                started.send_signal(signal.SIGINT)  # as a terminal's Ctrl-C, which reaches all of them
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, terminated)
