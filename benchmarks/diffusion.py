@@ -297,7 +297,7 @@ def result(
         "images_seen": seen,
         "training_seconds": round(trained, 1),
         "images_per_second": round(seen / trained, 1),
-        "seconds_per_1000_drawn": round(drawn * 1000 / len(labels), 2),
+        "seconds_per_1000_drawn": round(drawn * 1000 / len(labels), 4),
         "network_evaluations": round(evaluations, 2),
         "pictures": pictures.cpu().numpy(),
         "labels": labels.cpu().numpy(),

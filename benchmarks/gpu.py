@@ -1,9 +1,9 @@
 """What a GPU makes of it: `python -m benchmarks.gpu --mirror ../shared/data`.
 
-MNIST by `compact` for several times, over five seeds; the reference network in our loop and in the textbook's, both on
-the GPU; tiny-shakespeare by characters for thirty and for ninety seconds; text to image on MNIST for two minutes, and
-10,000 pictures drawn. Seconds of training alone; the recipes for MNIST after a short training that warms the GPU up.
-Writes `gpu.csv` and `gpu.md` into `reports/benchmarks`. About eight minutes.
+MNIST by `compact` for several times, over five seeds; the reference network in the textbook's loop and in ours, with
+and without torch's compiler, all on the GPU; text to image on MNIST for two minutes, and 10,000 pictures drawn;
+tiny-shakespeare by characters for thirty and for ninety seconds. Seconds of training alone; the recipes for MNIST after
+a short training that warms the GPU up. Writes `gpu.csv` and `gpu.md` into `reports/benchmarks`. About seven minutes.
 
 Recipes were chosen on validation images and text; scores are those of the test splits.
 """
@@ -53,9 +53,9 @@ def main(
         for row in measure(mirror, Path(folder)):
             print(row, flush=True)
             rows.append(row)
-    table = pd.DataFrame(rows)
-    write_table(out / "gpu.csv", table)
-    write_text(out / "gpu.md", summary(table, torch.cuda.get_device_name()))
+            table = pd.DataFrame(rows)  # written as it grows: a run that is broken off leaves what it has
+            write_table(out / "gpu.csv", table)
+            write_text(out / "gpu.md", summary(table, torch.cuda.get_device_name()))
     print((out / "gpu.md").read_text())
 
 
@@ -63,27 +63,29 @@ def measure(mirror: str | None, folder: Path) -> Iterator[dict]:
     """A row per figure: what was measured, how long it trained, the figure."""
     own, large = folder / "28", folder / "48"
     prepare_mnist(mirror, own, PreprocessImages())
+    prepare_mnist(mirror, large, PreprocessImages(size=48, channels=3))
     for target, accuracies, seconds in in_own_process(train_images, own)[0]:
         spread = statistics.stdev(accuracies)
         what = f"MNIST, recipe for {target}: test accuracy, mean of {SEEDS} seeds (± {spread:.4f})"
         yield told(what, max(seconds), statistics.mean(accuracies))
+    textbook = in_own_process(textbook_speed, own)[0]  # its loop resizes the images itself
+    yield told("reference network, the textbook's loop: images per second", None, textbook)
+    for compiled in (False, True):
+        warm_up, ours = in_own_process(reference_speed, large, compiled)[0]
+        loop = "our loop, compiled" if compiled else "our loop"
+        yield told(f"reference network, {loop}, after {warm_up:.0f} s of warm-up: images per second", None, ours)
+        yield told("as a multiple of the textbook's", None, ours / textbook)
+    drawn, _ = in_own_process(diffusion.train_ours, own, PICTURES, PICTURE_SECONDS, DRAWN)
+    how = ", ".join(f"{name} {drawn[name]:g}" for name in ("guidance", "temperature", "rejection"))
+    yield told(f"{DRAWN:,} pictures drawn ({how}): seconds", None, drawn["seconds_per_1000_drawn"] * DRAWN / 1000)
+    scores, _ = in_own_process(diffusion.scores_of, own, drawn["pictures"], drawn["labels"])
+    for name, value in scores.items():
+        yield told(f"text to image, MNIST: {name.replace('_', ' ')}", drawn["training_seconds"], value)
     text = language.prepare(mirror, folder / "text")
     for limit, settings in TEXT.items():
         points, _ = in_own_process(language.train_ours, text, settings, limit)
         tokens, seconds, nats = points[-1]
         yield told(f"tiny-shakespeare, {tokens / 1e6:.0f} million characters: nats per character", seconds, nats)
-    drawn, _ = in_own_process(diffusion.train_ours, own, PICTURES, PICTURE_SECONDS, DRAWN)
-    scores, _ = in_own_process(diffusion.scores_of, own, drawn["pictures"], drawn["labels"])
-    for name, value in scores.items():
-        yield told(f"text to image, MNIST: {name.replace('_', ' ')}", drawn["training_seconds"], value)
-    how = ", ".join(f"{name} {drawn[name]:g}" for name in ("guidance", "temperature", "rejection"))
-    yield told(f"{DRAWN:,} pictures drawn ({how}): seconds", None, drawn["seconds_per_1000_drawn"] * DRAWN / 1000)
-    prepare_mnist(mirror, large, PreprocessImages(size=48, channels=3))
-    speeds = (reference_speed, large), (textbook_speed, own)  # the textbook's loop resizes the images itself
-    ours, textbook = (in_own_process(function, images_of)[0] for function, images_of in speeds)
-    yield told("reference network, our loop: images per second", None, ours)
-    yield told("reference network, the textbook's loop: images per second", None, textbook)
-    yield told("ratio of the two", None, ours / textbook)
 
 
 def told(what: str, seconds: float | None, figure: float) -> dict:
@@ -101,13 +103,14 @@ def train_images(folder: Path) -> list[tuple[str, list[float], list[float]]]:
     return found
 
 
-def reference_speed(folder: Path) -> float:
-    """Images per second of the reference network in our loop."""
+def reference_speed(folder: Path, compiled: bool) -> tuple[float, float]:
+    """Seconds of warm-up, and images per second after it, of the reference network in our loop."""
     steps = THROUGHPUT_STEPS
-    settings = dataclasses.replace(images.REFERENCE, steps=10 * steps)
+    settings = dataclasses.replace(images.REFERENCE, steps=10 * steps, compile=compiled)
     points = images.run_ours(folder, settings, 0, steps, False)
     (first, begun, _), (last, ended, _) = points[0], points[-1]
-    return (last - first) / (ended - begun)
+    speed = (last - first) / (ended - begun)
+    return begun - first / speed, speed
 
 
 def textbook_speed(folder: Path) -> float:

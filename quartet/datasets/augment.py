@@ -4,11 +4,15 @@ One affine map per image by resampling (`affine_grid`, as torchvision does for a
 contrast as torchvision's `adjust_brightness` and `adjust_contrast` define them, mirror images, and cutout.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from quartet.params.sections import Augmentation
+
+Change = tuple[Callable[..., Tensor], dict[str, Tensor | float]]  # a function of images, and its other arguments
 
 
 def augment(images: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:
@@ -22,30 +26,42 @@ def augment(images: Tensor, ranges: Augmentation, generator: torch.Generator) ->
     Returns:
         Images of the same shape, in [0, 1].
     """
-    batch = len(images)
+    return changed(images, random_changes(ranges, len(images), generator))
+
+
+def random_changes(ranges: Augmentation, batch: int, generator: torch.Generator) -> list[Change]:
+    """What is done to a batch, in order, each with parameters of every image's own."""
 
     def uniform(count: int) -> Tensor:
-        return torch.rand(batch, count, generator=generator, device=images.device)
+        return torch.rand(batch, count, generator=generator, device=generator.device)
 
     def symmetric(limit: float, count: int = 1) -> Tensor:
         return limit * (2 * uniform(count) - 1)
 
+    changes: list[Change] = []
     if ranges.rotation or ranges.shift or ranges.scale or ranges.shear:
-        images = affine(
-            images,
-            degrees=symmetric(ranges.rotation)[:, 0],
-            shifts=symmetric(ranges.shift, 2),
-            scales=1 + symmetric(ranges.scale)[:, 0],
-            shears=symmetric(ranges.shear)[:, 0],
-        )
+        moved = {
+            "degrees": symmetric(ranges.rotation)[:, 0],
+            "shifts": symmetric(ranges.shift, 2),
+            "scales": 1 + symmetric(ranges.scale)[:, 0],
+            "shears": symmetric(ranges.shear)[:, 0],
+        }
+        changes.append((affine, moved))
     if ranges.brightness:
-        images = adjust_brightness(images, 1 + symmetric(ranges.brightness)[:, 0])
+        changes.append((adjust_brightness, {"factors": 1 + symmetric(ranges.brightness)[:, 0]}))
     if ranges.contrast:
-        images = adjust_contrast(images, 1 + symmetric(ranges.contrast)[:, 0])
+        changes.append((adjust_contrast, {"factors": 1 + symmetric(ranges.contrast)[:, 0]}))
     if ranges.flip:
-        images = torch.where(uniform(1).view(-1, 1, 1, 1) < ranges.flip, images.flip(3), images)
+        changes.append((mirror, {"chosen": uniform(1)[:, 0] < ranges.flip}))
     if ranges.cutout:
-        images = cut_out(images, ranges.cutout, uniform(2))
+        changes.append((cut_out, {"share": ranges.cutout, "places": uniform(2)}))
+    return changes
+
+
+def changed(images: Tensor, changes: list[Change]) -> Tensor:
+    """`(batch, channels, height, width)` in [0, 1] after these changes; draws nothing, so that it can be compiled."""
+    for change, parameters in changes:
+        images = change(images, **parameters)
     return images
 
 
@@ -75,6 +91,11 @@ def affine(images: Tensor, *, degrees: Tensor, shifts: Tensor, scales: Tensor, s
     matrices = torch.stack(rows, dim=1)  # (batch, 2, 3)
     grid = F.affine_grid(matrices.to(images.dtype), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def mirror(images: Tensor, chosen: Tensor) -> Tensor:
+    """Exchange left and right where `(batch,)` is true."""
+    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(3), images)
 
 
 def cut_out(images: Tensor, share: float, places: Tensor) -> Tensor:

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from quartet.datasets.augment import augment
+from quartet.datasets.augment import changed, random_changes
 from quartet.datasets.batches import ShuffledBatches, normalise
 from quartet.evaluation.predictions import VALIDATED, logits_over, validation_scores
 from quartet.evaluation.training_run import Plan
 from quartet.networks.building import build_network
 from quartet.params.sections import TrainCnn
 from quartet.training.checkpoints import NoCheckpoint
+from quartet.training.compiling import compiled
 from quartet.training.loop import Task
 from quartet.training.loop import train as train_network
 from quartet.training.losses import classification_loss
@@ -60,9 +61,16 @@ def image_training(
         # Channels last is the layout in which convolutions are fastest.
         return normalise(pixels, mean, std).contiguous(memory_format=torch.channels_last)
 
+    def inputs_of(pixels, changes):
+        return normalised(changed(pixels.float() / 255, changes))
+
+    if settings.compile:
+        inputs_of = compiled(inputs_of)
+
     def batch_of(examples, generator):
         (chosen,) = examples
-        return normalised(augment(images[chosen].float() / 255, settings.augmentation, generator)), labels[chosen]
+        changes = random_changes(settings.augmentation, len(chosen), generator)
+        return inputs_of(images[chosen], changes), labels[chosen]
 
     def loss_of(network, batch):
         inputs, targets = batch

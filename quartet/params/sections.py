@@ -140,6 +140,11 @@ class Training:
     precision: str = setting(
         "float32", "numbers of forward and backward pass; weights stay float32", choices=("float32", "bfloat16")
     )
+    compile: bool = setting(
+        False,
+        "fuse operations by torch's compiler: the first step takes up to a minute, those after it less; "
+        "for long trainings on a GPU",
+    )
     max_seconds: float | None = setting(
         None, "benchmarks: as many steps as fit in this time; the card tells how many", above=0
     )
