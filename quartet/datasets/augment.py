@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from quartet.params.sections import Augmentation
 
-Change = tuple[Callable[..., Tensor], dict[str, Tensor | float]]  # a function of images, and its other arguments
+Change = tuple[Callable[..., Tensor], dict[str, Tensor | float | str]]  # a function of images, and its other arguments
 
 
 def augment(images: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:
@@ -45,6 +45,7 @@ def random_changes(ranges: Augmentation, batch: int, generator: torch.Generator)
             "shifts": symmetric(ranges.shift, 2),
             "scales": 1 + symmetric(ranges.scale)[:, 0],
             "shears": symmetric(ranges.shear)[:, 0],
+            "interpolation": ranges.interpolation,
         }
         changes.append((affine, moved))
     if ranges.brightness:
@@ -65,7 +66,15 @@ def changed(images: Tensor, changes: list[Change]) -> Tensor:
     return images
 
 
-def affine(images: Tensor, *, degrees: Tensor, shifts: Tensor, scales: Tensor, shears: Tensor) -> Tensor:
+def affine(
+    images: Tensor,
+    *,
+    degrees: Tensor,
+    shifts: Tensor,
+    scales: Tensor,
+    shears: Tensor,
+    interpolation: str = "bilinear",
+) -> Tensor:
     """Scale, slant and rotate each image about its centre, then shift it; what comes from outside is black.
 
     Args:
@@ -74,6 +83,7 @@ def affine(images: Tensor, *, degrees: Tensor, shifts: Tensor, scales: Tensor, s
         shifts: `(batch, 2)`, right and down, in shares of the width and height.
         scales: `(batch,)` factors.
         shears: `(batch,)` slants in degrees; a positive one moves the top to the right.
+        interpolation: `bilinear`, which blurs a little, or `bicubic` (Keys 1981), which keeps edges.
     """
     height, width = images.shape[-2:]
     angles = torch.deg2rad(degrees)
@@ -90,7 +100,8 @@ def affine(images: Tensor, *, degrees: Tensor, shifts: Tensor, scales: Tensor, s
     rows = [torch.stack([a, b, -(a * right + b * down)], dim=1) for a, b in matrix]
     matrices = torch.stack(rows, dim=1)  # (batch, 2, 3)
     grid = F.affine_grid(matrices.to(images.dtype), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    moved = F.grid_sample(images, grid, mode=interpolation, padding_mode="zeros", align_corners=False)
+    return moved.clamp(0, 1) if interpolation == "bicubic" else moved  # whose polynomials go beyond at edges
 
 
 def mirror(images: Tensor, chosen: Tensor) -> Tensor:

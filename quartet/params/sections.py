@@ -99,6 +99,11 @@ class Augmentation:
     shift: float = setting(0.1, "largest shift either way, share of the side", at_least=0, at_most=0.5)
     scale: float = setting(0.0, "largest relative change of size", at_least=0, below=1)
     shear: float = setting(0.0, "largest slant either way, degrees", at_least=0, at_most=80)
+    interpolation: str = setting(
+        "bilinear",
+        "how rotated, moved and slanted images are resampled; `bicubic` blurs less",
+        choices=("bilinear", "bicubic"),
+    )
     brightness: float = setting(0.2, "largest relative change of brightness", at_least=0, at_most=1)
     contrast: float = setting(0.2, "largest relative change of contrast", at_least=0, at_most=1)
     flip: float = setting(0.0, "probability of a mirror image, left to right", at_least=0, at_most=1)

@@ -5,6 +5,7 @@ import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 
 from filelock import FileLock
 
@@ -60,15 +61,18 @@ def open_store():
     """An MLflow client and the id of our experiment, both created if need be.
 
     Raises:
-        TrackingUnreachableError: the server does not answer within three seconds, or refuses.
+        TrackingUnreachableError: the server does not answer within three seconds, or refuses; or the database is
+            damaged or of another MLflow.
     """
     prepare()
     import mlflow
+    from alembic.util import CommandError
+    from sqlalchemy.exc import SQLAlchemyError
 
     uri = address()
-    mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient(uri)
     try:
+        mlflow.set_tracking_uri(uri)
+        client = mlflow.MlflowClient(uri)
         with lock("tracking"):
             if uri.startswith(_SQLITE):
                 _write_ahead(uri.removeprefix(_SQLITE))
@@ -77,7 +81,7 @@ def open_store():
                 local = uri.startswith("sqlite:")
                 folder = (paths.home() / "mlartifacts").as_uri() if local else None
                 return client, client.create_experiment(EXPERIMENT, artifact_location=folder)
-    except mlflow.exceptions.MlflowException as error:
+    except (mlflow.exceptions.MlflowException, SQLAlchemyError, CommandError, sqlite3.Error) as error:
         raise TrackingUnreachableError(refusal(error)) from error
     return client, experiment.experiment_id
 
@@ -109,12 +113,17 @@ def _probe(uri: str) -> None:
         urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=PROBE_SECONDS).close()
     except urllib.error.HTTPError:
         return  # It answers; what it thinks of the path is its own business.
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise TrackingUnreachableError(refusal(error)) from error
 
 
 def refusal(reason: object) -> str:
     """What to tell a user whose MLflow cannot be used, and what to do about it."""
+    if address().startswith(_SQLITE):
+        return (
+            f"MLflow's database {address().removeprefix(_SQLITE)} cannot be used ({reason}). Move it away, and the "
+            "next run begins a new one, or set QUARTET_TRACKING=off to go on without tracking"
+        )
     return (
         f"MLflow at {address()} does not answer ({reason}). Start its server, or unset MLFLOW_TRACKING_URI for the "
         "local database, or set QUARTET_TRACKING=off to go on without tracking"

@@ -1,8 +1,10 @@
 """Runs and the process that records them: real MLflow, real databases, real kills."""
 
+import contextlib
 import http.server
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -147,6 +149,37 @@ def test_a_server_that_refuses_is_said_without_a_traceback(home, database, monke
             thread.join()
     said = capsys.readouterr().err
     assert said.startswith("runs: MLflow at http://127.0.0.1") and "401" in said
+
+
+def damage(path):
+    path.write_text("this is no database" * 100)
+
+
+def make_newer(path):
+    """As an MLflow to come leaves it: at a revision that this one has never heard of."""
+    # By another process, since MLflow remembers what it has opened.
+    opening = f"import mlflow; mlflow.MlflowClient('sqlite:///{path}').search_experiments()"
+    subprocess.run([sys.executable, "-c", opening], check=True)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
+
+
+@pytest.mark.parametrize(("spoil", "reason"), [(damage, "not a database"), (make_newer, "ffffffffffff")])
+def test_a_database_that_cannot_be_used_is_said_without_a_traceback(home, database, capsys, spoil, reason):
+    spoil(home / "mlflow.db")
+    with pytest.raises(SystemExit), clear_errors("runs"):
+        runs_behind(None, "http://127.0.0.1:5000")
+    said = capsys.readouterr().err
+    assert said.startswith(f"runs: MLflow's database {home}/mlflow.db cannot be used") and reason in said
+    assert "Move it away" in said
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:port", "nonsense://here", "http://"])
+def test_an_address_that_is_none_is_said_without_a_traceback(home, monkeypatch, capsys, address):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(SystemExit), clear_errors("runs"):
+        runs_behind(None, "http://127.0.0.1:5000")
+    assert capsys.readouterr().err.startswith(f"runs: MLflow at {address} ")
 
 
 def test_what_mlflow_does_not_have_is_told_from_a_failure(home, database):
