@@ -53,9 +53,9 @@ def main(
         for row in measure(mirror, Path(folder)):
             print(row, flush=True)
             rows.append(row)
-            table = pd.DataFrame(rows)  # written as it grows: a run that is broken off leaves what it has
-            write_table(out / "gpu.csv", table)
-            write_text(out / "gpu.md", summary(table, torch.cuda.get_device_name()))
+    table = pd.DataFrame(rows)
+    write_table(out / "gpu.csv", table)
+    write_text(out / "gpu.md", summary(table, torch.cuda.get_device_name()))
     print((out / "gpu.md").read_text())
 
 
@@ -72,9 +72,10 @@ def measure(mirror: str | None, folder: Path) -> Iterator[dict]:
     yield told("reference network, the textbook's loop: images per second", None, textbook)
     for compiled in (False, True):
         warm_up, ours = in_own_process(reference_speed, large, compiled)[0]
-        loop = "our loop, compiled" if compiled else "our loop"
-        yield told(f"reference network, {loop}, after {warm_up:.0f} s of warm-up: images per second", None, ours)
-        yield told("as a multiple of the textbook's", None, ours / textbook)
+        what = "reference network, our loop, compiled" if compiled else "reference network, our loop"
+        yield told(f"{what}: images per second", None, ours)
+        yield told(f"{what}: as a multiple of the textbook's", None, ours / textbook)
+        yield told(f"{what}: seconds of warm-up", None, warm_up)
     drawn, _ = in_own_process(diffusion.train_ours, own, PICTURES, PICTURE_SECONDS, DRAWN)
     how = ", ".join(f"{name} {drawn[name]:g}" for name in ("guidance", "temperature", "rejection"))
     yield told(f"{DRAWN:,} pictures drawn ({how}): seconds", None, drawn["seconds_per_1000_drawn"] * DRAWN / 1000)
@@ -114,7 +115,7 @@ def reference_speed(folder: Path, compiled: bool) -> tuple[float, float]:
 
 
 def textbook_speed(folder: Path) -> float:
-    """The same in the textbook's loop."""
+    """Images per second of the reference network in the textbook's loop."""
     (first, begun, _), (last, ended, _) = images.run_textbook(folder, [640, 640 + 64 * THROUGHPUT_STEPS], False)
     return (last - first) / (ended - begun)
 

@@ -38,6 +38,7 @@ def diffusion_plan(params, folder, info, device):
     from quartet.networks.building import build_network
     from quartet.networks.noise_schedules import add_noise, draw_times, training_target
     from quartet.networks.text_encoder import without_caption
+    from quartet.training.compiling import compiled
     from quartet.training.loop import Task
 
     settings = params.train_diffusion
@@ -111,7 +112,7 @@ def diffusion_plan(params, folder, info, device):
         network=build_network(description).to(device),
         examples_at=lambda number: (batches.indices(number),),
         batch_of=batch_of,
-        loss_of=loss_of,
+        loss_of=compiled(loss_of) if settings.compile else loss_of,
         validate=validate,
         steps=settings.steps,
         validate_every=settings.validate_every,

@@ -35,6 +35,7 @@ def language_plan(params, folder, info, device):
     from quartet.evaluation.lm import validation_scores
     from quartet.evaluation.training_run import Plan
     from quartet.networks.building import build_network
+    from quartet.training.compiling import compiled
     from quartet.training.loop import Task
 
     settings = params.train_lm
@@ -76,7 +77,7 @@ def language_plan(params, folder, info, device):
         network=network,
         examples_at=lambda number: windows.batch(batches.indices(number), batches.epoch(number)),
         batch_of=batch_of,
-        loss_of=loss_of,
+        loss_of=compiled(loss_of) if settings.compile else loss_of,
         validate=validate,
         steps=settings.steps,
         validate_every=settings.validate_every,

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from quartet.params.sections import Augmentation
 
-Change = tuple[Callable[..., Tensor], dict[str, Tensor | float | str]]  # a function of images, and its other arguments
+# A function of images, and its other arguments.
+Transform = tuple[Callable[..., Tensor], dict[str, Tensor | float | str]]
 
 
 def augment(images: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:
@@ -26,10 +27,10 @@ def augment(images: Tensor, ranges: Augmentation, generator: torch.Generator) ->
     Returns:
         Images of the same shape, in [0, 1].
     """
-    return changed(images, random_changes(ranges, len(images), generator))
+    return transformed(images, random_transforms(ranges, len(images), generator))
 
 
-def random_changes(ranges: Augmentation, batch: int, generator: torch.Generator) -> list[Change]:
+def random_transforms(ranges: Augmentation, batch: int, generator: torch.Generator) -> list[Transform]:
     """What is done to a batch, in order, each with parameters of every image's own."""
 
     def uniform(count: int) -> Tensor:
@@ -38,7 +39,7 @@ def random_changes(ranges: Augmentation, batch: int, generator: torch.Generator)
     def symmetric(limit: float, count: int = 1) -> Tensor:
         return limit * (2 * uniform(count) - 1)
 
-    changes: list[Change] = []
+    transforms: list[Transform] = []
     if ranges.rotation or ranges.shift or ranges.scale or ranges.shear:
         moved = {
             "degrees": symmetric(ranges.rotation)[:, 0],
@@ -47,22 +48,22 @@ def random_changes(ranges: Augmentation, batch: int, generator: torch.Generator)
             "shears": symmetric(ranges.shear)[:, 0],
             "interpolation": ranges.interpolation,
         }
-        changes.append((affine, moved))
+        transforms.append((affine, moved))
     if ranges.brightness:
-        changes.append((adjust_brightness, {"factors": 1 + symmetric(ranges.brightness)[:, 0]}))
+        transforms.append((adjust_brightness, {"factors": 1 + symmetric(ranges.brightness)[:, 0]}))
     if ranges.contrast:
-        changes.append((adjust_contrast, {"factors": 1 + symmetric(ranges.contrast)[:, 0]}))
+        transforms.append((adjust_contrast, {"factors": 1 + symmetric(ranges.contrast)[:, 0]}))
     if ranges.flip:
-        changes.append((mirror, {"chosen": uniform(1)[:, 0] < ranges.flip}))
+        transforms.append((flip_horizontally, {"chosen": uniform(1)[:, 0] < ranges.flip}))
     if ranges.cutout:
-        changes.append((cut_out, {"share": ranges.cutout, "places": uniform(2)}))
-    return changes
+        transforms.append((cut_out, {"share": ranges.cutout, "places": uniform(2)}))
+    return transforms
 
 
-def changed(images: Tensor, changes: list[Change]) -> Tensor:
+def transformed(images: Tensor, transforms: list[Transform]) -> Tensor:
     """`(batch, channels, height, width)` in [0, 1] after these changes; draws nothing, so that it can be compiled."""
-    for change, parameters in changes:
-        images = change(images, **parameters)
+    for transform, parameters in transforms:
+        images = transform(images, **parameters)
     return images
 
 
@@ -83,7 +84,7 @@ def affine(
         shifts: `(batch, 2)`, right and down, in shares of the width and height.
         scales: `(batch,)` factors.
         shears: `(batch,)` slants in degrees; a positive one moves the top to the right.
-        interpolation: `bilinear`, which blurs a little, or `bicubic` (Keys 1981), which keeps edges.
+        interpolation: `bilinear`, which blurs a little, or `bicubic` (Keys 1981, with a = −0.75), which keeps edges.
     """
     height, width = images.shape[-2:]
     angles = torch.deg2rad(degrees)
@@ -104,7 +105,7 @@ def affine(
     return moved.clamp(0, 1) if interpolation == "bicubic" else moved  # whose polynomials go beyond at edges
 
 
-def mirror(images: Tensor, chosen: Tensor) -> Tensor:
+def flip_horizontally(images: Tensor, chosen: Tensor) -> Tensor:
     """Exchange left and right where `(batch,)` is true."""
     return torch.where(chosen.view(-1, 1, 1, 1), images.flip(3), images)
 

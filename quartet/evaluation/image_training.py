@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from quartet.datasets.augment import changed, random_changes
+from quartet.datasets.augment import random_transforms, transformed
 from quartet.datasets.batches import ShuffledBatches, normalise
 from quartet.evaluation.predictions import VALIDATED, logits_over, validation_scores
 from quartet.evaluation.training_run import Plan
@@ -61,20 +61,20 @@ def image_training(
         # Channels last is the layout in which convolutions are fastest.
         return normalise(pixels, mean, std).contiguous(memory_format=torch.channels_last)
 
-    def inputs_of(pixels, changes):
-        return normalised(changed(pixels.float() / 255, changes))
-
-    if settings.compile:
-        inputs_of = compiled(inputs_of)
+    def inputs_of(pixels, transforms):
+        return normalised(transformed(pixels.float() / 255, transforms))
 
     def batch_of(examples, generator):
         (chosen,) = examples
-        changes = random_changes(settings.augmentation, len(chosen), generator)
-        return inputs_of(images[chosen], changes), labels[chosen]
+        transforms = random_transforms(settings.augmentation, len(chosen), generator)
+        return inputs_of(images[chosen], transforms), labels[chosen]
 
     def loss_of(network, batch):
         inputs, targets = batch
         return classification_loss(network(inputs).float(), targets, settings.loss, settings.label_smoothing)
+
+    if settings.compile:
+        inputs_of, loss_of = compiled(inputs_of), compiled(loss_of)
 
     def validate(network):
         batch_size = VALIDATED * settings.batch_size

@@ -93,7 +93,7 @@ class Preprocess:
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Ranges of random per-image changes; 0 switches one off."""
+    """Ranges of random per-image changes, of which 0 switches one off; and how images are resampled."""
 
     rotation: float = setting(10.0, "largest rotation either way, degrees", at_least=0, at_most=180)
     shift: float = setting(0.1, "largest shift either way, share of the side", at_least=0, at_most=0.5)
@@ -101,7 +101,7 @@ class Augmentation:
     shear: float = setting(0.0, "largest slant either way, degrees", at_least=0, at_most=80)
     interpolation: str = setting(
         "bilinear",
-        "how rotated, moved and slanted images are resampled; `bicubic` blurs less",
+        "how moved images are resampled; `bicubic` blurs less",
         choices=("bilinear", "bicubic"),
     )
     brightness: float = setting(0.2, "largest relative change of brightness", at_least=0, at_most=1)
@@ -145,16 +145,19 @@ class Training:
     precision: str = setting(
         "float32", "numbers of forward and backward pass; weights stay float32", choices=("float32", "bfloat16")
     )
-    compile: bool = setting(
-        False,
-        "fuse operations by torch's compiler: the first step takes up to a minute, those after it less; "
-        "for long trainings on a GPU",
-    )
     max_seconds: float | None = setting(
         None, "benchmarks: as many steps as fit in this time; the card tells how many", above=0
     )
     steps: int = setting(280, "steps to train: the time does not grow with the data", at_least=1)
     validate_every: int = setting(70, "steps between validations", at_least=1)
+
+
+def _compile() -> bool:
+    return setting(
+        False,
+        "fuse operations by torch's compiler: the first step takes up to a minute, those after it less; "
+        "for long trainings on a GPU",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,6 +192,7 @@ class TrainCnn(Training):
         None, "passes over the training examples, in whole batches; overrides `steps`", at_least=1
     )
     label_smoothing: float = setting(0.05, "share of the target spread over all classes", at_least=0, below=1)
+    compile: bool = _compile()
     augmentation: Augmentation = section(Augmentation)
 
 
@@ -246,6 +250,7 @@ class TrainLm(Training):
     precision: str = retuned(Training, "precision", "bfloat16")
     steps: int = retuned(Training, "steps", 400)
     validate_every: int = retuned(Training, "validate_every", 100)
+    compile: bool = _compile()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -274,6 +279,7 @@ class TrainDiffusion(Training):
     precision: str = retuned(Training, "precision", "bfloat16")
     steps: int = retuned(Training, "steps", 700)
     validate_every: int = retuned(Training, "validate_every", 140)
+    compile: bool = _compile()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -370,6 +376,11 @@ class Params:
             yield (
                 f"train_diffusion.norm_groups: found {self.train_diffusion.norm_groups}, which does not divide "
                 f"train_diffusion.width = {self.train_diffusion.width}"
+            )
+        if self.train_lm.compile and self.train_lm.architecture != "decoder":
+            yield (
+                f"train_lm.compile: found true; a network of architecture {self.train_lm.architecture!r}, whose steps "
+                "follow each other or whose batches differ in length, gains nothing by it; allowed is false"
             )
         attending = {"train_diffusion.text_": (self.train_diffusion.text_width, self.train_diffusion.text_heads)}
         if self.train_lm.architecture in ("decoder", "encoder-decoder"):

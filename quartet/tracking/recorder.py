@@ -169,8 +169,11 @@ def record(messages: Iterator[str], answer: Callable[[Mapping[str, str | None]],
     """Open the run that the first message describes, answer its id or what went wrong, and serve the others."""
     try:
         recorder = Recorder(**json.loads(next(messages)))
+    except store.TrackingUnreachableError as error:
+        answer({"error": str(error)})
+        return
     except Exception as error:
-        answer({"error": _first_line(error)})
+        answer({"error": store.refusal(error)})
         return
     answer({"run_id": recorder.run_id, "parent_run_id": recorder.parent_id})
     for message in messages:
@@ -188,13 +191,9 @@ def _attempted(call: Callable[..., None], arguments: Mapping[str, object]) -> bo
     try:
         call(**arguments)
     except Exception as error:
-        print(f"tracking stops here, the stage goes on: {_first_line(error)}", file=sys.stderr, flush=True)
+        print(f"tracking stops here, the stage goes on: {store.first_line(error)}", file=sys.stderr, flush=True)
         return False
     return True
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def main() -> None:

@@ -32,9 +32,10 @@ class Run:
             TrackingUnreachableError: MLflow could not open its store.
         """
         if self._opened is None:
-            self._opened = json.loads(self._recorder.stdout.readline() or '{"error": "its process ended"}')
+            answer = self._recorder.stdout.readline()
+            self._opened = json.loads(answer) if answer else {"error": store.refusal("its process ended")}
             if "error" in self._opened:
-                raise store.TrackingUnreachableError(store.refusal(self._opened["error"]))
+                raise store.TrackingUnreachableError(self._opened["error"])
         return {name: value for name, value in self._opened.items() if value}
 
     def log_scores(self, scores: Mapping[str, float], step: int = 0) -> None:

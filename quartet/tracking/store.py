@@ -1,6 +1,7 @@
 """The MLflow server or database that runs go to, made ready once and probed before it is relied on."""
 
 import os
+import re
 import sqlite3
 import urllib.error
 import urllib.request
@@ -66,22 +67,20 @@ def open_store():
     """
     prepare()
     import mlflow
-    from alembic.util import CommandError
-    from sqlalchemy.exc import SQLAlchemyError
 
     uri = address()
     try:
-        mlflow.set_tracking_uri(uri)
-        client = mlflow.MlflowClient(uri)
         with lock("tracking"):
             if uri.startswith(_SQLITE):
                 _write_ahead(uri.removeprefix(_SQLITE))
+            mlflow.set_tracking_uri(uri)
+            client = mlflow.MlflowClient(uri)
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is None:
                 local = uri.startswith("sqlite:")
                 folder = (paths.home() / "mlartifacts").as_uri() if local else None
                 return client, client.create_experiment(EXPERIMENT, artifact_location=folder)
-    except (mlflow.exceptions.MlflowException, SQLAlchemyError, CommandError, sqlite3.Error) as error:
+    except Exception as error:  # MLflow lets through whatever its database, or the lack of a driver for it, raises
         raise TrackingUnreachableError(refusal(error)) from error
     return client, experiment.experiment_id
 
@@ -113,18 +112,25 @@ def _probe(uri: str) -> None:
         urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=PROBE_SECONDS).close()
     except urllib.error.HTTPError:
         return  # It answers; what it thinks of the path is its own business.
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:
         raise TrackingUnreachableError(refusal(error)) from error
 
 
 def refusal(reason: object) -> str:
-    """What to tell a user whose MLflow cannot be used, and what to do about it."""
+    """What to tell a user whose MLflow cannot be used, and what to do about it; in one line, and without a password."""
+    why = first_line(reason)
     if address().startswith(_SQLITE):
         return (
-            f"MLflow's database {address().removeprefix(_SQLITE)} cannot be used ({reason}). Move it away, and the "
-            "next run begins a new one, or set QUARTET_TRACKING=off to go on without tracking"
+            f"MLflow's database {address().removeprefix(_SQLITE)} cannot be used ({why}). If it is damaged, move it "
+            "and its -wal and -shm away, and the next run begins a new one; or set QUARTET_TRACKING=off to go on "
+            "without tracking"
         )
     return (
-        f"MLflow at {address()} does not answer ({reason}). Start its server, or unset MLFLOW_TRACKING_URI for the "
-        "local database, or set QUARTET_TRACKING=off to go on without tracking"
+        f"MLflow at {re.sub('//[^/@]*@', '//', address())} does not answer ({why}). Start its server, or unset "
+        "MLFLOW_TRACKING_URI for the local database, or set QUARTET_TRACKING=off to go on without tracking"
     )
+
+
+def first_line(reason: object) -> str:
+    """Of an error's message, or its kind if it says nothing."""
+    return next(iter(str(reason).splitlines()), type(reason).__name__)

@@ -19,6 +19,7 @@ def compiled(function: Callable) -> Callable:
         try:
             return fused(*arguments)
         except torch._dynamo.exc.BackendCompilerFailed as error:
-            raise ValueError(f"compile: torch cannot compile here, set it to false: {error.inner_exception}") from error
+            why = str(error.inner_exception).splitlines()[0]
+            raise ValueError(f"compile: torch cannot compile here, set it to false: {why}") from error
 
     return call

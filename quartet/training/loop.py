@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from quartet.params.sections import Training
 from quartet.training.checkpoints import Checkpoint, NoCheckpoint, Progress
-from quartet.training.compiling import compiled
 from quartet.training.cuda_graphs import Batch, Replayed
 from quartet.training.ema import MovingAverage
 from quartet.training.interruption import Interrupted, stop_requests
@@ -182,7 +181,6 @@ def training_step(
     """A function that takes one step on the examples of batches, whose gradients are averaged, and returns their mean
     loss. Each batch is made when its turn comes, so that one at a time is in memory."""
     device = generator.device
-    loss_of = compiled(task.loss_of) if settings.compile else task.loss_of
 
     def step(examples: Iterable[Batch]) -> Tensor:
         network.train()
@@ -190,7 +188,7 @@ def training_step(
         losses = torch.zeros((), device=device)
         for batch in (task.batch_of(part, generator) for part in examples):
             with _precision(settings, device):
-                loss = loss_of(network, batch) / settings.accumulate  # forward, loss
+                loss = task.loss_of(network, batch) / settings.accumulate  # forward, loss
             loss.backward()  # back-propagation
             losses += loss.detach()
         if _known_to_be_wrong(losses):

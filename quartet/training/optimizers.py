@@ -59,9 +59,14 @@ def optimizer_tensors(optimizers: list[Optimizer]) -> dict[str, torch.Tensor]:
 def restore_optimizers(optimizers: list[Optimizer], tensors: dict[str, torch.Tensor]) -> None:
     """Put back what `optimizer_tensors` gave."""
     for number, optimizer in enumerate(optimizers):
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         restored = optimizer.state_dict()
         for key, tensor in tensors.items():
             owner, index, name = key.split(".", 2)
             if int(owner) == number:
+                parameter = parameters[int(index)]
+                if tensor.shape == parameter.shape:
+                    # In memory as its parameter lies: fused updates go through both from end to end.
+                    tensor = torch.empty_like(parameter).copy_(tensor)
                 restored["state"].setdefault(int(index), {})[name] = tensor
         optimizer.load_state_dict(restored)

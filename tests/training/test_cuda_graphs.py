@@ -5,20 +5,15 @@ import functools
 
 import pytest
 import torch
+from family_plans import image_plan, text_to_image_plan
 from torch import nn
 from torch.nn import functional as F
 
-from quartet.artifacts.writing import read_json, write_json
-from quartet.datasets.image_sources import download_images
-from quartet.datasets.images import load_images, preprocess_images
-from quartet.evaluation.image_training import image_training
-from quartet.params import Params
-from quartet.params.sections import Augmentation, Download, PreprocessImages, TrainCnn, TrainDiffusion, Training
+from quartet.params.sections import Training
 from quartet.training.checkpoints import NoCheckpoint
 from quartet.training.cuda_graphs import Replayed
 from quartet.training.loop import Task, train
 from quartet.training.seeding import seed_everything
-from stages.train_diffusion import diffusion_plan
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -48,43 +43,21 @@ def test_replaying_trains_to_the_same_bytes(optimizer):
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("digits")
-    write_json(folder / "raw/manifest.json", download_images(Download(), folder / "raw"))
-    preprocess_images(folder / "raw", folder, PreprocessImages(channels=3))
-    return folder
-
-
-def image_plan(folder, device):
-    changes = Augmentation(scale=0.1, shear=5.0, flip=0.5, cutout=0.3)
-    settings = TrainCnn(precision="float32", batch_size=16, width=8, dropout=0.1, augmentation=changes)
-    pairs = {"train": load_images(folder, "train"), "held_out": load_images(folder, "validation")}
-    return settings, image_training(settings, read_json(folder / "info.json"), device, seed=0, **pairs)
-
-
-def text_to_image_plan(objective, schedule, folder, device):
-    settings = TrainDiffusion(batch_size=16, width=8, dropout=0.1, matcher=True)
-    settings = dataclasses.replace(settings, objective=objective, noise_schedule=schedule)
-    params = dataclasses.replace(Params(), train_diffusion=settings)
-    return settings, diffusion_plan(params, folder, read_json(folder / "info.json"), device)
-
-
 @pytest.mark.parametrize(
     "plan_of",
     [
-        image_plan,
-        functools.partial(text_to_image_plan, "flow", "cosine"),
-        functools.partial(text_to_image_plan, "epsilon", "linear"),
-        functools.partial(text_to_image_plan, "v", "cosine"),
+        functools.partial(image_plan, images="colour"),
+        functools.partial(text_to_image_plan, images="colour", objective="flow"),
+        functools.partial(text_to_image_plan, images="colour", objective="epsilon", noise_schedule="linear"),
+        functools.partial(text_to_image_plan, images="colour", objective="v", noise_schedule="cosine"),
     ],
     ids=["images", "flow", "epsilon", "v"],
 )
-def test_a_familys_batches_are_made_in_the_recording(digits, plan_of):
+def test_a_familys_batches_are_made_in_the_recording(family_data, plan_of):
     outcomes = []
     for replayable in (False, True):
         seed_everything(0)
-        settings, plan = plan_of(digits, torch.device("cuda"))
+        settings, plan = plan_of(family_data, torch.device("cuda"), dropout=0.1)
         task = dataclasses.replace(plan.task, steps=12, validate_every=12, replayable=replayable)
         outcomes.append(train(task, settings, seed=0, device=torch.device("cuda"), checkpoint=NoCheckpoint()))
     eager, replayed = (outcome.weights for outcome in outcomes)

@@ -1,12 +1,14 @@
 """The one loop: it learns, keeps the best, refuses infinities, and resumes to the same bytes."""
 
 import dataclasses
+import functools
 import math
 import os
 import signal
 
 import pytest
 import torch
+from family_plans import decoder_plan, image_plan, stopped_and_resumed, text_to_image_plan, trained
 from torch import nn
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -180,6 +182,20 @@ def test_a_training_stopped_by_sigterm_goes_on_to_the_same_bytes(home, optimizer
     with pytest.raises(Interrupted):
         train(task_of(0, at_step=stop_once), settings, seed=0, device=CPU, checkpoint=checkpoint)
     resumed = run(task_of(0), settings, key="stopped")
+    assert same(whole.weights, resumed.weights) and whole.history == resumed.history
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop", "muon"])
+@pytest.mark.parametrize(
+    "plan_of",
+    # The first two lie channels last in memory, and so must what their optimizer remembers.
+    [image_plan, functools.partial(text_to_image_plan, norm_groups=1), text_to_image_plan, decoder_plan],
+    ids=["images", "text to image, channels last", "text to image", "decoder"],
+)
+def test_each_family_goes_on_to_the_same_bytes(family_data, home, plan_of, optimizer):
+    settings = {"optimizer": optimizer, "learning_rate": 0.01, "dropout": 0.3, "steps": 4, "validate_every": 2}
+    whole = trained(plan_of, family_data, **settings)
+    resumed = stopped_and_resumed(plan_of, family_data, **settings)
     assert same(whole.weights, resumed.weights) and whole.history == resumed.history
 
 

@@ -1,0 +1,12 @@
+"""Data that the tests of training share."""
+
+import pytest
+from family_plans import prepare
+
+
+@pytest.fixture(scope="session")
+def family_data(tmp_path_factory):
+    """A folder of `family_plans.prepare`."""
+    folder = tmp_path_factory.mktemp("data")
+    prepare(folder)
+    return folder
