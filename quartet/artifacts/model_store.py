@@ -55,6 +55,21 @@ def read_card(folder: Path) -> dict:
     return card
 
 
+def read_card_for(folder: Path, processed: Path) -> dict:
+    """The card of a model that is asked about the data in `processed`.
+
+    Raises:
+        ValueError: as `read_card`; or the model was trained on other data, whose tokens or classes mean other things.
+    """
+    card = read_card(folder)
+    if card["data"]["sha256"] != read_json(processed / "info.json")["sha256"]:
+        raise ValueError(
+            f"{folder} was trained on other data than {processed} holds now; "
+            "`dvc repro` trains it anew, `dvc checkout` brings back what belongs together"
+        )
+    return card
+
+
 def load_weights(folder: Path) -> dict[str, "torch.Tensor"]:
     """The tensors of a model, on the CPU."""
     return load_tensors(folder / "model.safetensors")

@@ -26,9 +26,12 @@ def generate(
     with clear_errors("generate"):
         if BLANK in prompt and next_words:
             raise ValueError(f"--next-words wants a text without {BLANK}")
+        from quartet.artifacts.model_store import read_card_for
         from quartet.serving.text_generator import TextGenerator
 
-        generator = TextGenerator(paths.model("lm"), paths.processed("text") / "tokenizer.json")
+        model, processed = paths.model("lm"), paths.processed("text")
+        read_card_for(model, processed)
+        generator = TextGenerator(model, processed / "tokenizer.json")
         choice = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         if BLANK in prompt:
             typer.echo(generator.filled(prompt, **choice))

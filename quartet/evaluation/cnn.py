@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from quartet.artifacts import paths
-from quartet.artifacts.model_store import load_weights, read_card
+from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.datasets.batches import normalise
 from quartet.datasets.images import load_images
 from quartet.evaluation.classifying import report_classification, report_mistakes
@@ -24,7 +24,7 @@ FILTERS = 64
 def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     """Score the convolutional network; writes pictures and tables into `reports/cnn`."""
     folder = paths.report("cnn")
-    card = read_card(paths.model("cnn"))
+    card = read_card_for(paths.model("cnn"), paths.processed("images"))
     network = rebuild_network(card, load_weights(paths.model("cnn"))).to(device)
     data, batch_size = card["data"], params.evaluate.batch_size
     images, labels = (tensor.to(device) for tensor in load_images(paths.processed("images"), "test"))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from quartet.artifacts import paths
-from quartet.artifacts.model_store import load_weights, read_card
+from quartet.artifacts.model_store import load_weights, read_card, read_card_for
 from quartet.artifacts.writing import read_json, write_table
 from quartet.datasets.batches import normalise
 from quartet.datasets.captions import TEMPLATES, UNSEEN_TEMPLATES, Captioner, captioner
@@ -46,7 +46,7 @@ CLASSIFIER = TrainCnn(
 def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     """Score the text-to-image network; writes pictures and tables into `reports/diffusion`."""
     folder, how = paths.report("diffusion"), params.evaluate.diffusion
-    card = read_card(paths.model("diffusion"))
+    card = read_card_for(paths.model("diffusion"), paths.processed("images"))
     network = rebuild_network(card, load_weights(paths.model("diffusion"))).to(device)
     captions = captioner(card["data"])
     if how.images < _fewest(captions):

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from quartet.artifacts import paths
-from quartet.artifacts.model_store import load_weights, read_card
+from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.artifacts.writing import write_table, write_text
 from quartet.datasets.text import token_stream
 from quartet.datasets.text_windows import scored_windows
@@ -37,7 +37,7 @@ BASELINE_BYTES = 2**24  # of the end of the training text, for the baselines: co
 def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     """Score the language model; writes pictures, tables and samples into `reports/lm`."""
     folder, processed = paths.report("lm"), paths.processed("text")
-    card = read_card(paths.model("lm"))
+    card = read_card_for(paths.model("lm"), processed)
     network = rebuild_network(card, load_weights(paths.model("lm"))).to(device)
     tokenizer = load_tokenizer(processed / "tokenizer.json")
     stream = token_stream(processed, "test")

@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 
 from quartet.artifacts import paths
-from quartet.artifacts.model_store import load_weights, read_card
+from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.artifacts.writing import write_table, write_text
 from quartet.datasets.sequences import Sequences, as_images, load_sequences, network_inputs
 from quartet.evaluation.classifying import report_classification, report_mistakes, surest_mistakes
@@ -23,7 +23,7 @@ SHOWN = 12  # sequences whose hidden states are drawn
 def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     """Score the recurrent network; writes pictures and tables into `reports/rnn`."""
     folder, processed = paths.report("rnn"), paths.processed("sequences")
-    card = read_card(paths.model("rnn"))
+    card = read_card_for(paths.model("rnn"), processed)
     network = rebuild_network(card, load_weights(paths.model("rnn"))).to(device)
     data, batch_size = card["data"], params.evaluate.batch_size
     sequences = load_sequences(processed, "test").to(device)

@@ -53,15 +53,23 @@ def run_training(
     described = {"seed": params.seed, **dataclasses.asdict(settings)}
     with tracked_run(f"train-{family}", described, [folder]) as run:
         run.log_dataset(info["source"], folder, info["counts"])
+        import numpy
+        import torch
+
         from quartet.training.checkpoints import Checkpoint
-        from quartet.training.devices import pick_device
+        from quartet.training.devices import description_of, pick_device
         from quartet.training.loop import train
         from quartet.training.seeding import seed_everything
 
         device = pick_device(params.runtime)
         seed_everything(params.seed)
         plan = plan_of(params, folder, info, device)
-        determined_by = {"settings": described, "data": info, "device": device.type}
+        determined_by = {
+            "settings": described,
+            "data": info,
+            "device": description_of(device),
+            "versions": [torch.__version__, numpy.__version__],
+        }
         checkpoint = Checkpoint(f"train_{family}", determined_by)
         outcome = train(
             plan.task, settings, seed=params.seed, device=device, checkpoint=checkpoint, on_validation=run.log_row

@@ -29,3 +29,12 @@ def pick_device(runtime: Runtime) -> torch.device:
     device = torch.device("cuda", take_gpu(gpus))
     torch.cuda.set_device(device)
     return device
+
+
+def description_of(device: torch.device) -> str:
+    """What computes, as far as the bytes of a result depend on it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        return f"cpu, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+    return device.type

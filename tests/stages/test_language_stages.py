@@ -53,3 +53,10 @@ def test_an_architecture_is_trained_scored_and_asked(tmp_path, architecture):
         assert filled.startswith("the ") and "___" not in filled
     else:
         assert "architecture=encoder-decoder" in run(tmp_path, "quartet", "generate", "a ___", code=1)
+
+    if architecture == "decoder":
+        (tmp_path / "own.txt").write_text(text.upper())
+        for stage in ("download", "preprocess"):
+            run(tmp_path, f"stages.{stage}", "text")
+        for command in (asked, ("stages.evaluate", "lm")):
+            assert "was trained on other data than" in run(tmp_path, *command, code=1)

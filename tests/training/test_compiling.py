@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from family_plans import CPU, decoder_plan, image_plan, stopped_and_resumed, text_to_image_plan, trained
+from family_plans import CPU, image_plan, language_plan, stopped_and_resumed, text_to_image_plan, trained
 
 # Steps of AdamW or Muon would be as long for the smallest rounding error as for a gradient.
 ALONG_THE_GRADIENT = {"optimizer": "sgd", "learning_rate": 0.1, "ema": 0.0, "dropout": 0.0}
@@ -38,7 +38,7 @@ def distance(one, other):
 @needs_compiler
 @pytest.mark.parametrize(
     ("plan_of", "functions"),
-    [(image_plan, 2), (decoder_plan, 1), (text_to_image_plan, 1)],  # the images' transforms are one of their own
+    [(image_plan, 2), (language_plan, 1), (text_to_image_plan, 1)],  # the images' transforms are one of their own
     ids=["images", "decoder", "text to image"],
 )
 def test_compiled_steps_change_the_weights_as_the_steps_do(family_data, plan_of, functions):

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 import torch
-from family_plans import decoder_plan, image_plan, stopped_and_resumed, text_to_image_plan, trained
+from family_plans import image_plan, language_plan, sequence_plan, stopped_and_resumed, text_to_image_plan, trained
 from torch import nn
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -18,6 +18,7 @@ from quartet.networks.positional_encoding import AddedPosition
 from quartet.params.sections import Training
 from quartet.training import loop
 from quartet.training.checkpoints import Checkpoint, NoCheckpoint
+from quartet.training.devices import description_of
 from quartet.training.ema import MovingAverage
 from quartet.training.interruption import Interrupted
 from quartet.training.loop import Task, train
@@ -189,8 +190,14 @@ def test_a_training_stopped_by_sigterm_goes_on_to_the_same_bytes(home, optimizer
 @pytest.mark.parametrize(
     "plan_of",
     # The first two lie channels last in memory, and so must what their optimizer remembers.
-    [image_plan, functools.partial(text_to_image_plan, norm_groups=1), text_to_image_plan, decoder_plan],
-    ids=["images", "text to image, channels last", "text to image", "decoder"],
+    [
+        image_plan,
+        functools.partial(text_to_image_plan, norm_groups=1),
+        text_to_image_plan,
+        sequence_plan,
+        *(functools.partial(language_plan, architecture=how) for how in ("decoder", "encoder-decoder", "gru")),
+    ],
+    ids=["images", "text to image, channels last", "text to image", "sequences", "decoder", "encoder-decoder", "gru"],
 )
 def test_each_family_goes_on_to_the_same_bytes(family_data, home, plan_of, optimizer):
     settings = {"optimizer": optimizer, "learning_rate": 0.01, "dropout": 0.3, "steps": 4, "validate_every": 2}
@@ -214,6 +221,18 @@ def test_a_training_killed_between_validations_goes_on_to_the_same_bytes(home):
     assert same(whole.weights, run(task_of(0, at_step=seen.append), key="killed").weights)
     assert min(step for step in seen if step >= 0) == 8
     assert not list((paths.checkpoints() / "stage").iterdir())
+
+
+def test_a_checkpoint_is_of_a_number_of_threads():
+    # Sums are added up in as many parts.
+    threads = torch.get_num_threads()
+    before = description_of(CPU)
+    try:
+        torch.set_num_threads(threads + 1)
+        assert description_of(CPU) != before
+    finally:
+        torch.set_num_threads(threads)
+    assert description_of(CPU) == before
 
 
 def test_a_broken_checkpoint_is_left_aside(home):
