@@ -201,6 +201,7 @@ def _run_to_its_end(command: list[str], environment: Mapping) -> tuple[int, str]
                 started.send_signal(signal.SIGINT)  # as a terminal's Ctrl-C, which reaches all of them
         raise KeyboardInterrupt
 
+    branch = _git("symbolic-ref", "--quiet", "HEAD")
     before = signal.signal(signal.SIGTERM, terminated)
     try:
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
@@ -209,11 +210,25 @@ def _run_to_its_end(command: list[str], environment: Mapping) -> tuple[int, str]
                 process.wait()
             except KeyboardInterrupt:
                 process.wait()
+                _attach_head(branch)
                 raise
             output.seek(0)
             return process.returncode, output.read()
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _attach_head(branch: str) -> None:
+    """Put HEAD back on its branch: told to stop between detaching it and its own `try`, DVC leaves it detached."""
+    detached = not _git("symbolic-ref", "--quiet", "HEAD")
+    if branch and detached and _git("rev-parse", "HEAD") == _git("rev-parse", branch):
+        _git("symbolic-ref", "HEAD", branch)
+
+
+def _git(*arguments: str) -> str:
+    import subprocess
+
+    return subprocess.run(["git", *arguments], capture_output=True, text=True).stdout.strip()
 
 
 def _check_same_search(study, family: str, space: Mapping[str, tuple]) -> None:
