@@ -109,7 +109,7 @@ def _write_ahead(path: str) -> None:
 
 def _probe(uri: str) -> None:
     try:
-        urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=PROBE_SECONDS).close()
+        urllib.request.urlopen(_without_login(uri).rstrip("/") + "/health", timeout=PROBE_SECONDS).close()
     except urllib.error.HTTPError:
         return  # It answers; what it thinks of the path is its own business.
     except (OSError, HTTPException, ValueError) as error:
@@ -125,10 +125,15 @@ def refusal(reason: object) -> str:
             "and its -wal and -shm away, and the next run begins a new one; or set QUARTET_TRACKING=off to go on "
             "without tracking"
         )
-    return (
-        f"MLflow at {re.sub('//[^/@]*@', '//', address())} does not answer ({why}). Start its server, or unset "
-        "MLFLOW_TRACKING_URI for the local database, or set QUARTET_TRACKING=off to go on without tracking"
+    return _without_login(
+        f"MLflow at {address()} does not answer ({why}). Start its server, or unset MLFLOW_TRACKING_URI for the local "
+        "database, or set QUARTET_TRACKING=off to go on without tracking"
     )
+
+
+def _without_login(text: str) -> str:
+    """Of all addresses in it: urllib takes none that has one, and nobody else needs to read it."""
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def first_line(reason: object) -> str:

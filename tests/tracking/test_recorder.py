@@ -190,6 +190,23 @@ def test_an_address_that_is_none_is_said_without_a_traceback(home, monkeypatch, 
 def test_a_password_is_not_told(home, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@db.example/runs")
     assert "secret" not in store.refusal("no") and "//db.example/runs" in store.refusal("no")
+    said = store.refusal(f"request to {store.address()} failed")
+    assert "secret" not in said and said.count("//db.example/runs") == 2
+
+
+def test_a_server_with_a_login_in_its_address_is_asked_without_it(home, monkeypatch):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Locked) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{running.server_port}")
+        try:
+            store.prepare()
+        finally:
+            running.shutdown()
+            thread.join()
+    with pytest.raises(TrackingUnreachableError) as raised:
+        store.prepare()  # it has gone
+    assert "secret" not in str(raised.value)
 
 
 def test_what_mlflow_does_not_have_is_told_from_a_failure(home, database):
