@@ -11,6 +11,7 @@ All arms train on the first nine tenths; our recipes were chosen on their last t
 """
 
 import dataclasses
+import os
 import statistics
 import tempfile
 import time
@@ -44,6 +45,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Where the tables and the plot go.")] = Path("reports/benchmarks"),
 ) -> None:
     """Measure, and write the tables and the plot."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the recipe and the peer are for a CPU, and so is the comparison
     from quartet.artifacts.writing import write_table, write_text
 
     with tempfile.TemporaryDirectory() as folder:

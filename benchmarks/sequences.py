@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import importlib
 import io
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -57,6 +58,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Where the tables go.")] = Path("reports/benchmarks"),
 ) -> None:
     """Measure, and write the tables and the plot."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the usual loop is for a CPU, and so is the comparison
     from quartet.artifacts.writing import write_table, write_text
 
     importlib.import_module("torch._dynamo")  # torch's optimizers import it on their first use: start-up, not training

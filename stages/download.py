@@ -27,7 +27,9 @@ def main(
         from quartet.artifacts import paths
         from quartet.artifacts.writing import atomic_folder, write_json
         from quartet.params import read_params
+        from quartet.training.interruption import end_with_parent
 
+        end_with_parent()
         settings = read_params(params).download
         with atomic_folder(paths.raw(item.value)) as folder:
             if item is Item.images:

@@ -27,7 +27,9 @@ def main(
 
     with clear_errors(f"evaluate {family.value}"):
         from quartet.params import read_params
+        from quartet.training.interruption import end_with_parent
 
+        end_with_parent()
         evaluate(family, read_params(params))
 
 

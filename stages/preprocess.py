@@ -30,7 +30,9 @@ def main(
         from quartet.artifacts import paths
         from quartet.artifacts.writing import atomic_folder
         from quartet.params import read_params
+        from quartet.training.interruption import end_with_parent
 
+        end_with_parent()
         settings = read_params(params).preprocess
         raw = paths.raw(item.value)
         with atomic_folder(paths.processed(item.value)) as folder:

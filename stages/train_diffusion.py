@@ -14,7 +14,7 @@ MATCHED = 4  # the matcher learns sooner: one picture of so many is enough for i
 
 
 def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml")) -> None:
-    """Train text encoder and UNet together; keep the weights with the smallest validation loss."""
+    """Train text encoder and UNet together; keep those with the smallest validation loss, or the last."""
     from quartet.artifacts.errors import clear_errors
 
     with clear_errors("train_diffusion"):
@@ -38,6 +38,7 @@ def diffusion_plan(params, folder, info, device):
     from quartet.networks.building import build_network
     from quartet.networks.noise_schedules import add_noise, draw_times, training_target
     from quartet.networks.text_encoder import without_caption
+    from quartet.networks.unet import patch_side
     from quartet.training.compiling import compiled
     from quartet.training.loop import Task
 
@@ -63,6 +64,13 @@ def diffusion_plan(params, folder, info, device):
         "schedule": schedule,
         "matched_words": captions.telling_words if settings.matcher else [],
     }
+    places = info["size"] // patch_side(info["size"])
+    if info["size"] > 16 and (places > 16 or places % 2):
+        print(
+            f"pictures of {info['size']} pixels cannot be divided into an even number, 8 to 16, of patches a side: the "
+            "network is slower or sees less at once; preprocess.images.size: a multiple of 16 is best",
+            flush=True,
+        )
     batches = ShuffledBatches(len(images), settings.batch_size, params.seed, device)
 
     def to_signed(pixels):

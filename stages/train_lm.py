@@ -10,7 +10,7 @@ import typer
 
 
 def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml")) -> None:
-    """Train the language model; keep the weights with the fewest bits per byte on the validation text."""
+    """Train the language model; keep the weights with the fewest bits per byte on the validation text, or the last."""
     from quartet.artifacts.errors import clear_errors
 
     with clear_errors("train_lm"):

@@ -11,7 +11,7 @@ import typer
 
 
 def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml")) -> None:
-    """Train the recurrent network; keep the weights with the best validation accuracy."""
+    """Train the recurrent network; keep the weights with the best validation accuracy, or the last."""
     from quartet.artifacts.errors import clear_errors
 
     with clear_errors("train_rnn"):

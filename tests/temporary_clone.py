@@ -23,7 +23,7 @@ SHRUNKEN = {
     "train_rnn": {"steps": 6, "validate_every": 3, "hidden_size": 8},
     "train_lm": {"steps": 4, "validate_every": 2, "width": 16, "layers": 1, "heads": 2, "context": 16},
     "train_diffusion": {"steps": 4, "validate_every": 2, "width": 8, "text_width": 16, "text_heads": 2},
-    "evaluate": {"diffusion": {"images": 20, "steps": 2, "classifiers": 2}},
+    "evaluate": {"diffusion": {"images": 20, "steps": 2, "classifiers": 2, "classifier_steps": 20}},
 }
 
 

@@ -1,11 +1,15 @@
 """The README tells the truth: its settings, files and commands exist."""
 
+import dataclasses
+import functools
+import json
 import re
 import subprocess
 import sys
 
 from code_imports import TOP
 
+from benchmarks.images import REFERENCE
 from quartet.params import read_params
 from quartet.params.table import every_setting, settings_table
 
@@ -45,6 +49,22 @@ def test_settings_in_commands_exist():
     names = {name for name, *_ in every_setting()}
     used = [setting for command in COMMANDS for setting in re.findall(r"(?:-S |search .*?)(\w+\.[\w.]+)=", command)]
     assert used and set(used) <= names
+
+
+def test_the_textbooks_commands_train_as_its_benchmark_does(tmp_path):
+    commands = [line for line in COMMANDS if "train_cnn.network=reference" in line]
+    assert [re.search(r"download.images=(\w+)", line)[1] for line in commands] == ["mnist", "gtsrb"]
+    for line in commands:
+        told: dict = {}
+        for name, value in re.findall(r"-S ([\w.]+)=(\S+)", line):
+            *sections, key = name.split(".")
+            functools.reduce(lambda part, section: part.setdefault(section, {}), sections, told)[key] = value
+        text = json.dumps(told).replace('"', "")  # YAML of numbers and words
+        (tmp_path / "params.yaml").write_text(text)
+        found = read_params(tmp_path / "params.yaml")
+        assert (found.preprocess.images.size, found.preprocess.images.channels, found.train_cnn.epochs) == (48, 3, 5)
+        ours = dataclasses.replace(found.train_cnn, epochs=None, validate_every=REFERENCE.validate_every)
+        assert ours == REFERENCE
 
 
 def test_commands_exist():

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from quartet.artifacts.fetching import FetchError
 from quartet.params import BadSettings
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # what torch says
+
 
 @contextlib.contextmanager
 def clear_errors(stage: str) -> Iterator[None]:
@@ -22,6 +24,11 @@ def clear_errors(stage: str) -> Iterator[None]:
         raise SystemExit(2) from None
     except (FetchError, ValueError, FloatingPointError, ConnectionError) as error:
         _report(stage, error)
+        raise SystemExit(1) from None
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
+            raise
+        _report(stage, "out of memory; lower `batch_size` (here or in `evaluate`), `width` or the size of the data")
         raise SystemExit(1) from None
     except OSError as error:
         _report(stage, f"{error.strerror or error}: {error.filename or ''} (nothing half-written was kept)")

@@ -109,8 +109,11 @@ class Captioner:
             for word in words:
                 word = word if word in ids else _SYNONYMS.get(word, word)
                 if word not in ids:
-                    near = difflib.get_close_matches(word, ids, n=5, cutoff=0.5) or sorted(ids)[:20]
-                    raise UnknownWordError(f"{caption!r}: unknown word {word!r}; the model knows {', '.join(near)}, …")
+                    near = difflib.get_close_matches(word, ids, n=5, cutoff=0.5)
+                    known = f"; near ones that the model knows: {', '.join(near)}" if near else ""
+                    raise UnknownWordError(
+                        f"{caption!r}: unknown word {word!r}{known}; it draws {', '.join(self.classes[:50])}"
+                    )
                 row.append(ids[word])
             if len(row) > longest:
                 raise ValueError(f"{caption!r}: {len(row) - 1} words; the model reads at most {longest - 1}")

@@ -157,7 +157,7 @@ _SOURCES = {
 
 def _own_folder(source: Path, folder: Path) -> dict:
     if not source.is_dir():
-        raise ValueError(f"download.images: {source} is not a folder")
+        raise ValueError(f"download.images: {source} is not a folder; it is to hold one of pictures per class")
     top = _shown(source.iterdir(), source)
     classes, others, links = [], [], []
     loose = [path.name for path in top if not path.is_dir()]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from quartet.artifacts import paths
-from quartet.artifacts.model_store import load_weights, read_card, read_card_for
+from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.artifacts.writing import read_json, write_table
 from quartet.datasets.batches import normalise
 from quartet.datasets.captions import TEMPLATES, UNSEEN_TEMPLATES, Captioner, captioner
@@ -29,7 +29,7 @@ from quartet.networks.noise_schedules import add_noise
 from quartet.networks.rejection import candidates, caption_evidence, evaluations_per_picture, strongest
 from quartet.networks.samplers import denoising_times, draw, drawing, network_evaluations, to_uint8
 from quartet.params import Params
-from quartet.params.sections import Augmentation, EvaluateDiffusion, TrainCnn
+from quartet.params.sections import EvaluateDiffusion, TrainCnn
 from quartet.reporting.figures import image_sheet, line_figure, save_animation, save_figure
 from quartet.reporting.report_files import write_confusion
 
@@ -37,10 +37,6 @@ SHEET_ROWS, SHEET_COLUMNS = 10, 10
 STRIP, STRIP_ROWS = 9, 4  # pictures of a process, captions shown
 FID_DRAWS = 10
 SWEPT_STEPS, SWEPT_GUIDANCE, SWEPT_TEMPERATURE = (3, 5, 10), (1.0, 1.2, 1.4, 2.0), (1.0, 1.1, 1.3)
-# What is trained on generated and on real images to compare them.
-CLASSIFIER = TrainCnn(
-    width=32, precision="float32", steps=300, batch_size=64, augmentation=Augmentation(brightness=0.0, contrast=0.0)
-)
 
 
 def evaluate(params: Params, device: torch.device) -> dict[str, float]:
@@ -81,9 +77,12 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     threshold = copy_threshold(train[0])
     info = read_json(processed / "info.json")
     seeds = range(params.seed, params.seed + how.classifiers)
+    # Trained as the image family's network is: a weaker classifier is too much a matter of its seed.
+    brief = {"steps": how.classifier_steps, "epochs": None, "max_seconds": None, "patience": None}
+    classifier = dataclasses.replace(params.train_cnn, **brief)
     trained = {"device": device, "seeds": seeds, "held_out": test}
-    drawn_accuracy, drawn_spread = classifier_accuracy(info, train=(known, labels), **trained)
-    real_accuracy, real_spread = classifier_accuracy(info, train=train, **trained)
+    drawn_accuracy, drawn_spread = classifier_accuracy(classifier, info, train=(known, labels), **trained)
+    real_accuracy, real_spread = classifier_accuracy(classifier, info, train=train, **trained)
     return {
         "fidelity": fidelity,
         "fidelity_unseen_templates": (unseen_seen_as == labels).float().mean().item(),
@@ -103,17 +102,19 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     }
 
 
-def classifier_accuracy(info: Mapping[str, object], *, seeds: Iterable[int], **trained: object) -> tuple[float, float]:
+def classifier_accuracy(
+    settings: TrainCnn, info: Mapping[str, object], *, seeds: Iterable[int], **trained: object
+) -> tuple[float, float]:
     """Classification accuracy score (Ravuri & Vinyals 2019): what classifiers of the given images know of others.
 
     Args:
-        info, trained: as for `accuracy_after_training`.
+        settings, info, trained: as for `accuracy_after_training`.
         seeds: of one training each, two or more: what a single one finds is mostly luck.
 
     Returns:
         Mean and standard deviation over the trainings.
     """
-    accuracies = [accuracy_after_training(CLASSIFIER, info, seed=number, **trained) for number in seeds]
+    accuracies = [accuracy_after_training(settings, info, seed=number, **trained) for number in seeds]
     return statistics.mean(accuracies), statistics.stdev(accuracies)
 
 
@@ -148,9 +149,9 @@ def trained_judge(captions: Captioner, device: torch.device, batch_size: int) ->
     """The image family's network.
 
     Raises:
-        ValueError: it knows other classes than those that are drawn.
+        ValueError: it was trained on other images than the processed ones, or knows other classes than are drawn.
     """
-    card = read_card(paths.model("cnn"))
+    card = read_card_for(paths.model("cnn"), paths.processed("images"))
     if card["data"]["classes"] != list(captions.classes):
         raise ValueError("models/cnn and models/diffusion were trained on different classes; run `dvc repro`")
     return Judge(rebuild_network(card, load_weights(paths.model("cnn"))).to(device), card["data"], batch_size)
@@ -209,7 +210,7 @@ def evaluations_of(network: nn.Module, how: EvaluateDiffusion, classes: int) -> 
 def _sample_sheet(pictures: Tensor, labels: Tensor, asked_by: Tensor, captions: Captioner) -> None:
     """One caption per row, its pictures from left to right: classes in order, templates taking turns."""
     rows, names = [], []
-    for label in labels.unique()[:SHEET_ROWS].tolist():
+    for label in _spread(labels.unique(), SHEET_ROWS).tolist():
         of_class = labels == label
         templates = asked_by[of_class].unique()
         template = templates[label % len(templates)]
@@ -219,9 +220,14 @@ def _sample_sheet(pictures: Tensor, labels: Tensor, asked_by: Tensor, captions: 
     save_figure(figure, paths.report("diffusion") / "evaluation/samples.png")
 
 
+def _spread(values: Tensor, count: int) -> Tensor:
+    """So many of the values, evenly spread; all, if there are no more."""
+    return values[torch.linspace(0, len(values) - 1, min(count, len(values))).round().long().to(values.device)]
+
+
 def _neighbours_sheet(pictures: Tensor, labels: Tensor, train: Tensor, captions: Captioner) -> None:
     """Some drawn pictures above the training images that are nearest to them."""
-    chosen = torch.stack([(labels == label).nonzero()[0, 0] for label in labels.unique()[:SHEET_ROWS]])
+    chosen = torch.stack([(labels == label).nonzero()[0, 0] for label in _spread(labels.unique(), SHEET_ROWS)])
     distances, numbers = nearest(pictures[chosen], train)
     rows = [pictures[chosen].cpu().numpy() / 255, train[numbers.to(train.device)].cpu().numpy() / 255]
     titles = [[captions.classes[label] for label in labels[chosen].tolist()], [f"{d:.2f}" for d in distances.tolist()]]
@@ -295,8 +301,10 @@ def _sweep(
     write_table(folder / "sweep.csv", table)
     of_temperature = table[table.steps == how.steps].groupby("temperature")
     lines = {f"temperature {t:g}": (list(part.variance_ratio), list(part.fidelity)) for t, part in of_temperature}
-    title = "Along a line guidance grows: pictures more faithful and less varied"
-    save_figure(line_figure(lines, title=title, x="variance ratio", y="fidelity"), folder / "sweep.png")
+    title = "With more guidance (at the points) pictures are more faithful and less varied"
+    marks = [f"{guidance:g}" for guidance in guidances]
+    figure = line_figure(lines, title=title, x="variance ratio", y="fidelity", marks=marks)
+    save_figure(figure, folder / "sweep.png")
     of_guidance = table[table.temperature == how.temperature].groupby("guidance")
     lines = {f"guidance {g:g}": (list(part.steps), list(part.fid_ratio)) for g, part in of_guidance}
     title = "Distance to the validation images, against the number of steps"

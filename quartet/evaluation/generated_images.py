@@ -34,6 +34,9 @@ def fid_ratio(generated: Cloud, test: Cloud, train: Cloud, *, draws: int, seed: 
 
     Returns:
         The ratio of the mean distances, and the standard deviation of the generated images' share in it.
+
+    Raises:
+        ValueError: training and test images are the same to the judge.
     """
     rng = np.random.default_rng(seed)
     clouds = [tuple(part.cpu().numpy() for part in cloud) for cloud in (generated, train, test)]
@@ -51,6 +54,8 @@ def fid_ratio(generated: Cloud, test: Cloud, train: Cloud, *, draws: int, seed: 
         ]
     )  # (draws, 2)
     means = distances.mean(axis=0)
+    if means[1] <= 0:
+        raise ValueError("the judge sees no difference between training and test images, so there is no fid_ratio")
     return float(means[0] / means[1]), float(distances[:, 0].std() / means[1])
 
 
@@ -58,6 +63,9 @@ def variance_ratio(generated: Tensor, labels: Tensor, real: Tensor, real_labels:
     """Pixel variance within a class, summed over pixels and averaged over classes: of generated over real images.
 
     Classes of which there are fewer than two images on either side tell nothing and are left out; there must be others.
+
+    Raises:
+        ValueError: the real images of each class are all the same.
     """
     telling = [
         label for label in real_labels.unique() if min((real_labels == label).sum(), (labels == label).sum()) > 1
@@ -67,7 +75,10 @@ def variance_ratio(generated: Tensor, labels: Tensor, real: Tensor, real_labels:
         pixels, owners = images.flatten(1).cpu().double(), owners.cpu()  # not every GPU knows float64
         return float(np.mean([pixels[owners == label].var(dim=0, unbiased=True).sum().item() for label in telling]))
 
-    return within(generated, labels) / within(real, real_labels)
+    among_real = within(real, real_labels)
+    if not among_real:
+        raise ValueError("the training images of each class are all the same, so none tells how varied they are")
+    return within(generated, labels) / among_real
 
 
 def copy_threshold(train: Tensor) -> float:

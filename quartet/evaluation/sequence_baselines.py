@@ -7,9 +7,10 @@ import pandas as pd
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score
 
 from quartet.datasets.sequences import Sequences, load_sequences, network_inputs
+from quartet.reporting.scores import macro_f1
 
 
 def linear_baseline(folder: Path, info: dict) -> dict[str, float]:
@@ -35,7 +36,7 @@ def linear_baseline(folder: Path, info: dict) -> dict[str, float]:
     predicted = model.predict(test_features)
     return {
         "baseline_accuracy": float(accuracy_score(test.labels, predicted)),
-        "baseline_macro_f1": float(f1_score(test.labels, predicted, average="macro")),
+        "baseline_macro_f1": macro_f1(test.labels, predicted, len(info["classes"])),
     }
 
 

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+CHUNK = 2**20  # bytes of the test text asked about at once
+
 
 def compression_bits_per_byte(train: bytes, test: bytes) -> dict[str, float]:
     """Marginal cost of the test text once the training text is known: (|c(train + test)| − |c(train)|) per byte."""
@@ -40,13 +42,15 @@ def ngram_bits_per_byte(train: bytes, test: bytes, order: int = 5) -> float:
         contexts, first = np.unique(grams >> np.uint64(8), return_index=True)
         followers = np.diff(np.append(first, len(grams)))  # T(h)
         totals = np.add.reduceat(counts, first)  # N(h)
-        wanted = _packed(asked, length, order)
-        n_gram = _lookup(grams, counts, wanted)
-        at = np.searchsorted(contexts, wanted >> np.uint64(8)).clip(max=len(contexts) - 1)
-        seen = contexts[at] == wanted >> np.uint64(8)
-        total, distinct = np.where(seen, totals[at], 0), np.where(seen, followers[at], 0)
-        interpolated = (n_gram + distinct * probability) / np.maximum(total + distinct, 1)
-        probability = np.where(seen, interpolated, probability)
+        for start in range(0, len(test), CHUNK):
+            part = slice(start, start + CHUNK)
+            wanted = _packed(asked[start : start + CHUNK + order - 1], length, order)
+            n_gram = _lookup(grams, counts, wanted)
+            at = np.searchsorted(contexts, wanted >> np.uint64(8)).clip(max=len(contexts) - 1)
+            seen = contexts[at] == wanted >> np.uint64(8)
+            total, distinct = np.where(seen, totals[at], 0), np.where(seen, followers[at], 0)
+            interpolated = (n_gram + distinct * probability[part]) / np.maximum(total + distinct, 1)
+            probability[part] = np.where(seen, interpolated, probability[part])
     return float(-np.log(probability).sum() / math.log(2) / len(test))
 
 

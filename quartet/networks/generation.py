@@ -25,7 +25,16 @@ def sampled(
         top_k: only so many of the likeliest tokens come into question.
         top_p: only the likeliest tokens that together reach this probability (nucleus, Holtzman et al. 2020).
         generator: of the randomness.
+
+    Raises:
+        ValueError: a choice that leaves no token, or the unlikeliest ones.
     """
+    if temperature < 0:
+        raise ValueError(f"temperature: found {temperature}, allowed is 0 or more")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k: found {top_k}, allowed is 1 or more")
+    if top_p is not None and not 0 <= top_p <= 1:
+        raise ValueError(f"top_p: found {top_p}, allowed is 0 to 1")
     if temperature == 0:
         return logits.argmax(dim=-1, keepdim=True)
     if top_k is None and top_p is None:  # spares the sorting

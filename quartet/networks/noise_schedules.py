@@ -31,8 +31,9 @@ def signal_and_noise(schedule: str, times: Tensor) -> tuple[Tensor, Tensor]:
     """α and σ at times in [0, 1], each of the shape of `times`; `linear` and `cosine` round to their steps."""
     if schedule == "flow":
         return 1 - times, times
-    remaining = _remaining_signal(schedule, times.device)[(times * STEPS).round().long()]
-    return remaining.sqrt(), (1 - remaining).sqrt()
+    step = (times * STEPS).round().long()
+    signal, blur = _roots(schedule, times.device)
+    return signal[step], blur[step]
 
 
 def _per_picture(schedule: str, times: Tensor) -> list[Tensor]:
@@ -41,15 +42,22 @@ def _per_picture(schedule: str, times: Tensor) -> list[Tensor]:
 
 
 @functools.cache
-def _remaining_signal(schedule: str, device: torch.device) -> Tensor:
-    """α² after each number of steps, from none to all: `(STEPS + 1,)`."""
+def _roots(schedule: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    """α and σ after each number of steps, `(STEPS + 1,)` each."""
+    remaining = remaining_signal(schedule)
+    return remaining.sqrt().float().to(device), (1 - remaining).sqrt().float().to(device)
+
+
+@functools.cache
+def remaining_signal(schedule: str) -> Tensor:
+    """α² after each number of steps, from none to all: `(STEPS + 1,)` float64, as its small differences matter."""
     if schedule == "linear":
         betas = torch.linspace(1e-4, 0.02, STEPS, dtype=torch.float64)
     else:
         places = torch.arange(STEPS + 1, dtype=torch.float64) / STEPS
         wanted = torch.cos((places + 0.008) / 1.008 * math.pi / 2) ** 2
         betas = (1 - wanted[1:] / wanted[:-1]).clamp(max=0.999)
-    return torch.cat([torch.ones(1, dtype=torch.float64), (1 - betas).cumprod(0)]).float().to(device)
+    return torch.cat([torch.ones(1, dtype=torch.float64), (1 - betas).cumprod(0)])
 
 
 def draw_times(schedule: str, count: int, generator: torch.Generator) -> Tensor:

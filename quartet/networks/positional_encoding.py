@@ -40,7 +40,8 @@ class AddedPosition(nn.Module):
 
     def forward(self, tokens: Tensor, start: int = 0) -> Tensor:
         """`(batch, steps, features)` to the same shape; `start` steps came before, all must not exceed the context."""
-        return tokens + self.table[start : start + tokens.shape[1]]
+        places = torch.arange(start, start + tokens.shape[1], device=tokens.device)
+        return tokens + (self.fixed[places] if self.learned is None else self.learned(places))
 
 
 class RotaryPosition(nn.Module):

@@ -13,12 +13,13 @@ For one that predicts ε or v, from which the picture x̂_0 and the noise ε̂ f
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from quartet.networks.noise_schedules import STEPS, clean_and_noise, signal_and_noise
+from quartet.networks.noise_schedules import STEPS, clean_and_noise, remaining_signal, signal_and_noise
 from quartet.networks.text_encoder import without_caption
 
 Prediction = Callable[[Tensor, Tensor], Tensor]  # (pictures, times) -> what the network predicts
@@ -98,13 +99,14 @@ def denoising_steps(
 def _ddpm_step(
     pictures: Tensor, clean: Tensor, now: Tensor, then: Tensor, schedule: str, generator: torch.Generator | None
 ) -> Tensor:
-    (signal_now, blur_now), (signal_then, blur_then) = (signal_and_noise(schedule, time) for time in (now, then))
-    kept = signal_now**2 / signal_then**2
-    mean = (signal_then * (1 - kept) * clean + kept.sqrt() * blur_then**2 * pictures) / blur_now**2
+    signal_now, signal_then = (remaining_signal(schedule)[round(time.item() * STEPS)].item() for time in (now, then))
+    kept = signal_now / signal_then
+    fresh_share, noise_share = (1 - kept) / (1 - signal_now), (1 - signal_then) / (1 - signal_now)
+    mean = math.sqrt(signal_then) * fresh_share * clean + math.sqrt(kept) * noise_share * pictures
     if then == 0:
         return mean
     fresh = torch.randn(pictures.shape, generator=generator, device=pictures.device)
-    return mean + ((1 - kept) * blur_then**2 / blur_now**2).sqrt() * fresh
+    return mean + math.sqrt((1 - kept) * noise_share) * fresh
 
 
 def network_evaluations(*, steps: int, sampler: str, guidance: float) -> int:

@@ -17,9 +17,9 @@ from quartet.networks.positional_encoding import sinusoidal
 class UNet(nn.Module):
     """Predicts, from a noisy picture, a time and a caption, something of the picture's own shape.
 
-    A picture of more than 16 pixels is taken in square patches, whose pixels are channels: the finest level, which has
-    most of the work, then has as many places fewer. The side halves while it is even and above 4, at most three times;
-    the channels double once.
+    A picture of more than 16 pixels is taken in square patches, whose pixels are channels, if `patch_side` knows a
+    division: the finest level, which has most of the work, then has as many places fewer. The side halves while it is
+    even and above 4, at most three times; the channels double once.
 
     Args:
         channels, size: of the pictures, `(batch, channels, size, size)`.

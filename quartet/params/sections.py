@@ -317,6 +317,7 @@ class EvaluateDiffusion:
     classifiers: int = setting(
         5, "classifiers trained on drawn and on real images each, for `cas_accuracy`", at_least=2, at_most=100
     )
+    classifier_steps: int = setting(800, "steps of each of their trainings", at_least=1, at_most=1_000_000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -382,14 +383,17 @@ class Params:
                 f"train_lm.compile: found true; a network of architecture {self.train_lm.architecture!r}, whose steps "
                 "follow each other or whose batches differ in length, gains nothing by it; allowed is false"
             )
-        attending = {"train_diffusion.text_": (self.train_diffusion.text_width, self.train_diffusion.text_heads)}
-        if self.train_lm.architecture in ("decoder", "encoder-decoder"):
-            attending["train_lm."] = (self.train_lm.width, self.train_lm.heads)
-        for name, (width, heads) in attending.items():
+        image, text = self.train_diffusion, self.train_lm
+        attending = {"train_diffusion.text_": (image.text_width, image.text_heads, "sinusoidal")}
+        if text.architecture in ("decoder", "encoder-decoder"):
+            attending["train_lm."] = (text.width, text.heads, text.position)
+        for name, (width, heads, position) in attending.items():
             if width % heads:
                 yield f"{name}heads: found {heads}, which does not divide {name}width = {width}"
-            elif (width // heads) % 2:
-                yield f"{name}width: found {width}, allowed is an even number of features per head"
+            elif position == "rotary" and (width // heads) % 2:
+                yield f"{name}width: found {width}, allowed with rotary positions is an even number per head"
+            elif position == "sinusoidal" and width % 2:
+                yield f"{name}width: found {width}, allowed with sinusoidal positions is an even number"
 
 
 def _yaml(value: object) -> str:

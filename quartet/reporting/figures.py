@@ -54,7 +54,8 @@ def confusion_figure(counts: pd.DataFrame, title: str, row_label: str = "actual"
     """The confusion matrix as a heat map whose cells carry their counts where they fit; legible up to 100 classes."""
     classes = len(counts)
     names = [_visible(name) for name in counts.columns]
-    cell = min(max(30.0, 220 / classes), 1080 / classes)  # points, as all lengths here
+    widest = len(str(counts.to_numpy().max()))
+    cell = max(min(max(30.0, 220 / classes), 1080 / classes), 4.5 * widest)  # points, as all lengths here
     letters = min(9.0, 0.75 * cell)
     beside = 0.6 * letters * max(map(len, names))  # what the names take
     upright = classes > 10 or beside > 2 * cell
@@ -214,12 +215,15 @@ def line_figure(
     x: str,
     y: str,
     logarithmic: bool = False,
+    marks: Sequence[str] = (),
 ) -> Figure:
-    """Named lines `(x values, y values)`; one line alone has no legend."""
+    """Named lines `(x values, y values)`; one line alone has no legend. `marks` stand at the points of each line."""
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
     for colour, (name, (places, values)) in zip(LINE_COLOURS, lines.items(), strict=False):
         axes.plot(places, values, "o-" if len(places) <= 20 else "-", color=colour, label=name)
+        for mark, point in zip(marks, zip(places, values, strict=True), strict=False):
+            axes.annotate(mark, point, textcoords="offset points", xytext=(4, 4), fontsize=7, color=INK)
     axes.set(title=title, xlabel=x, ylabel=y)
     if logarithmic:
         axes.set_yscale("log")

@@ -19,10 +19,15 @@ def classification_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict
     return {
         "accuracy": float((predicted == labels).mean()),
         "loss": float(-np.log(np.maximum(of_label, 1e-12)).mean()),
-        "macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0)),
+        "macro_f1": macro_f1(labels, predicted, probabilities.shape[1]),
         "calibration_error": calibration_error(labels, probabilities),
         "test_examples": len(labels),
     }
+
+
+def macro_f1(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
+    """The mean over all classes, 0 for one that neither is there nor is predicted, as in `class_report`."""
+    return float(f1_score(labels, predicted, labels=range(classes), average="macro", zero_division=0))
 
 
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:

@@ -21,7 +21,13 @@ class TextGenerator:
         self.tokenizer = load_tokenizer(tokenizer)
 
     def continued(self, prompt: str, tokens: int, *, seed: int, **choice: object) -> str:
-        """The prompt and what follows it; `choice` is `temperature`, `top_k` and `top_p` of `generation.sampled`."""
+        """The prompt and what follows it; `choice` is `temperature`, `top_k` and `top_p` of `generation.sampled`.
+
+        Raises:
+            ValueError: there is no such choice, or no token is asked for.
+        """
+        if tokens < 1:
+            raise ValueError(f"tokens: found {tokens}, allowed is 1 or more")
         generator = torch.Generator().manual_seed(seed)
         text = generation.generate(self.network, self._encoded(prompt), tokens, generator=generator, **choice)
         return self.tokenizer.decode(text[0].tolist())

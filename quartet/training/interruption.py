@@ -24,8 +24,11 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
 
 
 def end_with_parent() -> None:
-    """Ask Linux for SIGTERM when the parent dies, so that a killed `dvc` leaves no orphan; elsewhere a no-op."""
-    if sys.platform != "linux":
+    """Ask Linux for SIGTERM when the parent `dvc` dies, so that it leaves no orphan; elsewhere a no-op.
+
+    A stage that is run by hand may outlive its shell.
+    """
+    if sys.platform != "linux" or "DVC_STAGE" not in os.environ:
         return
     parent = os.getppid()
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>

@@ -124,7 +124,7 @@ def train(
                 step, steps, schedule=settings.schedule, warmup=settings.warmup
             )
             set_learning_rate(optimizers, rate)
-            loss = take_step(_examples_of(step, task, settings))
+            loss = take_step(_examples_of(step, task, settings))  # forward, loss, backward, update: `training_step`
             if _known_to_be_wrong(loss):
                 raise FloatingPointError(_NOT_FINITE.format(step=step + 1))
             loss_sum += loss

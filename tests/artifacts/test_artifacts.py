@@ -17,6 +17,7 @@ import yaml
 
 from quartet.artifacts import fetching, paths
 from quartet.artifacts.checksums import dvc_md5
+from quartet.artifacts.errors import clear_errors
 from quartet.artifacts.fetching import FetchError, fetch, sha256_unpacked
 from quartet.artifacts.model_store import load_tensors, load_weights, read_card, save_arrays, save_model, save_tensors
 from quartet.artifacts.writing import atomic_folder, atomic_path, write_json
@@ -195,3 +196,23 @@ def test_json_is_sorted(tmp_path):
 def test_a_path_of_an_unknown_user_is_an_error_that_names_it():
     with pytest.raises(ValueError, match=r"~nosuchuser/pictures: .*home"):
         paths.own("~nosuchuser/pictures")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+    ],
+    ids=["python", "cpu", "cuda"],
+)
+def test_too_little_memory_is_said_in_a_line(error, capsys):
+    with pytest.raises(SystemExit) as ended, clear_errors("train_cnn"):
+        raise error
+    assert ended.value.code == 1 and "train_cnn: out of memory; lower `batch_size`" in capsys.readouterr().err
+
+
+def test_a_mistake_in_the_code_keeps_its_traceback():
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), clear_errors("train_cnn"):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")

@@ -25,6 +25,7 @@ from quartet.artifacts.writing import write_json
 from quartet.datasets.augment import adjust_brightness, adjust_contrast, affine, augment, cut_out
 from quartet.datasets.batches import ShuffledBatches
 from quartet.datasets.captions import TEMPLATES, UNSEEN_TEMPLATES, Captioner, UnknownWordError, captioner, split_words
+from quartet.datasets.class_names import TRAFFIC_SIGNS
 from quartet.datasets.image_reading import decode, read_raw_images
 from quartet.datasets.image_sources import PICTURES, download_images
 from quartet.datasets.images import load_images, preprocess_images
@@ -250,7 +251,7 @@ def test_a_truncated_picture_is_named(tmp_path, kept):
     own = own_folder(tmp_path)
     broken = own / "dög/turned.jpg"
     broken.write_bytes(broken.read_bytes()[:kept])
-    with pytest.raises(ValueError, match=r"dög/turned\.jpg: cannot be decoded"):
+    with pytest.raises(ValueError, match=r"dög/turned\.jpg: cannot be decoded .*replace or remove the file"):
         prepare(tmp_path, images=f"folder:{own}")
 
 
@@ -543,8 +544,18 @@ def test_unseen_templates_are_new_sentences_of_known_words():
     assert table.shape[:2] == (2, len(UNSEEN_TEMPLATES)) and table.max() < captions.vocabulary_size
     asked = captions.encode(["the digit seven, written by hand", "please draw a 7"])
     assert any(asked[0].equal(row) for row in table[0]) and any(asked[1].equal(row) for row in table[0])
-    with pytest.raises(UnknownWordError, match=r"'sevn'.*seven"):
+    with pytest.raises(UnknownWordError, match=r"'sevn'; near ones .*: seven.*; it draws seven, speed"):
         captions.encode(["a handwritten sevn"])
+    with pytest.raises(UnknownWordError, match=r"unknown word '77'; it draws seven, speed limit 20$"):
+        captions.encode(["a handwritten 77"])
+
+
+def test_every_traffic_sign_is_asked_for_in_every_sentence():
+    captions = Captioner(tuple(TRAFFIC_SIGNS), "photographed")
+    for templates in (TEMPLATES, UNSEEN_TEMPLATES):
+        table = captions.table(templates)
+        assert table.shape[:2] == (43, len(templates))
+        assert len(table.flatten(0, 1).unique(dim=0)) == 43 * len(templates)
 
 
 @pytest.mark.parametrize("caption", ["", "  ", "?!...", "-"])

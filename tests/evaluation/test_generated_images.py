@@ -67,6 +67,15 @@ def test_classes_of_single_images_leave_the_variance_ratio_alone():
     assert variance_ratio(drawn, labels, real, real_labels) == pytest.approx((2 + 0) / (0.5 + 0.5))
 
 
+def test_real_images_that_tell_nothing_are_an_error():
+    alike, labels = torch.zeros(4, 1, 2, 2), torch.tensor([0, 0, 1, 1])
+    with pytest.raises(ValueError, match="are all the same"):
+        variance_ratio(torch.rand(4, 1, 2, 2), labels, alike, labels)
+    features = torch.zeros(4, 3)
+    with pytest.raises(ValueError, match="no difference between training and test images"):
+        fid_ratio((torch.rand(4, 3), labels), (features, labels), (features, labels), draws=2, seed=0)
+
+
 def test_copies_are_found_and_neighbours_are_the_nearest():
     rng = torch.Generator().manual_seed(0)
     train = torch.randint(256, (700, 1, 4, 4), generator=rng).to(torch.uint8)

@@ -1,14 +1,50 @@
 """What the language reports say: costs by place and kind add up, neighbours are nearest, attention sums to one."""
 
+import collections
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from quartet.datasets.tokenizers import decoded_tokens, train_tokenizer
+from quartet.evaluation import text_baselines
 from quartet.evaluation.text_insights import attention_maps, cost_by_kind, cost_by_place, kind_of, neighbours
 from quartet.networks.building import build_network
 
+CORPUS = ("the cat sat on the mat; the dog sat on the log. " * 4).encode()
 TEXTS = ["the", " cat", "S", "\n", "7.", "ß"]
+
+
+def witten_bell(train, test, order):
+    """Bits per byte by the formula, a byte at a time."""
+    counts = collections.Counter()
+    followers = collections.defaultdict(set)
+    padded = b"\n" * (order - 1) + train
+    for place in range(order - 1, len(padded)):
+        for length in range(order):
+            context = padded[place - length : place]
+            counts[context, padded[place]] += 1
+            followers[context].add(padded[place])
+
+    def probability(context, byte):
+        shorter = probability(context[1:], byte) if context else 1 / 256
+        seen = sum(counts[context, other] for other in followers[context])
+        distinct = len(followers[context])
+        return (counts[context, byte] + distinct * shorter) / (seen + distinct) if seen else shorter
+
+    padded = b"\n" * (order - 1) + test
+    ends = range(order - 1, len(padded))
+    return -sum(math.log2(probability(padded[end - order + 1 : end], padded[end])) for end in ends) / len(test)
+
+
+@pytest.mark.parametrize("chunk", [7, 1000])
+def test_the_n_gram_is_witten_bells(monkeypatch, chunk):
+    monkeypatch.setattr(text_baselines, "CHUNK", chunk)
+    test = b"the dog sat on the cat; zebras do not."
+    for order in (1, 3, 5):
+        expected = witten_bell(CORPUS, test, order)
+        assert text_baselines.ngram_bits_per_byte(CORPUS, test, order) == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_cost_of_a_token_is_spread_over_its_characters():

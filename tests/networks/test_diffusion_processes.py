@@ -1,5 +1,8 @@
 """Forward and reverse processes, held against diffusers' schedulers."""
 
+import itertools
+import math
+
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler
@@ -33,7 +36,7 @@ def predicted_from(x, t):
 def test_the_forward_process_equals_diffusers(schedule):
     clean, noise = pictures()
     theirs = DDPMScheduler(STEPS, beta_schedule=THEIRS[schedule])
-    for number in (0, 1, 400, 997, 999):
+    for number in range(STEPS):
         steps = torch.full((3,), number)
         times = (steps + 1) / STEPS
         expected = theirs.add_noise(clean, noise, steps)
@@ -82,6 +85,45 @@ def test_denoising_equals_diffusers(sampler, schedule, objective, steps, toleran
         generator=torch.Generator().manual_seed(5),
     )
     torch.testing.assert_close(last, expected, atol=tolerance, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("now", "then"), [(1, 0), (2, 1), (1000, 999), (500, 480), (20, 0), (1000, 875), (250, 125)])
+@pytest.mark.parametrize("objective", PREDICTION)
+@pytest.mark.parametrize("schedule", THEIRS)
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_a_single_step_equals_diffusers(sampler, schedule, objective, now, then):
+    noisy, _ = pictures()
+    scheduler = {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}[sampler](
+        STEPS,
+        beta_schedule=THEIRS[schedule],
+        prediction_type=PREDICTION[objective],
+        timestep_spacing="trailing",
+        clip_sample=True,
+    )
+    # Its own table in float32 rounds away what two neighbouring steps differ by.
+    scheduler.alphas_cumprod = (1 - betas_of(schedule)).cumprod(0)
+    scheduler.set_timesteps(STEPS // (now - then))
+    prediction = predicted_from(noisy, torch.full((3,), now / STEPS))
+    drawn = torch.Generator().manual_seed(5)
+    expected = scheduler.step(prediction, now - 1, noisy, generator=drawn).prev_sample
+    (ours,) = denoising_steps(
+        predicted_from,
+        noisy,
+        torch.tensor([now, then]) / STEPS,
+        sampler=sampler,
+        objective=objective,
+        schedule=schedule,
+        generator=torch.Generator().manual_seed(5),
+    )
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
+
+
+def betas_of(schedule):
+    """β of every step in float64, from the formulas of the papers."""
+    if schedule == "linear":
+        return torch.linspace(1e-4, 0.02, STEPS, dtype=torch.float64)
+    remaining = [math.cos((step / STEPS + 0.008) / 1.008 * math.pi / 2) ** 2 for step in range(STEPS + 1)]
+    return torch.tensor([min(1 - b / a, 0.999) for a, b in itertools.pairwise(remaining)], dtype=torch.float64)
 
 
 @pytest.mark.parametrize("sampler", ["euler", "heun"])

@@ -145,6 +145,13 @@ def test_temperature_top_k_and_top_p_choose_as_they_say():
     close(shares(top_p=0.4), [1.0, 0, 0, 0])
 
 
+@pytest.mark.parametrize("choice", [{"temperature": -0.5}, {"top_k": 0}, {"top_k": -1}, {"top_p": 1.5}, {"top_p": -1}])
+def test_a_choice_of_no_or_of_unlikely_tokens_is_refused(choice):
+    (name,) = choice
+    with pytest.raises(ValueError, match=f"{name}: found"):
+        sampled(torch.zeros(1, 4), **choice)
+
+
 @given(st.integers(3, 40), st.data())
 @settings(max_examples=60, deadline=None)
 def test_reading_and_writing_of_span_corruption_make_the_text_again(steps, data):

@@ -50,6 +50,15 @@ TEXT_TO_IMAGE = {
 LM = {"name": "decoder", "vocabulary_size": 50, "context": 16, "width": 32, "layers": 2, "heads": 4, "dropout": 0.0}
 
 DECODER = {**LM, "position": "rotary"}
+POSITIONS = ("rotary", "sinusoidal", "learned", "none")
+RECURRENT_LM = {
+    "name": "recurrent-language-model",
+    "vocabulary_size": 50,
+    "context": 16,
+    "width": 32,
+    "layers": 2,
+    "dropout": 0.0,
+}
 
 
 @pytest.mark.parametrize("causal", [True, False])
@@ -209,8 +218,18 @@ def test_the_named_activation_is_used(activation):
 
 @pytest.mark.parametrize(
     "description",
-    [COMPACT, RECURRENT, DECODER, TEXT_TO_IMAGE, {**TEXT_TO_IMAGE, "matched_words": [3, 5]}],
-    ids=lambda d: d["name"] + ("-with-matcher" if d.get("matched_words") else ""),
+    [
+        COMPACT,
+        {"name": "reference", "classes": 7, "dropout": 0.1, "activation": "relu"},
+        *({**RECURRENT, "cell": cell} for cell in ("lstm", "gru", "rnn", "mingru")),
+        *({**LM, "position": position} for position in POSITIONS),
+        {**DECODER, "ngrams": 40},
+        *({**LM, "name": "encoder-decoder", "position": position} for position in POSITIONS),
+        *({**RECURRENT_LM, "cell": cell} for cell in ("lstm", "gru")),
+        TEXT_TO_IMAGE,
+        {**TEXT_TO_IMAGE, "matched_words": [3, 5]},
+    ],
+    ids=lambda d: "-".join(str(d[key]) for key in ("name", "cell", "position", "ngrams", "matched_words") if key in d),
 )
 def test_the_layer_table_counts_every_parameter_once(description):
     network = build_network(description).train()

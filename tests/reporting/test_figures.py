@@ -40,6 +40,13 @@ def test_one_mistake_in_sixty_is_seen_and_the_names_can_be_read(classes):
     assert np.abs(colours[0, -1] - colours[0, 1]).sum() >= 30  # of 765
 
 
+@pytest.mark.parametrize("each", [150, 1000])
+def test_large_counts_of_a_hundred_classes_can_be_read(each):
+    texts = confusion([f"class {n}" for n in range(100)], each).axes[0].texts
+    assert {text.get_text() for text in texts} == {str(each), str(each - 1), "1"}
+    assert min(text.get_fontsize() for text in texts) >= 6
+
+
 @pytest.mark.parametrize("classes", [DIGITS, TRAFFIC_SIGNS, LONG, LONG[:2], ["a", "b"]], ids=len)
 def test_names_leave_the_confusion_matrix_its_room_and_do_not_overlap(classes):
     figure = confusion(classes)

@@ -32,6 +32,13 @@ def test_macro_f1_is_the_mean_over_the_classes_however_rare():
     assert classification_scores(labels, np.eye(3)[predicted])["macro_f1"] == pytest.approx(sum(of_classes) / 3)
 
 
+def test_a_class_that_the_test_images_lack_counts_as_in_the_report():
+    labels = np.array([0, 0, 1])
+    scores = classification_scores(labels, np.eye(3)[labels])
+    assert scores["macro_f1"] == pytest.approx(2 / 3)
+    assert class_report(labels, labels, ["a", "b", "c"]).loc["macro avg", "f1-score"] == pytest.approx(2 / 3, abs=1e-6)
+
+
 def test_the_class_report_is_scikit_learns():
     rng = np.random.default_rng(0)
     actual = rng.integers(0, 4, 60)

@@ -23,7 +23,7 @@ train_diffusion:
     matcher: {matcher}, norm_groups: {groups}}}
 evaluate:
   {{diffusion: {{images: 60, swept_images: 30, steps: 3, guidance: 1.5, sampler: {sampler}, rejection: {rejection},
-    classifiers: 3}}}}
+    classifiers: 3, classifier_steps: 300}}}}
 """
 SCORES = {"fidelity", "fidelity_unseen_templates", "judge_accuracy", "fid_ratio", "variance_ratio", "copy_rate"}
 SCORES |= {"copy_rate_test", "cas_accuracy", "cas_accuracy_real", "network_evaluations", "parameters"}
