@@ -9,7 +9,7 @@ into `reports/benchmarks`, named `-ours` too if no peer took part, and after the
 on 2 cores.
 
 The peers draw with 50 DDIM steps, unguided (the second one asks its network twice a step nonetheless). Ours draws with
-10 Heun steps and rejects up to three in ten by its matcher, then guides; it takes the weakest choice with which the
+10 Heun steps and rejects up to three in ten by its matcher, then guides; it takes the weakest choice with which another
 judge sees 99.5 % of other pictures, by a standard error, as what was asked for. All train on the training split and are
 scored against the test images.
 """
@@ -17,6 +17,7 @@ scored against the test images.
 import bisect
 import dataclasses
 import functools
+import itertools
 import math
 import tempfile
 import time
@@ -51,6 +52,7 @@ CHOICES = [
     )
 ]
 FAITHFUL = 0.995
+SCORING, CHOOSING = 0, 1  # seeds of two judges: the one that scores does not choose
 FEWER = (1000, 2000)  # pictures that fid_ratio is told of as well, as it rises with their number
 WIDTHS = {16: (32, 64, 64), 32: (64, 128, 128)}  # of UNet2DModel: 1 and 4 million parameters
 DIMENSIONS = {16: 20, 32: 40}  # of denoising-diffusion-pytorch: as many
@@ -83,11 +85,21 @@ def main(
     if not ours_alone:
         arms["diffusers UNet2DModel"] = (train_diffusers, WIDTHS[size])
         arms["denoising-diffusion-pytorch"] = (train_denoising_diffusion, DIMENSIONS[size])
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(arms) if at_once else 1) as workers:
+    with tempfile.TemporaryDirectory() as folder:
         prepare_mnist(mirror, Path(folder), PreprocessImages(size=size))
-        cores = [{2 * number, 2 * number + 1} if at_once else None for number in range(len(arms))]
-        calls = [(arm, Path(folder), *arms[arm], seconds, images, own) for arm, own in zip(arms, cores, strict=True)]
-        rows = list(workers.map(lambda call: measure(*call), calls))
+
+        def run(arm: str, given: float, cores: set[int] | None = None) -> dict:
+            return measure(arm, Path(folder), *arms[arm], given, images, cores)
+
+        if at_once:
+            cores = [{2 * number, 2 * number + 1} for number in range(len(arms))]
+            with ThreadPoolExecutor(len(arms)) as workers:
+                rows = list(workers.map(run, arms, itertools.repeat(seconds), cores))
+        else:
+            ours, *peers = arms
+            rows = [run(ours, seconds)]
+            # Ours counts its steps out beforehand; the peers get the time that they took.
+            rows += [run(peer, rows[0]["training_seconds"]) for peer in peers]
     table = pd.DataFrame(rows)
     name = f"diffusion-{size}" + ("-ours" if ours_alone else "") + (f"-seed-{seed}" if seed else "")
     write_table(out / f"{name}.csv", table)
@@ -158,7 +170,7 @@ def weakest_faithful_choice(folder: Path, draw: Callable, count: int) -> dict[st
     """
 
     def faithful(choice: dict[str, float]) -> bool:
-        share = fidelity(judge_of(folder), *draw(choice, count))
+        share = fidelity(judge_of(folder, CHOOSING), *draw(choice, count))
         return share - math.sqrt(share * (1 - share) / count) >= FAITHFUL
 
     return CHOICES[bisect.bisect_left(CHOICES, True, hi=len(CHOICES) - 1, key=faithful)]
@@ -308,7 +320,7 @@ def result(
 
 
 @functools.cache
-def judge_of(folder: Path):
+def judge_of(folder: Path, seed: int):
     """A judge that was trained on the training images in `folder`."""
     from quartet.artifacts.writing import read_json
     from quartet.datasets.images import load_images
@@ -321,9 +333,9 @@ def judge_of(folder: Path):
 
     device, info = pick_device(Params().runtime), read_json(folder / "info.json")
     pairs = {"train": load_images(folder, "train"), "held_out": load_images(folder, "validation")}
-    seed_everything(0)
-    task = image_training(JUDGE, info, device, seed=0, **pairs).task
-    outcome = train(task, JUDGE, seed=0, device=device, checkpoint=NoCheckpoint())
+    seed_everything(seed)
+    task = image_training(JUDGE, info, device, seed=seed, **pairs).task
+    outcome = train(task, JUDGE, seed=seed, device=device, checkpoint=NoCheckpoint())
     network = task.network.eval()
     network.load_state_dict(outcome.weights)
     return Judge(network, info, batch_size=Params().evaluate.batch_size)
@@ -344,7 +356,7 @@ def scores_of(folder: Path, pictures, labels) -> dict[str, float]:
     from quartet.evaluation.image_training import accuracy_after_training
     from quartet.training.devices import pick_device
 
-    judge, device = judge_of(folder), pick_device(Params().runtime)
+    judge, device = judge_of(folder, SCORING), pick_device(Params().runtime)
 
     def on_device(pair):
         return tuple(part.to(device) for part in pair)

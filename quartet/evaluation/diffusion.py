@@ -301,7 +301,7 @@ def _sweep(
     write_table(folder / "sweep.csv", table)
     of_temperature = table[table.steps == how.steps].groupby("temperature")
     lines = {f"temperature {t:g}": (list(part.variance_ratio), list(part.fidelity)) for t, part in of_temperature}
-    title = "With more guidance (at the points) pictures are more faithful and less varied"
+    title = "More guidance (at the points): more faithful, less varied"
     marks = [f"{guidance:g}" for guidance in guidances]
     figure = line_figure(lines, title=title, x="variance ratio", y="fidelity", marks=marks)
     save_figure(figure, folder / "sweep.png")

@@ -14,7 +14,7 @@ def test_the_weakest_choice_that_is_faithful_by_a_standard_error_is_taken(monkey
         # The standard error of 0.9975 is 0.001 for 2,500 pictures, of 0.9955 it is 0.0013.
         return 0.9975 if pictures >= enough else 0.9955
 
-    monkeypatch.setattr(diffusion, "judge_of", lambda folder: None)
+    monkeypatch.setattr(diffusion, "judge_of", lambda folder, seed: None)
     monkeypatch.setattr(diffusion, "fidelity", fidelity)
     drawn = []
 
