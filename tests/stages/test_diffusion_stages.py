@@ -145,6 +145,15 @@ def test_classes_of_one_training_image_are_refused_before_any_is_drawn(digits, m
         evaluation.evaluate(read_params(digits / "params.yaml"), torch.device("cpu"))
 
 
+def test_a_judge_of_other_images_is_refused(digits):
+    card = digits / "models/cnn/card.json"
+    text = card.read_text()
+    card.write_text(json.dumps(json.loads(text) | {"data": json.loads(text)["data"] | {"sha256": "0" * 64}}))
+    told = run(digits, "stages.evaluate", "diffusion", code=1)
+    assert "models/cnn was trained on other data than data/processed/images holds" in told
+    card.write_text(text)
+
+
 def test_too_few_pictures_are_refused_before_any_is_drawn(digits):
     text = (digits / "params.yaml").read_text()
     (digits / "params.yaml").write_text(text.replace("images: 60", "images: 19"))
