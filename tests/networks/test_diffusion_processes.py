@@ -32,6 +32,17 @@ def predicted_from(x, t):
     return torch.tanh(x + t.view(-1, 1, 1, 1))
 
 
+def scheduler_of(sampler, schedule, objective):
+    """Of diffusers, which counts its steps as we do and keeps the picture within [-1, 1]."""
+    return {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}[sampler](
+        STEPS,
+        beta_schedule=THEIRS[schedule],
+        prediction_type=PREDICTION[objective],
+        timestep_spacing="trailing",
+        clip_sample=True,
+    )
+
+
 @pytest.mark.parametrize("schedule", THEIRS)
 def test_the_forward_process_equals_diffusers(schedule):
     clean, noise = pictures()
@@ -63,13 +74,7 @@ def test_the_flows_forward_process_equals_diffusers():
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
 def test_denoising_equals_diffusers(sampler, schedule, objective, steps, tolerance):
     _, noise = pictures()
-    scheduler = {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}[sampler](
-        STEPS,
-        beta_schedule=THEIRS[schedule],
-        prediction_type=PREDICTION[objective],
-        timestep_spacing="trailing",
-        clip_sample=True,
-    )
+    scheduler = scheduler_of(sampler, schedule, objective)
     scheduler.set_timesteps(steps)
     expected, drawn = noise, torch.Generator().manual_seed(5)
     for number in scheduler.timesteps:
@@ -93,13 +98,7 @@ def test_denoising_equals_diffusers(sampler, schedule, objective, steps, toleran
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
 def test_a_single_step_equals_diffusers(sampler, schedule, objective, now, then):
     noisy, _ = pictures()
-    scheduler = {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}[sampler](
-        STEPS,
-        beta_schedule=THEIRS[schedule],
-        prediction_type=PREDICTION[objective],
-        timestep_spacing="trailing",
-        clip_sample=True,
-    )
+    scheduler = scheduler_of(sampler, schedule, objective)
     # Its own table in float32 rounds away what two neighbouring steps differ by.
     scheduler.alphas_cumprod = (1 - betas_of(schedule)).cumprod(0)
     scheduler.set_timesteps(STEPS // (now - then))
