@@ -67,8 +67,8 @@ def diffusion_plan(params, folder, info, device):
     places = info["size"] // patch_side(info["size"])
     if info["size"] > 16 and (places > 16 or places % 2):
         print(
-            f"pictures of {info['size']} pixels cannot be divided into an even number, 8 to 16, of patches a side: the "
-            "network is slower or sees less at once; preprocess.images.size: a multiple of 16 is best",
+            f"pictures of {info['size']} pixels are taken as {places}×{places} patches: the network is slower or sees "
+            "less at once; preprocess.images.size: a multiple of 16 is best",
             flush=True,
         )
     batches = ShuffledBatches(len(images), settings.batch_size, params.seed, device)

@@ -54,8 +54,9 @@ def confusion_figure(counts: pd.DataFrame, title: str, row_label: str = "actual"
     """The confusion matrix as a heat map whose cells carry their counts where they fit; legible up to 100 classes."""
     classes = len(counts)
     names = [_visible(name) for name in counts.columns]
-    widest = len(str(counts.to_numpy().max()))
-    cell = max(min(max(30.0, 220 / classes), 1080 / classes), 4.5 * widest)  # points, as all lengths here
+    cell = min(max(30.0, 220 / classes), 1080 / classes)  # points, as all lengths here
+    if classes <= 100:
+        cell = max(cell, 4.5 * len(str(counts.to_numpy().max())))  # room for the digits
     letters = min(9.0, 0.75 * cell)
     beside = 0.6 * letters * max(map(len, names))  # what the names take
     upright = classes > 10 or beside > 2 * cell

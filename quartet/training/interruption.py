@@ -1,4 +1,4 @@
-"""Stop cleanly: SIGTERM and the death of the parent `dvc` become a request that the loop sees between two steps."""
+"""Stop cleanly: the death of the parent `dvc` is a SIGTERM, which a training sees between two steps."""
 
 import contextlib
 import ctypes
@@ -31,6 +31,7 @@ def end_with_parent() -> None:
     if sys.platform != "linux" or "DVC_STAGE" not in os.environ:
         return
     parent = os.getppid()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # by way of what cleans up
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
     ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, signal.SIGTERM)
     if os.getppid() != parent:  # it died before the request

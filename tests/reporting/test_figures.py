@@ -47,6 +47,10 @@ def test_large_counts_of_a_hundred_classes_can_be_read(each):
     assert min(text.get_fontsize() for text in texts) >= 6
 
 
+def test_the_confusion_matrix_of_very_many_classes_stays_a_picture():
+    assert max(confusion([f"class {n}" for n in range(500)], 100).get_size_inches()) < 20
+
+
 @pytest.mark.parametrize("classes", [DIGITS, TRAFFIC_SIGNS, LONG, LONG[:2], ["a", "b"]], ids=len)
 def test_names_leave_the_confusion_matrix_its_room_and_do_not_overlap(classes):
     figure = confusion(classes)

@@ -149,9 +149,11 @@ def test_a_judge_of_other_images_is_refused(digits):
     card = digits / "models/cnn/card.json"
     text = card.read_text()
     card.write_text(json.dumps(json.loads(text) | {"data": json.loads(text)["data"] | {"sha256": "0" * 64}}))
-    told = run(digits, "stages.evaluate", "diffusion", code=1)
+    try:
+        told = run(digits, "stages.evaluate", "diffusion", code=1)
+    finally:
+        card.write_text(text)
     assert "models/cnn was trained on other data than data/processed/images holds" in told
-    card.write_text(text)
 
 
 def test_too_few_pictures_are_refused_before_any_is_drawn(digits):

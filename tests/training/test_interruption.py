@@ -2,6 +2,7 @@
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,7 +42,7 @@ def test_a_stage_ends_with_dvc_and_outlives_a_shell(parent):
 
 
 @pytest.mark.parametrize("stage", ["download", "preprocess", "evaluate", "train_cnn"])
-def test_every_stage_that_takes_long_asks_for_it(stage):
+def test_every_stage_that_takes_long_asks_for_it(stage, tmp_path):
     script = f"""
 import sys
 import quartet.training.interruption as interruption
@@ -52,5 +53,14 @@ import runpy
 sys.argv[1:] = {["images"] if stage in ("download", "preprocess") else ["cnn"] if stage == "evaluate" else []}
 runpy.run_module("stages.{stage}", run_name="__main__")
 """
-    done = subprocess.run([sys.executable, "-c", script], cwd=TOP, capture_output=True)
+    shutil.copy(TOP / "params.yaml", tmp_path)
+    (tmp_path / "data/processed/images").mkdir(parents=True)
+    (tmp_path / "data/processed/images/info.json").write_text("{}")
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(TOP), "QUARTET_TRACKING": "off"},
+        capture_output=True,
+        timeout=60,
+    )
     assert done.returncode == 77, done.stderr
