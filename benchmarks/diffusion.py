@@ -66,7 +66,9 @@ def main(
         str | None, typer.Option(help="Folder or URL that serves MNIST; its official home if none.")
     ] = None,
     size: Annotated[int, typer.Option(help="Side of the pictures: 16 or 32 with the peers.", min=16, max=32)] = 16,
-    seconds: Annotated[float, typer.Option(help="Seconds of our training; the peers get what it took.", min=1)] = 300.0,
+    seconds: Annotated[
+        float, typer.Option(help="Seconds of our training; the peers get what it took, or, at once, these.", min=1)
+    ] = 300.0,
     images: Annotated[int, typer.Option(help="Pictures drawn by each arm, and real ones they are compared to.")] = 2000,
     at_once: Annotated[
         bool, typer.Option(help="All arms at the same time, each on two cores of its own; it takes six.")

@@ -79,7 +79,7 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     seeds = range(params.seed, params.seed + how.classifiers)
     # Trained as the image family's network is: a weaker classifier is too much a matter of its seed.
     brief = {"steps": how.classifier_steps, "epochs": None, "max_seconds": None, "patience": None}
-    classifier = dataclasses.replace(params.train_cnn, **brief)
+    classifier = dataclasses.replace(params.train_cnn, **brief, compile=False)  # which pays in long trainings alone
     trained = {"device": device, "seeds": seeds, "held_out": test}
     drawn_accuracy, drawn_spread = classifier_accuracy(classifier, info, train=(known, labels), **trained)
     real_accuracy, real_spread = classifier_accuracy(classifier, info, train=train, **trained)
@@ -254,7 +254,7 @@ def _process_sheets(
     start = torch.randn(count, *network.picture_shape, generator=generator, device=device)
     choice = {**choice_of(how), "generator": generator}
     frames = [to_uint8(x) for x in (how.temperature * start, *drawing(network, prompts, start, **choice))]
-    shown = torch.linspace(0, how.steps, min(STRIP, how.steps + 1)).round().int().tolist()
+    shown = _spread(torch.arange(how.steps + 1), STRIP).tolist()
     rows = [np.stack([frames[place][row].cpu().numpy() / 255 for place in shown]) for row in range(count)]
     names = [captions.caption(label, TEMPLATES[0]) for label in range(count)]
     told = [f"t = {time:.2f}" for time in denoising_times(how.steps, network.schedule)[shown].tolist()]
