@@ -195,13 +195,15 @@ def _run_to_its_end(command: list[str], environment: Mapping) -> tuple[int, str]
 
     import psutil
 
+    from quartet.tracking.dvc_state import git_output
+
     def terminated(*_):
         for started in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
                 started.send_signal(signal.SIGINT)  # as a terminal's Ctrl-C, which reaches all of them
         raise KeyboardInterrupt
 
-    branch = _git("symbolic-ref", "--quiet", "HEAD")
+    branch = git_output("symbolic-ref", "--quiet", "HEAD")
     before = signal.signal(signal.SIGTERM, terminated)
     try:
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
@@ -220,15 +222,11 @@ def _run_to_its_end(command: list[str], environment: Mapping) -> tuple[int, str]
 
 def _attach_head(branch: str) -> None:
     """Put HEAD back on its branch: told to stop between detaching it and its own `try`, DVC leaves it detached."""
-    detached = not _git("symbolic-ref", "--quiet", "HEAD")
-    if branch and detached and _git("rev-parse", "HEAD") == _git("rev-parse", branch):
-        _git("symbolic-ref", "HEAD", branch)
+    from quartet.tracking.dvc_state import git_output
 
-
-def _git(*arguments: str) -> str:
-    import subprocess
-
-    return subprocess.run(["git", *arguments], capture_output=True, text=True).stdout.strip()
+    detached = not git_output("symbolic-ref", "--quiet", "HEAD")
+    if branch and detached and git_output("rev-parse", "HEAD") == git_output("rev-parse", branch):
+        git_output("symbolic-ref", "HEAD", branch)
 
 
 def _check_same_search(study, family: str, space: Mapping[str, tuple]) -> None:

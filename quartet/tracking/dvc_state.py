@@ -21,7 +21,7 @@ def tags(stage: str, dependencies: Iterable[Path]) -> dict[str, str]:
         "dvc.exp_name": experiment() or "",
         "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
         "dvc.root": os.environ.get("DVC_ROOT", ""),
-        "mlflow.source.git.commit": _git("rev-parse", "HEAD"),
+        "mlflow.source.git.commit": git_output("rev-parse", "HEAD"),
         "git.dirty": _dirty(),
         **checksums("dvc.dep", dependencies),
     }
@@ -35,7 +35,7 @@ def checksums(prefix: str, files: Iterable[Path]) -> dict[str, str]:
 
 def commit_tags() -> dict[str, str]:
     """The commit of this checkout, and whether it holds other changes."""
-    state = {"git.commit": _git("rev-parse", "HEAD"), "git.dirty": _dirty()}
+    state = {"git.commit": git_output("rev-parse", "HEAD"), "git.dirty": _dirty()}
     return {key: value for key, value in state.items() if value}
 
 
@@ -107,7 +107,7 @@ def tag_commit(name: str, message: str) -> None:
     Raises:
         ValueError: git refuses.
     """
-    if _git("tag", "--list", name):
+    if git_output("tag", "--list", name):
         return
     done = subprocess.run(["git", "tag", "--annotate", name, "--message", message], capture_output=True, text=True)
     if done.returncode:
@@ -129,10 +129,11 @@ def _at(revision: str):
 
 
 def _dirty() -> str:
-    return str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower()
+    return str(bool(git_output("status", "--porcelain", "--untracked-files=no"))).lower()
 
 
-def _git(*arguments: str) -> str:
+def git_output(*arguments: str) -> str:
+    """What git prints; nothing, if it fails or is not there."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
