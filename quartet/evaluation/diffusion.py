@@ -8,11 +8,14 @@ import dataclasses
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor, nn
 
 from quartet.artifacts import paths
@@ -81,8 +84,8 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
     brief = {"steps": how.classifier_steps, "epochs": None, "max_seconds": None, "patience": None}
     classifier = dataclasses.replace(params.train_cnn, **brief, compile=False)  # which pays in long trainings alone
     trained = {"device": device, "seeds": seeds, "held_out": test}
-    drawn_accuracy, drawn_spread = classifier_accuracy(classifier, info, train=(known, labels), **trained)
-    real_accuracy, real_spread = classifier_accuracy(classifier, info, train=train, **trained)
+    drawn_accuracy, drawn_spread = classifier_accuracy("drawn", classifier, info, train=(known, labels), **trained)
+    real_accuracy, real_spread = classifier_accuracy("real", classifier, info, train=train, **trained)
     return {
         "fidelity": fidelity,
         "fidelity_unseen_templates": (unseen_seen_as == labels).float().mean().item(),
@@ -103,18 +106,22 @@ def evaluate(params: Params, device: torch.device) -> dict[str, float]:
 
 
 def classifier_accuracy(
-    settings: TrainCnn, info: Mapping[str, object], *, seeds: Iterable[int], **trained: object
+    kind: str, settings: TrainCnn, info: Mapping[str, object], *, seeds: Sequence[int], **trained: object
 ) -> tuple[float, float]:
     """Classification accuracy score (Ravuri & Vinyals 2019): what classifiers of the given images know of others.
 
     Args:
+        kind: of the given images, for the progress bar, which is shown on a terminal.
         settings, info, trained: as for `accuracy_after_training`.
         seeds: of one training each, two or more: what a single one finds is mostly luck.
 
     Returns:
         Mean and standard deviation over the trainings.
     """
-    accuracies = [accuracy_after_training(settings, info, seed=number, **trained) for number in seeds]
+    # The bar writes to this very output: `sys.stdout` is another while a training is quiet.
+    console = Console(file=sys.stdout)
+    shown = track(seeds, f"classifiers of {kind} images", console=console, disable=not sys.stdout.isatty())
+    accuracies = [accuracy_after_training(settings, info, seed=number, **trained) for number in shown]
     return statistics.mean(accuracies), statistics.stdev(accuracies)
 
 
