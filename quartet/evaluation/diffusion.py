@@ -118,10 +118,9 @@ def classifier_accuracy(
     Returns:
         Mean and standard deviation over the trainings.
     """
-    # The bar writes to this very output: `sys.stdout` is another while a training is quiet.
-    console = Console(file=sys.stdout)
-    shown = track(seeds, f"classifiers of {kind} images", console=console, disable=not sys.stdout.isatty())
-    accuracies = [accuracy_after_training(settings, info, seed=number, **trained) for number in shown]
+    shown = {"console": Console(stderr=True), "disable": not sys.stderr.isatty()}
+    numbers = track(seeds, f"classifiers of {kind} images", **shown)
+    accuracies = [accuracy_after_training(settings, info, seed=number, **trained) for number in numbers]
     return statistics.mean(accuracies), statistics.stdev(accuracies)
 
 

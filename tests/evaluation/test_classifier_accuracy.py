@@ -20,9 +20,8 @@ classifier_accuracy("drawn", settings, info, seeds=range(2), device=device, trai
 
 def test_on_a_terminal_a_bar_counts_the_trainings():
     terminal, output = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", TRAININGS], stdout=output, env=os.environ | {"TERM": "xterm", "COLUMNS": "100"}
-    )
+    wide = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen([sys.executable, "-c", TRAININGS], stdout=output, stderr=output, env=wide)
     os.close(output)
     text = b""
     try:
@@ -40,3 +39,4 @@ def test_on_a_terminal_a_bar_counts_the_trainings():
 def test_elsewhere_they_are_silent():
     done = subprocess.run([sys.executable, "-c", TRAININGS], capture_output=True, text=True, check=True)
     assert done.stdout == ""
+    assert "classifiers" not in done.stderr
