@@ -251,11 +251,26 @@ def test_a_search_goes_on_where_it_was_killed(clone):
     assert "parallel.png" in (clone.folder / "search_plots/index.html").read_text()
 
 
-@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
-def test_a_search_that_is_stopped_while_dvc_copies_the_workspace_leaves_it_as_it_was(clone, told):
-    """SIGINT as a terminal sends it, to all at once; SIGTERM to the search alone."""
-    before = clone.run("git", "status", "--short").stdout
-    command = [sys.executable, "-m", "quartet", "search", "cnn", "train_cnn.width=4..6", "--name", f"cut-{told.value}"]
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_search_that_ends_while_dvc_copies_the_workspace_leaves_it_as_it_was(clone, told):
+    """SIGINT and SIGKILL to all at once, as a terminal or a machine sends them; SIGTERM to the search alone."""
+    changed = clone.folder / "CONTRIBUTING.md"
+    text = changed.read_text()
+    changed.write_text(text + "mine\n")
+    before = clone.git("status", "--short").stdout
+    name = f"cut-{told.value}"
+    command = [
+        sys.executable,
+        "-m",
+        "quartet",
+        "search",
+        "cnn",
+        "train_cnn.width=4..6",
+        "--name",
+        name,
+        "--trials",
+        "1",
+    ]
     # A shell's background job, as these tests may be, ignores SIGINT and hands that down.
     search = subprocess.Popen(
         command,
@@ -264,14 +279,24 @@ def test_a_search_that_is_stopped_while_dvc_copies_the_workspace_leaves_it_as_it
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    head = clone.folder / ".git/HEAD"
-    while head.read_text().startswith("ref:"):  # until DVC has another commit checked out
+    head, settings = clone.folder / ".git/HEAD", clone.folder / "params.yaml"
+    committed = settings.read_text()
+    assert head.read_text().startswith("ref:")
+    # Until DVC has another commit checked out; for the worst of ends, until it has written the trial's settings.
+    while settings.read_text() == committed if told is signal.SIGKILL else head.read_text().startswith("ref:"):
         assert search.poll() is None
         time.sleep(0.005)
-    (os.killpg if told is signal.SIGINT else os.kill)(search.pid, told)
+    (os.kill if told is signal.SIGTERM else os.killpg)(search.pid, told)
     assert search.wait() != 0
-    assert head.read_text().startswith("ref:")
-    assert clone.run("git", "status", "--short").stdout == before and not clone.run("git", "stash", "list").stdout
+    if told is signal.SIGKILL:
+        assert not head.read_text().startswith("ref:")
+        assert f"{name}-0 was killed while DVC copied the workspace" in clone.run(*command).stdout
+        assert "left by an experiment that was killed" in clone.git("stash", "list").stdout
+        clone.git("stash", "drop")
+    assert head.read_text().startswith("ref:") and not clone.git("stash", "list").stdout
+    assert clone.git("status", "--short").stdout == before
+    assert changed.read_text() == text + "mine\n" and settings.read_text() == committed
+    changed.write_text(text)
 
 
 def test_the_champion_moves_only_for_a_better_score_and_is_what_dvc_finds(clone, tmp_path):

@@ -111,6 +111,7 @@ def _run_trials(study, search_id: str | None, family: str, space: Mapping[str, t
 
     from quartet.tracking import searches, store
     from quartet.tracking.processes import this_process
+    from quartet.tracking.workspace import workspace_state
 
     failures = 0
     while len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) < trials:
@@ -119,10 +120,11 @@ def _run_trials(study, search_id: str | None, family: str, space: Mapping[str, t
         with store.lock("searches"):  # a trial without its process would count as cut off
             trial = study.ask()
             trial.set_user_attr("process", this_process())
+            trial.set_user_attr("workspace", workspace_state())
         settings = {setting: _proposed(trial, setting, *how) for setting, how in space.items()}
         experiment = _experiment_of(study, trial)
         environment = searches.begin_trial(search_id, experiment, settings)
-        scores = _run_experiment(experiment, family, settings, environment)
+        scores = _run_experiment(experiment, family, settings, environment, trial)
         # Optuna first, as MLflow may be gone by now; without a value the trial counts as failed.
         study.tell(trial, scores and scores[SCORE], state=None if scores else optuna.trial.TrialState.FAIL)
         searches.end_trial(environment, scores)
@@ -167,7 +169,7 @@ def _proposed(trial, setting: str, kind: str, *values):
     return suggest(setting, *values, log=kind == "log")
 
 
-def _run_experiment(experiment: str, family: str, settings: Mapping, environment: Mapping) -> dict | None:
+def _run_experiment(experiment: str, family: str, settings: Mapping, environment: Mapping, trial) -> dict | None:
     """The scores of a DVC experiment in a copy of the workspace; None if it failed."""
     import sys
 
@@ -175,7 +177,7 @@ def _run_experiment(experiment: str, family: str, settings: Mapping, environment
 
     changes = [word for setting, value in settings.items() for word in ("-S", f"{setting}={value}")]
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", experiment, *changes, f"train-{family}"]
-    status, said = _run_to_its_end(command, environment)
+    status, said = _run_to_its_end(command, environment, trial)
     if status:
         typer.echo(said[-4000:], err=True)
         return None
@@ -183,7 +185,7 @@ def _run_experiment(experiment: str, family: str, settings: Mapping, environment
     return {key: value for key, value in scores.items() if key.startswith(("validation_", "training_"))}
 
 
-def _run_to_its_end(command: list[str], environment: Mapping) -> tuple[int, str]:
+def _run_to_its_end(command: list[str], environment: Mapping, trial) -> tuple[int, str]:
     """The exit status and the output of a command that, when this process is told to stop, may clean up before it.
 
     DVC changes the workspace for a moment while it copies it, and restores it if it is not killed.
@@ -195,7 +197,8 @@ def _run_to_its_end(command: list[str], environment: Mapping) -> tuple[int, str]
 
     import psutil
 
-    from quartet.tracking.dvc_state import git_output
+    from quartet.tracking.processes import named
+    from quartet.tracking.workspace import attach_head
 
     def terminated(*_):
         for started in psutil.Process().children(recursive=True):
@@ -203,30 +206,21 @@ def _run_to_its_end(command: list[str], environment: Mapping) -> tuple[int, str]
                 started.send_signal(signal.SIGINT)  # as a terminal's Ctrl-C, which reaches all of them
         raise KeyboardInterrupt
 
-    branch = git_output("symbolic-ref", "--quiet", "HEAD")
     before = signal.signal(signal.SIGTERM, terminated)
     try:
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
             process = subprocess.Popen(command, env=dict(environment), stdout=output, stderr=subprocess.STDOUT)
             try:
+                trial.set_user_attr("dvc", named(psutil.Process(process.pid)))
                 process.wait()
             except KeyboardInterrupt:
                 process.wait()
-                _attach_head(branch)
+                attach_head(trial.user_attrs["workspace"])
                 raise
             output.seek(0)
             return process.returncode, output.read()
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _attach_head(branch: str) -> None:
-    """Put HEAD back on its branch: told to stop between detaching it and its own `try`, DVC leaves it detached."""
-    from quartet.tracking.dvc_state import git_output
-
-    detached = not git_output("symbolic-ref", "--quiet", "HEAD")
-    if branch and detached and git_output("rev-parse", "HEAD") == git_output("rev-parse", branch):
-        git_output("symbolic-ref", "HEAD", branch)
 
 
 def _check_same_search(study, family: str, space: Mapping[str, tuple]) -> None:
@@ -238,13 +232,19 @@ def _check_same_search(study, family: str, space: Mapping[str, tuple]) -> None:
 
 
 def _take_up_what_was_cut_off(study) -> None:
-    """Trials whose process is gone are tried again."""
+    """Trials whose process is gone are tried again, and the workspace is as it was before them."""
     import optuna
 
     from quartet.tracking.processes import is_alive
+    from quartet.tracking.workspace import restore
 
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
-        if not is_alive(trial.user_attrs.get("process", "")):
+        if not any(is_alive(trial.user_attrs.get(process, "")) for process in ("process", "dvc")):
+            if restore(trial.user_attrs.get("workspace", {})):
+                typer.echo(
+                    f"{_experiment_of(study, trial)} was killed while DVC copied the workspace; that is as it was "
+                    "before, and what else lay there is in `git stash list`"
+                )
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             if trial.params:
                 study.enqueue_trial(trial.params)

@@ -6,8 +6,8 @@ import psutil
 
 
 def this_process() -> str:
-    """What names this process on this machine, also after its number is given to another."""
-    return _named(psutil.Process())
+    """The name of the process that asks."""
+    return named(psutil.Process())
 
 
 def process_tags() -> dict[str, str]:
@@ -20,13 +20,15 @@ def process_tags() -> dict[str, str]:
 
 
 def is_alive(name: str) -> bool:
-    """Whether the process of that name, on this machine, still runs."""
+    """Whether the process of that name, on this machine, still runs; a zombie, which nobody waited for, does not."""
     pid = name.partition(" ")[0]
     try:
-        return pid.isdigit() and _named(psutil.Process(int(pid))) == name
+        process = psutil.Process(int(pid)) if pid.isdigit() else None
+        return process is not None and named(process) == name and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
 
-def _named(process: psutil.Process) -> str:
+def named(process: psutil.Process) -> str:
+    """What names a process on this machine, also after its number is given to another."""
     return f"{process.pid} started {process.create_time():.2f}"

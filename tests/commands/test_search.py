@@ -1,10 +1,8 @@
 """What a search accepts."""
 
-import subprocess
-
 import pytest
 
-from quartet.commands.search import _attach_head, parsed
+from quartet.commands.search import parsed
 
 
 def test_ranges_are_of_their_settings_kind():
@@ -34,21 +32,3 @@ def test_ranges_are_of_their_settings_kind():
 def test_what_cannot_be_searched_is_said(text, message):
     with pytest.raises(ValueError, match=message):
         parsed([text], "cnn")
-
-
-def test_a_head_that_dvc_left_detached_goes_back_to_its_branch_and_no_further(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def git(*arguments):
-        who = ("-c", "user.name=me", "-c", "user.email=me@here")
-        return subprocess.run(["git", *who, *arguments], check=True, capture_output=True, text=True).stdout.strip()
-
-    git("init", "--initial-branch", "mine")
-    git("commit", "--allow-empty", "-m", "first")
-    git("checkout", "--detach")
-    _attach_head("refs/heads/mine")
-    assert git("symbolic-ref", "HEAD") == "refs/heads/mine"
-    git("commit", "--allow-empty", "-m", "second")
-    git("checkout", "--detach", "HEAD~1")  # what lies there is not what the branch has
-    _attach_head("refs/heads/mine")
-    assert git("rev-parse", "HEAD") != git("rev-parse", "mine")
