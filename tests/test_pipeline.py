@@ -257,7 +257,7 @@ def test_a_search_that_ends_while_dvc_copies_the_workspace_leaves_it_as_it_was(c
     changed = clone.folder / "CONTRIBUTING.md"
     text = changed.read_text()
     changed.write_text(text + "mine\n")
-    before = clone.git("status", "--short").stdout
+    before = clone.git("status", "--short", "--untracked-files=no").stdout
     name = f"cut-{told.value}"
     command = [
         sys.executable,
@@ -294,7 +294,7 @@ def test_a_search_that_ends_while_dvc_copies_the_workspace_leaves_it_as_it_was(c
         assert "left by an experiment that was killed" in clone.git("stash", "list").stdout
         clone.git("stash", "drop")
     assert head.read_text().startswith("ref:") and not clone.git("stash", "list").stdout
-    assert clone.git("status", "--short").stdout == before
+    assert clone.git("status", "--short", "--untracked-files=no").stdout == before
     assert changed.read_text() == text + "mine\n" and settings.read_text() == committed
     changed.write_text(text)
 
