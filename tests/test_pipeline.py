@@ -279,11 +279,18 @@ def test_a_search_that_ends_while_dvc_copies_the_workspace_leaves_it_as_it_was(c
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    head, settings = clone.folder / ".git/HEAD", clone.folder / "params.yaml"
-    committed = settings.read_text()
+    git, settings = clone.folder / ".git", clone.folder / "params.yaml"
+    head, index, committed = git / "HEAD", git / "index", settings.read_text()
     assert head.read_text().startswith("ref:")
-    # Until DVC has another commit checked out; for the worst of ends, until it has written the trial's settings.
-    while settings.read_text() == committed if told is signal.SIGKILL else head.read_text().startswith("ref:"):
+
+    def is_time():
+        """DVC has HEAD detached; for the worst of ends it has also written, and staged, the trial's settings."""
+        if told is not signal.SIGKILL:
+            return not head.read_text().startswith("ref:")
+        staged = index.stat().st_mtime_ns > settings.stat().st_mtime_ns and not (git / "index.lock").exists()
+        return settings.read_text() != committed and staged
+
+    while not is_time():
         assert search.poll() is None
         time.sleep(0.005)
     (os.kill if told is signal.SIGTERM else os.killpg)(search.pid, told)
@@ -291,7 +298,7 @@ def test_a_search_that_ends_while_dvc_copies_the_workspace_leaves_it_as_it_was(c
     if told is signal.SIGKILL:
         assert not head.read_text().startswith("ref:")
         assert f"{name}-0 was killed while DVC copied the workspace" in clone.run(*command).stdout
-        assert "left by an experiment that was killed" in clone.git("stash", "list").stdout
+        assert f"left by {name}-0, which was killed" in clone.git("stash", "list").stdout
         clone.git("stash", "drop")
     assert head.read_text().startswith("ref:") and not clone.git("stash", "list").stdout
     assert clone.git("status", "--short", "--untracked-files=no").stdout == before

@@ -90,14 +90,11 @@ def run_search(family: str, space: Mapping[str, tuple], trials: int, name: str, 
     folder = paths.home() / ".quartet"
     folder.mkdir(exist_ok=True)
     with store.lock("searches"):  # of two that begin at once, one makes the database
-        study = optuna.create_study(
-            storage=f"sqlite:///{folder / 'searches.db'}",
-            study_name=name,
-            direction="maximize",
-            load_if_exists=True,
-        )
+        storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'searches.db'}")
+        study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
         _check_same_search(study, family, space)
-        _take_up_what_was_cut_off(study)
+        for known in optuna.get_all_study_names(storage):  # a trial of any may have left the workspace changed
+            _take_up_what_was_cut_off(optuna.load_study(storage=storage, study_name=known))
     search_id, status = searches.search_run(name), "KILLED"
     try:
         _run_trials(study, search_id, family, space, trials, seed)
@@ -117,14 +114,15 @@ def _run_trials(study, search_id: str | None, family: str, space: Mapping[str, t
     while len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) < trials:
         # By the number of the trial: a search that goes on, or is shared, does not draw its first proposals again.
         study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
+        workspace = workspace_state()
         with store.lock("searches"):  # a trial without its process would count as cut off
             trial = study.ask()
             trial.set_user_attr("process", this_process())
-            trial.set_user_attr("workspace", workspace_state())
+            trial.set_user_attr("workspace", workspace)
         settings = {setting: _proposed(trial, setting, *how) for setting, how in space.items()}
         experiment = _experiment_of(study, trial)
         environment = searches.begin_trial(search_id, experiment, settings)
-        scores = _run_experiment(experiment, family, settings, environment, trial)
+        scores = _run_experiment(experiment, family, settings, environment, workspace)
         # Optuna first, as MLflow may be gone by now; without a value the trial counts as failed.
         study.tell(trial, scores and scores[SCORE], state=None if scores else optuna.trial.TrialState.FAIL)
         searches.end_trial(environment, scores)
@@ -169,7 +167,9 @@ def _proposed(trial, setting: str, kind: str, *values):
     return suggest(setting, *values, log=kind == "log")
 
 
-def _run_experiment(experiment: str, family: str, settings: Mapping, environment: Mapping, trial) -> dict | None:
+def _run_experiment(
+    experiment: str, family: str, settings: Mapping, environment: Mapping, workspace: Mapping
+) -> dict | None:
     """The scores of a DVC experiment in a copy of the workspace; None if it failed."""
     import sys
 
@@ -177,7 +177,7 @@ def _run_experiment(experiment: str, family: str, settings: Mapping, environment
 
     changes = [word for setting, value in settings.items() for word in ("-S", f"{setting}={value}")]
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", experiment, *changes, f"train-{family}"]
-    status, said = _run_to_its_end(command, environment, trial)
+    status, said = _run_to_its_end(command, environment, workspace)
     if status:
         typer.echo(said[-4000:], err=True)
         return None
@@ -185,7 +185,7 @@ def _run_experiment(experiment: str, family: str, settings: Mapping, environment
     return {key: value for key, value in scores.items() if key.startswith(("validation_", "training_"))}
 
 
-def _run_to_its_end(command: list[str], environment: Mapping, trial) -> tuple[int, str]:
+def _run_to_its_end(command: list[str], environment: Mapping, workspace: Mapping) -> tuple[int, str]:
     """The exit status and the output of a command that, when this process is told to stop, may clean up before it.
 
     DVC changes the workspace for a moment while it copies it, and restores it if it is not killed.
@@ -197,7 +197,6 @@ def _run_to_its_end(command: list[str], environment: Mapping, trial) -> tuple[in
 
     import psutil
 
-    from quartet.tracking.processes import named
     from quartet.tracking.workspace import attach_head
 
     def terminated(*_):
@@ -211,11 +210,10 @@ def _run_to_its_end(command: list[str], environment: Mapping, trial) -> tuple[in
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
             process = subprocess.Popen(command, env=dict(environment), stdout=output, stderr=subprocess.STDOUT)
             try:
-                trial.set_user_attr("dvc", named(psutil.Process(process.pid)))
                 process.wait()
             except KeyboardInterrupt:
                 process.wait()
-                attach_head(trial.user_attrs["workspace"])
+                attach_head(workspace)
                 raise
             output.seek(0)
             return process.returncode, output.read()
@@ -239,11 +237,12 @@ def _take_up_what_was_cut_off(study) -> None:
     from quartet.tracking.workspace import restore
 
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
-        if not any(is_alive(trial.user_attrs.get(process, "")) for process in ("process", "dvc")):
-            if restore(trial.user_attrs.get("workspace", {})):
+        if not is_alive(trial.user_attrs.get("process", "")):
+            experiment, workspace = _experiment_of(study, trial), trial.user_attrs.get("workspace")
+            if workspace and restore(workspace, experiment):
                 typer.echo(
-                    f"{_experiment_of(study, trial)} was killed while DVC copied the workspace; that is as it was "
-                    "before, and what else lay there is in `git stash list`"
+                    f"{experiment} was killed while DVC copied the workspace; that is as it was before, "
+                    "and what else lay there is in `git stash list`"
                 )
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             if trial.params:

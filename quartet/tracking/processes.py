@@ -6,8 +6,8 @@ import psutil
 
 
 def this_process() -> str:
-    """The name of the process that asks."""
-    return named(psutil.Process())
+    """What names this process on this machine, also after its number is given to another."""
+    return _named(psutil.Process())
 
 
 def process_tags() -> dict[str, str]:
@@ -20,15 +20,23 @@ def process_tags() -> dict[str, str]:
 
 
 def is_alive(name: str) -> bool:
-    """Whether the process of that name, on this machine, still runs; a zombie, which nobody waited for, does not."""
+    """Whether the process of that name, on this machine, still runs."""
     pid = name.partition(" ")[0]
+    process = living(int(pid)) if pid.isdigit() else None
     try:
-        process = psutil.Process(int(pid)) if pid.isdigit() else None
-        return process is not None and named(process) == name and process.status() != psutil.STATUS_ZOMBIE
+        return process is not None and _named(process) == name
     except psutil.Error:
         return False
 
 
-def named(process: psutil.Process) -> str:
-    """What names a process on this machine, also after its number is given to another."""
+def living(pid: int) -> psutil.Process | None:
+    """The process of that number; none where it has ended, even if nobody has waited for it yet."""
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process
+    except psutil.Error:
+        return None
+
+
+def _named(process: psutil.Process) -> str:
     return f"{process.pid} started {process.create_time():.2f}"

@@ -1,5 +1,7 @@
 """The workspace after an experiment that ended while DVC copied it; what DVC does is done here by hand."""
 
+import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -8,11 +10,16 @@ import pytest
 from quartet.tracking.workspace import attach_head, restore, workspace_state
 
 BRANCH = "refs/heads/mine"
+TRIAL = "widths-3"
 
 
 def git(*arguments):
     who = ("-c", "user.name=me", "-c", "user.email=me@here")
     return subprocess.run(["git", *who, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def stash():
+    return git("stash", "list", "--format=%H").split()
 
 
 @pytest.fixture
@@ -22,13 +29,51 @@ def repository(tmp_path, monkeypatch):
     git("init", "--initial-branch", "mine")
     for name in ("params.yaml", "code.py"):
         Path(name).write_text("committed\n")
+    Path(".gitignore").write_text(".dvc/tmp\n")
     git("add", ".")
     git("commit", "-m", "first")
 
 
+def lock(pid, experiment=TRIAL):
+    """As DVC does for as long as it changes the workspace."""
+    Path(".dvc/tmp/exps").mkdir(parents=True, exist_ok=True)
+    command = f"dvc exp run --temp --name {experiment} -S train_cnn.width=5 train-cnn"
+    Path(".dvc/tmp/exps/rwlock").write_text(
+        json.dumps({"read": {}, "write": {"workspace": {"pid": pid, "cmd": command}}})
+    )
+
+
+@pytest.fixture
+def dead():
+    """The number of a process that has ended."""
+    child = subprocess.Popen(["true"])
+    child.wait()
+    return child.pid
+
+
+def change(changes):
+    for number in changes:
+        Path("code.py").write_text(f"{number}\n")
+        if number == "staged":
+            git("add", "code.py")
+
+
+def copy_until(moment, settings="the trial's\n"):
+    """What DVC does, up to a moment."""
+    if git("status", "--short", "--untracked-files=no"):
+        git("stash", "push")
+    if moment == "stashed":
+        return
+    git("checkout", "--detach")
+    if stash() and moment != "detached":
+        git("stash", "apply")
+    if moment == "written":
+        Path("params.yaml").write_text(settings)
+
+
 def test_a_head_that_dvc_left_detached_goes_back_to_its_branch_and_no_further(repository):
     before = workspace_state()
-    assert before == {"branch": BRANCH, "stash": ""}
+    assert before == {"branch": BRANCH, "stash": "", "changes": ""}
     git("checkout", "--detach")
     attach_head(before)
     assert git("symbolic-ref", "HEAD") == BRANCH
@@ -39,52 +84,86 @@ def test_a_head_that_dvc_left_detached_goes_back_to_its_branch_and_no_further(re
 
 
 @pytest.mark.parametrize("older", [False, True], ids=["no stash before", "a stash before"])
-@pytest.mark.parametrize("changes", [(), ("staged",), ("staged", "unstaged")], ids=str)
-@pytest.mark.parametrize("settings", ["committed\n", "the trial's\n"], ids=["settings unchanged", "settings changed"])
-def test_a_workspace_is_given_back_as_it_was_before_dvc_was_killed(repository, older, changes, settings):
+@pytest.mark.parametrize("changes", [("staged",), ("staged", "unstaged")], ids=str)
+@pytest.mark.parametrize("moment", ["stashed", "detached", "applied", "written"])
+def test_a_workspace_with_changes_is_given_back_as_it_was(repository, dead, older, changes, moment):
     if older:
         Path("code.py").write_text("put away long ago\n")
         git("stash", "push")
-    for change in changes:
-        Path("code.py").write_text(f"{change}\n")
-        if change == "staged":
-            git("add", "code.py")
-    before, status, stash = workspace_state(), git("status", "--short"), git("stash", "list", "--format=%H")
-    if changes:
-        git("stash", "push")
-    git("checkout", "--detach")
-    if changes:
-        git("stash", "apply")
-    Path("params.yaml").write_text(settings)
+    change(changes)
+    before, status, entries = workspace_state(), git("status", "--short"), stash()
+    lock(dead)
+    copy_until(moment)
     left = git("diff", "HEAD")
 
-    assert restore(before)
+    assert restore(before, TRIAL)
     assert workspace_state()["branch"] == BRANCH and git("status", "--short") == status
-    assert Path("params.yaml").read_text() == "committed\n"
-    assert Path("code.py").read_text() == (f"{changes[-1]}\n" if changes else "committed\n")
+    assert Path("params.yaml").read_text() == "committed\n" and Path("code.py").read_text() == f"{changes[-1]}\n"
     if left:
-        assert git("diff", "HEAD", "stash@{0}") == left
+        assert git("diff", "HEAD", "stash@{0}") == left and f"left by {TRIAL}" in git("stash", "list")
         git("stash", "drop")
-    assert git("stash", "list", "--format=%H") == stash
-    assert not restore(before)
+    assert stash() == entries
+    assert not restore(before, TRIAL)
 
 
-def test_a_workspace_where_dvc_was_not_at_work_is_left_alone(repository):
+def test_a_workspace_without_changes_is_given_back_as_it_was(repository, dead):
     before = workspace_state()
-    Path("params.yaml").write_text("changed since\n")
-    assert not restore(before) and not restore({})
-    git("checkout", "--detach")
-    git("commit", "--all", "-m", "elsewhere")
+    lock(dead)
+    copy_until("written")
+    assert restore(before, TRIAL)
+    assert {**workspace_state(), "stash": ""} == before and len(stash()) == 1
+    assert not restore(before, TRIAL)
+
+
+def test_an_entry_that_the_user_made_since_stays(repository, dead):
+    change(["staged"])
+    before = workspace_state()
+    lock(dead)
+    copy_until("written")
+    git("stash", "push", "--message", "since")
+    assert restore(before, TRIAL)
+    assert Path("code.py").read_text() == "staged\n" and Path("params.yaml").read_text() == "committed\n"
+    assert "since" in git("stash", "list") and len(stash()) == 1
+
+
+@pytest.mark.parametrize("whose", ["nobody", "another trial", "a living process", "a damaged file"])
+def test_a_workspace_that_this_trial_did_not_leave_is_left_alone(repository, dead, whose):
+    change(["staged"])
+    before = workspace_state()
+    if whose == "another trial":
+        lock(dead, "widths-33")
+    elif whose == "a living process":
+        lock(os.getpid())
+    elif whose == "a damaged file":
+        lock(dead)
+        Path(".dvc/tmp/exps/rwlock").write_text("{")
+    copy_until("written")
+    left = git("diff", "HEAD")
+    assert not restore(before, TRIAL)
+    assert git("diff", "HEAD") == left and len(stash()) == 1
+
+
+def test_what_the_user_has_taken_back_is_left_alone(repository, dead):
+    change(["unstaged"])
+    before = workspace_state()
+    lock(dead)
+    copy_until("written")
+    git("reset", "--hard")
+    git("checkout", "mine")
+    git("stash", "pop")
     Path("code.py").write_text("changed since\n")
-    assert not restore(before)
-    assert Path("params.yaml").read_text() == Path("code.py").read_text() == "changed since\n"
+    assert not restore(before, TRIAL)
+    assert Path("code.py").read_text() == "changed since\n" and not stash()
 
 
-def test_what_git_cannot_do_is_said(repository):
+def test_what_git_cannot_do_is_said_and_can_be_done_later(repository, dead):
+    change(["staged"])
     before = workspace_state()
-    git("checkout", "--detach")
-    Path("params.yaml").write_text("the trial's\n")
-    Path(".git/index.lock").touch()
-    with pytest.raises(ValueError, match=r"`git stash push .*` failed"):
-        restore(before)
-    assert Path("params.yaml").read_text() == "the trial's\n"
+    lock(dead)
+    copy_until("written")
+    held = Path(".git/index.lock")
+    held.touch()
+    with pytest.raises(ValueError, match=r"`git stash push .*` failed: .*index\.lock"):
+        restore(before, TRIAL)
+    held.unlink()
+    assert restore(before, TRIAL) and workspace_state()["changes"] == before["changes"]
