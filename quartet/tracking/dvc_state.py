@@ -22,7 +22,7 @@ def tags(stage: str, dependencies: Iterable[Path]) -> dict[str, str]:
         "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
         "dvc.root": os.environ.get("DVC_ROOT", ""),
         "mlflow.source.git.commit": git_output("rev-parse", "HEAD"),
-        "git.dirty": _dirty(),
+        "git.dirty": str(dirty()).lower(),
         **checksums("dvc.dep", dependencies),
     }
     return {key: value for key, value in state.items() if value}
@@ -35,7 +35,7 @@ def checksums(prefix: str, files: Iterable[Path]) -> dict[str, str]:
 
 def commit_tags() -> dict[str, str]:
     """The commit of this checkout, and whether it holds other changes."""
-    state = {"git.commit": git_output("rev-parse", "HEAD"), "git.dirty": _dirty()}
+    state = {"git.commit": git_output("rev-parse", "HEAD"), "git.dirty": str(dirty()).lower()}
     return {key: value for key, value in state.items() if value}
 
 
@@ -128,8 +128,9 @@ def _at(revision: str):
     return files
 
 
-def _dirty() -> str:
-    return str(bool(git_output("status", "--porcelain", "--untracked-files=no"))).lower()
+def dirty() -> bool:
+    """Whether tracked files differ from the commit."""
+    return bool(git_output("status", "--porcelain", "--untracked-files=no"))
 
 
 def git_output(*arguments: str) -> str:

@@ -10,31 +10,31 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from quartet.tracking.dvc_state import git_output
+from quartet.tracking.dvc_state import dirty, git_output
 from quartet.tracking.processes import living
 
 _LOCKS = Path(".dvc/tmp/exps/rwlock")  # of DVC; a process that was killed stays named in it
 
 
-def workspace_state() -> dict[str, str]:
-    """The branch that is checked out, Git's newest stash, and the changes there are; waits a minute if DVC copies."""
+def workspace_state() -> dict[str, str | bool]:
+    """The branch that is checked out, Git's newest stash, whether files are changed; waits a minute if DVC copies."""
     deadline = time.monotonic() + 60
     while (copying := _copying()) and living(copying["pid"]) and time.monotonic() < deadline:
         time.sleep(0.1)
     return {
         "branch": git_output("symbolic-ref", "--quiet", "HEAD"),
         "stash": git_output("rev-parse", "--quiet", "--verify", "refs/stash"),
-        "changes": git_output("status", "--porcelain", "--untracked-files=no"),
+        "dirty": dirty(),
     }
 
 
-def attach_head(before: Mapping[str, str]) -> None:
+def attach_head(before: Mapping[str, str | bool]) -> None:
     """Put HEAD back on its branch: told to stop between detaching it and its own `try`, DVC leaves it detached."""
     if _head_is_left_detached(before):
         git_output("symbolic-ref", "HEAD", before["branch"])
 
 
-def restore(before: Mapping[str, str], experiment: str) -> bool:
+def restore(before: Mapping[str, str | bool], experiment: str) -> bool:
     """Whether DVC was killed while it copied the workspace for this experiment, and the workspace now is as before.
 
     What lies there, the experiment's settings and whatever was changed since, is kept in Git's stash.
@@ -63,18 +63,18 @@ def _copying() -> dict:
         return {}
 
 
-def _head_is_left_detached(before: Mapping[str, str]) -> bool:
+def _head_is_left_detached(before: Mapping[str, str | bool]) -> bool:
     """As DVC detaches it: at the commit of its branch."""
     detached = not git_output("symbolic-ref", "--quiet", "HEAD")
     at = git_output("rev-parse", "HEAD")
     return bool(before["branch"]) and detached and at == git_output("rev-parse", before["branch"])
 
 
-def _changes_put_away(before: Mapping[str, str]) -> str:
+def _changes_put_away(before: Mapping[str, str | bool]) -> str:
     """The entry of Git's stash that has the user's changes: the first one after those that were there before."""
     entries, known = _stash(), before["stash"]
     newer = entries[: entries.index(known) if known in entries else 0] if known else entries
-    return newer[-1] if before["changes"] and newer else ""
+    return newer[-1] if before["dirty"] and newer else ""
 
 
 def _stash() -> list[str]:
