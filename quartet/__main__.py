@@ -7,10 +7,11 @@ from quartet.commands.draw import draw
 from quartet.commands.generate import generate
 from quartet.commands.promote import promote
 from quartet.commands.runs import runs
-from quartet.commands.search import search
+from quartet.commands.search.command import search
 from quartet.commands.settings import settings
 from quartet.commands.summary import summary
 from quartet.commands.ui import ui
+from quartet.commands.use import use
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.command()(classify)
@@ -22,6 +23,7 @@ app.command()(search)
 app.command()(settings)
 app.command()(summary)
 app.command()(ui)
+app.command()(use)
 
 if __name__ == "__main__":
     app(prog_name="python -m quartet")

@@ -9,11 +9,9 @@ from typing import Annotated
 
 import typer
 
+from quartet.families import ITEMS
 
-class Item(StrEnum):
-    images = "images"
-    text = "text"
-    sequences = "sequences"
+Item = StrEnum("Item", list(ITEMS))
 
 
 def main(
@@ -24,26 +22,18 @@ def main(
     from quartet.artifacts.errors import clear_errors
 
     with clear_errors(f"download {item.value}"):
+        from pkgutil import resolve_name
+
         from quartet.artifacts import paths
+        from quartet.artifacts.stop_requests import end_with_parent
         from quartet.artifacts.writing import atomic_folder, write_json
-        from quartet.params import read_params
-        from quartet.training.interruption import end_with_parent
+        from quartet.settings import read_settings
 
         end_with_parent()
-        settings = read_params(params).download
+        settings = read_settings(params)
         with atomic_folder(paths.raw(item.value)) as folder:
-            if item is Item.images:
-                from quartet.datasets.image_sources import download_images
-
-                manifest = download_images(settings, folder)
-            elif item is Item.text:
-                from quartet.datasets.text_sources import download_text
-
-                manifest = download_text(settings, folder)
-            else:
-                from quartet.datasets.sequence_sources import download_sequences
-
-                manifest = download_sequences(settings, folder)
+            download = resolve_name(ITEMS[item.value].download)
+            manifest = download(settings.source(item.value), settings.fetching, folder)
             write_json(folder / "manifest.json", manifest)
         print(f"{paths.raw(item.value)}: {manifest['source']} from {manifest['origin']}")
 

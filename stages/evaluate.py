@@ -6,76 +6,71 @@ The only stage that opens the test split.
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from quartet.families import FAMILIES, Family
 
-class Family(StrEnum):
-    cnn = "cnn"
-    rnn = "rnn"
-    lm = "lm"
-    diffusion = "diffusion"
+if TYPE_CHECKING:
+    from quartet.settings import Settings
+
+Key = StrEnum("Key", list(FAMILIES))
 
 
 def main(
-    family: Annotated[Family, typer.Argument(help="Which model to score.")],
+    family: Annotated[Key, typer.Argument(help="Which model to score.")],
     params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml"),
 ) -> None:
     """Score one family's model on the held-out test data."""
     from quartet.artifacts.errors import clear_errors
 
     with clear_errors(f"evaluate {family.value}"):
-        from quartet.params import read_params
-        from quartet.training.interruption import end_with_parent
+        from quartet.artifacts.stop_requests import end_with_parent
+        from quartet.settings import read_settings
 
         end_with_parent()
-        evaluate(family, read_params(params))
+        evaluate(FAMILIES[family.value], read_settings(params))
 
 
-def evaluate(family: Family, params) -> None:
+def evaluate(family: Family, settings: "Settings") -> None:
     """Score, write the files, log them on a run of its own and the scores on the training run."""
     import dataclasses
     import shutil
+    from pkgutil import resolve_name
 
     from quartet.artifacts import paths
     from quartet.tracking.runs import tracked_run
 
-    model, report = paths.model(family.value), paths.report(family.value)
+    model, report = paths.model(family.key), paths.report(family.key)
     shutil.rmtree(report / "evaluation", ignore_errors=True)  # no picture of an earlier model stays
-    settings = {"seed": params.seed, **dataclasses.asdict(params.evaluate)}
-    with tracked_run(f"evaluate-{family.value}", settings, [model]) as run:
-        from quartet.artifacts.writing import write_table
-        from quartet.evaluation.layers import layers_of
-        from quartet.reporting.report_files import write_metrics
+    sections = {name: settings.section(name) for name in family.evaluation_reads}
+    described = {"seed": settings.seed, "batch_size": settings.batch_size}
+    own = sections.get(family.evaluation_section)
+    if own is not None:
+        described[family.key] = dataclasses.asdict(own)
+    with tracked_run(f"evaluate-{family.key}", described, [model]) as run:
+        from quartet.artifacts.model_store import read_card
+        from quartet.artifacts.rebuilding import build_network
+        from quartet.artifacts.writing import rounded, write_json, write_table
+        from quartet.layers.layer_table import layer_table
         from quartet.training.devices import pick_device
         from quartet.training.seeding import seed_everything
 
-        device = pick_device(params.runtime)
-        seed_everything(params.seed)
+        device = pick_device(settings.runtime)
+        seed_everything(settings.seed)
         run.opened()
-        scores = evaluation_of(family)(params, device)
-        write_metrics(report, scores)
-        write_table(report / "evaluation/layers.csv", layers_of(model))
+        scored = resolve_name(family.evaluation)
+        scores = scored(*sections.values(), batch_size=settings.batch_size, seed=settings.seed, device=device)
+        write_json(report / "metrics.json", rounded(scores))
+        network = build_network(resolve_name(family.networks), read_card(model)["network"])
+        write_table(report / "evaluation/layers.csv", layer_table(network))
         tested = {f"test_{name}": value for name, value in scores.items()}
         run.log_scores(tested)
         run.log_files([report / "confusion.png", report / "confusion_matrix.csv", report / "evaluation"])
         run.log_training_run_scores(report / "run.json", tested)
-        run.register_rebuild(family.value)
+        run.register_rebuild(family.key)
     print(f"{report / 'metrics.json'}: " + ", ".join(f"{name} {value:.5g}" for name, value in sorted(scores.items())))
-
-
-def evaluation_of(family: Family):
-    """The function that scores a family."""
-    if family is Family.cnn:
-        from quartet.evaluation.cnn import evaluate
-    elif family is Family.rnn:
-        from quartet.evaluation.rnn import evaluate
-    elif family is Family.lm:
-        from quartet.evaluation.lm import evaluate
-    else:
-        from quartet.evaluation.diffusion import evaluate
-    return evaluate
 
 
 if __name__ == "__main__":

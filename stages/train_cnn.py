@@ -14,21 +14,12 @@ def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("par
     from quartet.artifacts.errors import clear_errors
 
     with clear_errors("train_cnn"):
-        from quartet.params import read_params
+        from quartet.families import FAMILIES
+        from quartet.settings import read_settings
+        from quartet.training.run import run_training
 
-        settings = read_params(params)  # before the slow imports
-        from quartet.evaluation.training_run import run_training
-
-        run_training("cnn", "images", settings, image_plan)
-
-
-def image_plan(params, folder, info, device):
-    """The plan for the splits of the processed images."""
-    from quartet.datasets.images import load_images
-    from quartet.evaluation.image_training import image_training
-
-    train, held_out = load_images(folder, "train"), load_images(folder, "validation")
-    return image_training(params.train_cnn, info, device, seed=params.seed, train=train, held_out=held_out)
+        settings = read_settings(params)
+        run_training(FAMILIES["cnn"], settings.training("cnn"), seed=settings.seed, runtime=settings.runtime)
 
 
 if __name__ == "__main__":

@@ -2,35 +2,31 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
+from own_pictures import bring
+from real_text import REFERENCE
 
+from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.writing import read_json, write_json
-from quartet.datasets.image_sources import download_images
-from quartet.datasets.images import load_images, preprocess_images
-from quartet.datasets.sequence_preparation import preprocess_sequences
-from quartet.datasets.sequence_sources import download_sequences
-from quartet.datasets.text import preprocess_text
-from quartet.datasets.text_sources import download_text
-from quartet.evaluation.image_training import image_training
-from quartet.params import Params
-from quartet.params.sections import (
-    Augmentation,
-    Download,
-    PreprocessImages,
-    PreprocessSequences,
-    PreprocessText,
-    TrainCnn,
-    TrainDiffusion,
-    TrainLm,
-    TrainRnn,
-)
+from quartet.images import training as images_training
+from quartet.images.preparation import prepare_images
+from quartet.images.settings import PreprocessImages, TrainCnn
+from quartet.language import training as language_training
+from quartet.language.preparation import prepare_text
+from quartet.language.settings import PreprocessText, TrainLm
+from quartet.language.sources import download_text
+from quartet.params.shared import Augmentation
+from quartet.sequences import training as sequences_training
+from quartet.sequences.preparation import prepare_sequences
+from quartet.sequences.settings import PreprocessSequences, TrainRnn
+from quartet.sequences.sources import download_sequences
+from quartet.text_to_image import training as text_to_image_training
+from quartet.text_to_image.settings import TrainDiffusion
 from quartet.training.checkpoints import Checkpoint, NoCheckpoint
 from quartet.training.loop import train
 from quartet.training.seeding import seed_everything
-from stages import train_diffusion, train_lm, train_rnn
 
 CPU = torch.device("cpu")
 EVERY_TRANSFORM = Augmentation(scale=0.1, shear=5.0, flip=0.5, cutout=0.3)
@@ -39,51 +35,43 @@ EVERY_TRANSFORM = Augmentation(scale=0.1, shear=5.0, flip=0.5, cutout=0.3)
 def prepare(folder):
     """Digits, grey, in colour and as sequences of rows, and a text, each in a folder of its own below."""
     for name, channels in (("grey", 1), ("colour", 3)):
-        write_json(folder / name / "raw/manifest.json", download_images(Download(), folder / name / "raw"))
-        preprocess_images(folder / name / "raw", folder / name, PreprocessImages(channels=channels))
+        bring(folder / name / "raw")
+        prepare_images(folder / name / "raw", folder / name, PreprocessImages(channels=channels))
     raw = folder / "sequences/raw"
-    write_json(raw / "manifest.json", download_sequences(Download(), raw))
-    info = preprocess_sequences(raw, folder / "grey", folder / "sequences", PreprocessSequences())
-    write_json(folder / "sequences/info.json", info)
-    raw, text = folder / "text/raw", Download(text=f"file:{Path(__file__).parents[1] / 'README.md'}")
-    write_json(raw / "manifest.json", download_text(text, raw))
-    info = preprocess_text(raw, folder / "text", PreprocessText(tokenizer="character"))
-    write_json(folder / "text/info.json", info)
+    write_json(raw / "manifest.json", download_sequences("image-rows", Fetching(), raw))
+    prepare_sequences(raw, folder / "sequences", PreprocessSequences(), folder / "grey")
+    raw = folder / "text/raw"
+    (folder / "own.txt").write_text(REFERENCE[:20_000])
+    write_json(raw / "manifest.json", download_text(f"file:{folder / 'own.txt'}", Fetching(), raw))
+    prepare_text(raw, folder / "text", PreprocessText(tokenizer="character"))
 
 
 def image_plan(data, device, images="grey", **settings):
     """Settings, and the plan of training `compact` on digits."""
     small = TrainCnn(precision="float32", batch_size=16, width=16, augmentation=EVERY_TRANSFORM, steps=3)
-    small = dataclasses.replace(small, **settings)
-    folder = data / images
-    pairs = {"train": load_images(folder, "train"), "held_out": load_images(folder, "validation")}
-    return small, image_training(small, read_json(folder / "info.json"), device, seed=0, **pairs)
+    return _plan(images_training.plan, dataclasses.replace(small, **settings), data / images, device)
 
 
 def sequence_plan(data, device, **settings):
     """The same of a recurrent network on the rows of digits."""
     small = TrainRnn(batch_size=16, hidden_size=16, layers=2, steps=3)
-    params = dataclasses.replace(Params(), train_rnn=dataclasses.replace(small, **settings))
-    folder = data / "sequences"
-    return params.train_rnn, train_rnn.sequence_plan(params, folder, read_json(folder / "info.json"), device)
+    return _plan(sequences_training.plan, dataclasses.replace(small, **settings), data / "sequences", device)
 
 
 def language_plan(data, device, **settings):
     """The same of a language model on characters."""
     small = TrainLm(precision="float32", batch_size=4, width=16, layers=1, heads=2, context=16, ngrams=64, steps=3)
-    params = dataclasses.replace(Params(), train_lm=dataclasses.replace(small, **settings))
-    folder = data / "text"
-    return params.train_lm, train_lm.language_plan(params, folder, read_json(folder / "info.json"), device)
+    return _plan(language_training.plan, dataclasses.replace(small, **settings), data / "text", device)
 
 
 def text_to_image_plan(data, device, images="grey", **settings):
     """The same of text to image on digits."""
     small = TrainDiffusion(precision="float32", batch_size=16, width=8, matcher=True, steps=3)
-    params = dataclasses.replace(Params(), train_diffusion=dataclasses.replace(small, **settings))
-    folder = data / images
-    return params.train_diffusion, train_diffusion.diffusion_plan(
-        params, folder, read_json(folder / "info.json"), device
-    )
+    return _plan(text_to_image_training.plan, dataclasses.replace(small, **settings), data / images, device)
+
+
+def _plan(plan_of, settings, folder, device):
+    return settings, plan_of(settings, seed=0, folder=folder, info=read_json(folder / "info.json"), device=device)
 
 
 def trained(plan_of, data, device=CPU, checkpoint=None, on_validation=lambda row: None, **settings):

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from code_imports import TOP
 from local_servers import Server
+from real_text import REFERENCE
 from ruamel.yaml import YAML
 
-FAMILIES = ("cnn", "rnn", "lm", "diffusion")
+from benchmarks.code_graph import TOP
+
 SHRUNKEN = {
     "download": {"text": "file:own.txt"},
     "preprocess": {"text": {"vocabulary_size": 300}},
@@ -37,7 +38,7 @@ class Clone:
             if (TOP / name).is_file() and name != "dvc.lock":
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(TOP / name, folder / name)
-        (folder / "own.txt").write_text("\n".join(path.read_text() for path in sorted(TOP.glob("quartet/*/*.py"))))
+        (folder / "own.txt").write_text(REFERENCE[:400_000])
         self.set(SHRUNKEN)
         self.git("init", "-q")
         self.name_user()

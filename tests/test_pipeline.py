@@ -16,10 +16,11 @@ import urllib.request
 import pandas as pd
 import pytest
 from browser import PHONE, WIDE, page_at
-from code_imports import TOP
 from local_servers import Server
 from PIL import Image
 from temporary_clone import FAMILIES, SHRUNKEN, Clone
+
+from benchmarks.code_graph import TOP
 
 pytestmark = pytest.mark.pipeline
 
@@ -181,7 +182,7 @@ def test_a_changed_cnn_setting_reruns_the_cnn_and_what_depends_on_it(clone):
 
 
 def test_queued_experiments_run_at_once_each_with_its_own_code_and_log_to_the_one_database(clone):
-    changed = clone.folder / "quartet/evaluation/training_run.py"
+    changed = clone.folder / "quartet/training/run.py"
     for rate in ("0.001", "0.002"):
         change = f"train_cnn.learning_rate={rate}"
         clone.run("dvc", "exp", "run", "--queue", "-n", f"rate-{rate[2:]}", "-S", change, "evaluate@cnn")

@@ -7,11 +7,11 @@ import re
 import subprocess
 import sys
 
-from code_imports import TOP
-
+from benchmarks.code_graph import TOP
 from benchmarks.images import REFERENCE
 from quartet.params import read_params
-from quartet.params.table import every_setting, settings_table
+from quartet.params.fields import every_setting
+from quartet.params.table import settings_table
 
 README = (TOP / "README.md").read_text()
 PAGES = [README, *(page.read_text() for page in sorted((TOP / "docs").glob("*.md")))]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from quartet.artifacts.fetching import FetchError
-from quartet.params import BadSettings
+from quartet.params.reading import BadSettings
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # what torch says
 

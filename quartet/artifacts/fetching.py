@@ -1,11 +1,11 @@
 """Fetch a file from its official home or a mirror: verified, retried, never half-written."""
 
 import contextlib
+import dataclasses
 import gzip
 import hashlib
 import shutil
 import struct
-import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,16 @@ from pathlib import Path
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.paths import own
 from quartet.artifacts.writing import atomic_path
-from quartet.params.sections import Download
+from quartet.params.fields import setting
+
+
+@dataclasses.dataclass(frozen=True)
+class Fetching:
+    """Where files come from, and how long to try."""
+
+    mirror: str | None = setting(None, "folder or URL that serves the sources instead of their official homes")
+    retries: int = setting(4, "further attempts after a failed transfer, with growing pauses", at_least=0, at_most=20)
+    timeout: float = setting(30.0, "seconds without an answer before an attempt counts as failed", above=0)
 
 
 class FetchError(RuntimeError):
@@ -24,7 +33,7 @@ def fetch(
     name: str,
     official: str,
     target: Path,
-    settings: Download,
+    settings: Fetching,
     *,
     expected: str | None = None,
     checksum_of: Callable[[Path], str] = sha256,
@@ -33,7 +42,7 @@ def fetch(
 
     `name` is its path in a mirror, `official` the URL of its home. `checksum_of` computes the checksum that
     `expected` is compared with (`sha256_unpacked` looks inside a .gz) and may raise OSError for a damaged file.
-    `settings.retries` further attempts follow a failed transfer after pauses of 1, 2, 4, … seconds, at most 30.
+    `settings.retries` further attempts follow a failed transfer after pauses of 1, 2, 3, … seconds, at most 10.
 
     Raises:
         FetchError: unreachable, truncated or wrong; nothing is left at `target`.
@@ -74,20 +83,28 @@ def _transfer(url: str, target: Path, retries: int, timeout: float) -> None:
     import requests
 
     pooch.get_logger().setLevel("ERROR")
-    for attempt in range(retries + 1):
-        try:
-            # pooch resolves the final name itself; the checksum is ours to compare, since it may be of the content.
-            with contextlib.closing(_Progress(url)) as progress:
-                pooch.HTTPDownloader(progressbar=progress, timeout=timeout)(url, str(target), None)
-            return
-        except (requests.RequestException, OSError) as error:
-            answer = getattr(error, "response", None)
-            lasting = answer is not None and 400 <= answer.status_code < 500 and answer.status_code not in (408, 429)
-            if lasting or attempt == retries or not isinstance(error, requests.RequestException):
-                raise FetchError(f"{url}: {error} (after {attempt + 1} attempts). {_REMEDY}") from error
-            pause = min(2**attempt, 30)
-            print(f"{url}: {error}; next attempt in {pause} s", flush=True)
-            time.sleep(pause)
+
+    def download(url: str, output: str, pup: pooch.Pooch) -> None:
+        """One attempt, as pooch makes it; what trying again cannot mend ends all attempts."""
+        with contextlib.closing(_Progress(url)) as progress:
+            try:
+                pooch.HTTPDownloader(progressbar=progress, timeout=timeout)(url, output, pup)
+            except requests.RequestException as error:
+                answer = error.response
+                if answer is not None and 400 <= answer.status_code < 500 and answer.status_code not in (408, 429):
+                    raise FetchError(f"{url}: {error}. {_REMEDY}") from error
+                print(f"{url}: {error}", flush=True)
+                raise
+
+    # The checksum is ours to compare, since it may be of the unpacked content.
+    pup = pooch.create(
+        target.parent, "", registry={target.name: None}, urls={target.name: url}, retry_if_failed=retries
+    )
+    target.unlink()
+    try:
+        pup.fetch(target.name, downloader=download)
+    except (requests.RequestException, OSError) as error:
+        raise FetchError(f"{url}: {error} (after {retries + 1} attempts). {_REMEDY}") from error
 
 
 class _Progress:

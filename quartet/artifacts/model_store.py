@@ -91,17 +91,6 @@ def save_arrays(path: Path, arrays: Mapping[str, "numpy.ndarray"]) -> None:
     write_bytes(path, save({name: numpy.ascontiguousarray(arrays[name]) for name in sorted(arrays)}))
 
 
-def load_arrays(path: Path) -> "dict[str, numpy.ndarray]":
-    """Read a safetensors file as numpy arrays, without importing torch.
-
-    Raises:
-        ValueError: the file is missing or broken.
-    """
-    from safetensors.numpy import load
-
-    return _loaded(path, load)
-
-
 def load_tensors(path: Path) -> dict[str, "torch.Tensor"]:
     """Read a safetensors file.
 

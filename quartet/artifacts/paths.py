@@ -7,26 +7,16 @@ Stage inputs and outputs are relative to the current folder; what outlives an ex
 import os
 from pathlib import Path
 
-PARAMS = Path("params.yaml")
 RAW = Path("data/raw")
 PROCESSED = Path("data/processed")
-OWN = Path("data/own")
 MODELS = Path("models")
 REPORTS = Path("reports")
 REPORT_PAGE = REPORTS / "index.html"
-
-FAMILIES = ("cnn", "rnn", "lm", "diffusion")
-ITEMS = ("images", "text", "sequences")
 
 
 def raw(item: str) -> Path:
     """What `download` leaves for `item`."""
     return RAW / item
-
-
-def manifest(item: str) -> Path:
-    """Where the raw data of `item` came from, its checksums and counts."""
-    return raw(item) / "manifest.json"
 
 
 def processed(item: str) -> Path:

@@ -15,7 +15,7 @@ def classify(
 ) -> None:
     """Print the likeliest classes of each picture with their probabilities, tab-separated."""
     with clear_errors("classify"):
-        from quartet.serving.classifiers import ImageClassifier
+        from quartet.images.serving import ImageClassifier
 
         classifier = ImageClassifier(paths.model("cnn"))
         found = classifier.classify((str(path), path.read_bytes()) for path in images)

@@ -35,7 +35,7 @@ def draw(
     rejection: Annotated[
         float | None,
         typer.Option(
-            help="Share of the pictures that is drawn in vain: the least like their caption.",
+            help="Share of the drawn pictures to leave out: those least like their caption.",
             min=0,
             max=0.9,
             **_OF_PARAMS,
@@ -64,11 +64,12 @@ def draw(
         from rich.progress import track
 
         from quartet.artifacts.writing import atomic_path
-        from quartet.params import read_params
+        from quartet.settings import read_settings
 
-        settings = read_params(params).evaluate.diffusion  # before the slow imports
-        from quartet.networks.samplers import SAMPLERS
-        from quartet.serving.painter import Painter, to_image, to_pixels
+        settings = read_settings(params).section("evaluate.diffusion")  # before the slow imports
+        from quartet.datasets.pictures import to_picture
+        from quartet.text_to_image.samplers import SAMPLERS, last
+        from quartet.text_to_image.serving import Painter, to_pixels
 
         painter = Painter(paths.model("diffusion"))
         chosen = {"steps": steps, "guidance": guidance, "temperature": temperature, "rejection": rejection}
@@ -77,11 +78,11 @@ def draw(
             sampler = Sampler(settings.sampler)
         on_the_way = painter.drawing(captions, count, sampler=sampler and sampler.value, seed=seed, **how)
         shown = {"console": Console(stderr=True), "disable": not sys.stderr.isatty()}
-        *_, pictures = track(on_the_way, "drawing", total=how["steps"] + (how["rejection"] > 0), **shown)
-        pixels = to_pixels(pictures)  # (pictures, size, size, channels)
+        steps_shown = track(on_the_way, "drawing", total=how["steps"] + (how["rejection"] > 0), **shown)
+        pixels = to_pixels(last(steps_shown))  # (pictures, size, size, channels)
         size, _, channels = pixels.shape[1:]
         sheet = pixels.reshape(len(captions), count, size, size, channels).swapaxes(1, 2)
-        image = to_image(sheet.reshape(len(captions) * size, count * size, channels))
+        image = to_picture(sheet.reshape(len(captions) * size, count * size, channels))
         image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
         with atomic_path(out) as temporary:
             image.save(temporary, format="PNG")

@@ -6,7 +6,7 @@ import typer
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import clear_errors
-from quartet.serving import BLANK
+from quartet.language import BLANK
 
 
 def generate(
@@ -27,11 +27,11 @@ def generate(
         if BLANK in prompt and next_words:
             raise ValueError(f"--next-words wants a text without {BLANK}")
         from quartet.artifacts.model_store import read_card_for
-        from quartet.serving.text_generator import TextGenerator
+        from quartet.language.serving import TextGenerator
 
         model, processed = paths.model("lm"), paths.processed("text")
         read_card_for(model, processed)
-        generator = TextGenerator(model, processed / "tokenizer.json")
+        generator = TextGenerator(model, {"tokenizer": processed / "tokenizer.json"})
         choice = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         if BLANK in prompt:
             typer.echo(generator.filled(prompt, **choice))

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from quartet.artifacts import paths
 from quartet.artifacts.errors import clear_errors
+from quartet.families import FAMILIES
 
-Family = StrEnum("Family", list(paths.FAMILIES))
+Key = StrEnum("Key", list(FAMILIES))
 
 
-def promote(family: Annotated[Family, typer.Argument(help="Which model.")]) -> None:
+def promote(family: Annotated[Key, typer.Argument(help="Which model.")]) -> None:
     """Register the model that HEAD's dvc.lock names; if its test score is better, make it champion and tag its commit.
 
     Exits with 3 where the champion stays.
@@ -19,7 +19,7 @@ def promote(family: Annotated[Family, typer.Argument(help="Which model.")]) -> N
     with clear_errors("promote"):
         from quartet.tracking.registry import promote as promote_in_registry
 
-        done = promote_in_registry(family.value)
+        done = promote_in_registry(FAMILIES[family.value])
         typer.echo(done.message)
         if not done.champion:
             raise typer.Exit(3)

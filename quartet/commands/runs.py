@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from quartet.artifacts.errors import clear_errors
+from quartet.families import FAMILIES
 
 
 def runs(
@@ -19,7 +20,7 @@ def runs(
     with clear_errors("runs"):
         from quartet.tracking.lookup import runs_behind
 
-        found = runs_behind(revision, ui)
+        found = runs_behind(revision, FAMILIES, ui)
         if not found:
             raise ValueError(
                 f"{revision or 'the workspace'} has no tracked runs: reports/<family>/run.json is missing, "

@@ -1,29 +1,34 @@
 """`python -m quartet summary`: the layers of the trained networks."""
 
 from enum import StrEnum
+from pkgutil import resolve_name
 from typing import Annotated
 
 import typer
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import clear_errors
+from quartet.families import FAMILIES
 
-Family = StrEnum("Family", list(paths.FAMILIES))
+Key = StrEnum("Key", list(FAMILIES))
 
 
 def summary(
-    families: Annotated[list[Family] | None, typer.Argument(help="Which models; all if none is named.")] = None,
+    families: Annotated[list[Key] | None, typer.Argument(help="Which models; all if none is named.")] = None,
 ) -> None:
     """Print each trained network's layers: name, kind, output shape, parameters."""
     with clear_errors("summary"):
         from rich.console import Console
         from rich.table import Table
 
-        from quartet.evaluation.layers import layers_of
+        from quartet.artifacts.model_store import read_card
+        from quartet.artifacts.rebuilding import build_network
+        from quartet.layers.layer_table import layer_table
 
-        for family in families or list(Family):
-            layers = layers_of(paths.model(family.value))
-            table = Table(title=f"{paths.model(family.value)}: {layers['parameters'].sum():,} parameters")
+        for key in families or list(Key):
+            model, networks = paths.model(key.value), resolve_name(FAMILIES[key.value].networks)
+            layers = layer_table(build_network(networks, read_card(model)["network"]))
+            table = Table(title=f"{model}: {layers['parameters'].sum():,} parameters")
             for name in layers.columns:
                 table.add_column(name, justify="right" if name == "parameters" else "left")
             for row in layers.itertuples(index=False):

@@ -1,1 +1,1 @@
-"""Images, sequences and text: sources, splits, whole-batch augmentation, seeded batches."""
+"""Data as more than one family reads it: images, splits, augmentation, tokenizers, batches."""

@@ -54,9 +54,3 @@ class ShuffledBatches:
             part = order[start : start + window]
             order[start : start + window] = part[np.argsort(self.lengths[part], kind="stable")]
         return generator.permutation(order.reshape(-1, self.batch_size))
-
-
-def normalise(images: Tensor, mean: Tensor | list[float], std: Tensor | list[float]) -> Tensor:
-    """`(batch, channels, height, width)` in [0, 1] to zero mean and unit deviation over the training split."""
-    mean, std = (torch.as_tensor(part, dtype=images.dtype, device=images.device) for part in (mean, std))
-    return (images - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+SPLITS = ("train", "validation", "test")
 TEST = 0.2  # share of all images where the source has no test set of its own
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import types
 import typing
+from collections.abc import Iterator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Rule:
 
     def allowed(self, annotation: object) -> str:
         """The accepted values in words, for error messages and the settings table."""
-        kinds, optional = _kinds(annotation)
+        kinds, optional = kinds_of(annotation)
         if self.choices or self.prefixes:
             words = [f"`{choice}`" for choice in self.choices] + [f"`{prefix}PATH`" for prefix in self.prefixes]
             text = ", ".join(words)
@@ -40,7 +41,7 @@ class Rule:
 
     def accepts(self, value: object, annotation: object) -> bool:
         """Whether `value`, as YAML gave it, is of the annotated type and within the rule."""
-        kinds, optional = _kinds(annotation)
+        kinds, optional = kinds_of(annotation)
         if value is None:
             return optional
         if isinstance(value, bool):
@@ -51,7 +52,7 @@ class Rule:
             if not (self.choices or self.prefixes):
                 return value != ""
             return value in self.choices or any(value.startswith(p) and len(value) > len(p) for p in self.prefixes)
-        if not isinstance(value, (int, float)) or not math.isfinite(value):
+        if not isinstance(value, int | float) or not math.isfinite(value):
             return False
         if float not in kinds and not (int in kinds and isinstance(value, int)):
             return False
@@ -63,15 +64,35 @@ class Rule:
         )
 
 
-_NAMES = {int: "whole number", float: "number", bool: "true or false", str: "text"}
+_NAMES: dict[type, str] = {int: "whole number", float: "number", bool: "true or false", str: "text"}
 
 
-def _kinds(annotation: object) -> tuple[tuple[type, ...], bool]:
+def kinds_of(annotation: object) -> tuple[tuple[type, ...], bool]:
+    """The types that an annotation such as `int | None` allows, and whether it allows None."""
     members = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
     return tuple(m for m in members if m is not types.NoneType), types.NoneType in members
 
 
-def setting(default: object, meaning: str, **rule: object) -> typing.Any:
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One setting of a section: its dotted name, default, type and rule."""
+
+    name: str
+    default: object
+    annotation: object
+    rule: Rule
+
+    @property
+    def allowed(self) -> str:
+        """The accepted values in words."""
+        return self.rule.allowed(self.annotation)
+
+    def takes_only(self, kind: type) -> bool:
+        """Whether every value but null is of this type."""
+        return kinds_of(self.annotation)[0] == (kind,)
+
+
+def setting(default: object, meaning: str, **rule: typing.Any) -> typing.Any:
     """A dataclass field with its `Rule`; keyword arguments are those of `Rule`."""
     return dataclasses.field(default=default, metadata={"rule": Rule(meaning, **rule)})
 
@@ -83,4 +104,16 @@ def section(kind: type) -> typing.Any:
 
 def retuned(kind: type, name: str, default: object) -> typing.Any:
     """The setting `name` of section `kind` with another default."""
-    return dataclasses.field(default=default, metadata=kind.__dataclass_fields__[name].metadata)
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    return dataclasses.field(default=default, metadata=fields[name].metadata)
+
+
+def every_setting(kind: type, where: str = "") -> Iterator[Setting]:
+    """The settings of section `kind` and of those inside it, in the order in which they are declared."""
+    annotations = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        name, annotation = where + field.name, annotations[field.name]
+        if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
+            yield from every_setting(annotation, name + ".")
+        else:
+            yield Setting(name, field.default, annotation, field.metadata["rule"])

@@ -1,11 +1,11 @@
-"""Read `params.yaml`: YAML 1.2 as DVC reads it, checked whole, every error reported together."""
+"""Read settings from YAML 1.2, as DVC reads it: checked whole, every error reported together."""
 
 import dataclasses
 import difflib
 import typing
 from pathlib import Path
 
-from quartet.params.sections import Params
+Section = typing.TypeVar("Section")
 
 
 class BadSettings(ValueError):
@@ -17,11 +17,24 @@ class BadSettings(ValueError):
         super().__init__(f"{path}: {len(errors)} bad setting{'s' * (len(errors) > 1)}\n{lines}")
 
 
-def read_params(path: Path = Path("params.yaml")) -> Params:
-    """Every setting of the pipeline; keys that the file leaves out keep their defaults.
+def read_file(kind: type[Section], path: Path) -> Section:
+    """An instance of section `kind` from a YAML file; settings that it leaves out keep their defaults.
 
     Raises:
         BadSettings: the file is missing or is not YAML, or a key is unknown, of the wrong type or out of its range.
+    """
+    errors: list[str] = []
+    section = build(kind, read_yaml(path), "", errors)
+    if errors:
+        raise BadSettings(path, errors)
+    return section
+
+
+def read_yaml(path: Path) -> object:
+    """What a YAML file holds; an empty file is an empty mapping.
+
+    Raises:
+        BadSettings: the file is missing or is not YAML.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
@@ -33,34 +46,28 @@ def read_params(path: Path = Path("params.yaml")) -> Params:
         raise BadSettings(path, [reason]) from error
     except (YAMLError, UnicodeDecodeError) as error:
         raise BadSettings(path, [f"is not valid YAML 1.2: {' '.join(str(error).split())}"]) from error
-    errors: list[str] = []
-    params = _build(Params, {} if given is None else given, "", errors)
-    if not errors:
-        errors.extend(params.contradictions())
-    if errors:
-        raise BadSettings(path, errors)
-    return params
+    return {} if given is None else given
 
 
-def section_of(kind: type, given: dict) -> typing.Any:
+def section_of(kind: type[Section], given: dict) -> Section:
     """An instance of section `kind` with the given settings and the others' defaults.
 
     Raises:
         ValueError: a setting is unknown, of the wrong type or out of its range.
     """
     errors: list[str] = []
-    section = _build(kind, given, "", errors)
+    section = build(kind, given, "", errors)
     if errors:
         raise ValueError("; ".join(errors))
     return section
 
 
-def _build(kind: type, given: object, where: str, errors: list[str]) -> typing.Any:
+def build(kind: type[Section], given: object, where: str, errors: list[str]) -> Section:
     """An instance of section `kind` from the mapping `given`; what is wrong is appended to `errors`."""
     if not isinstance(given, dict):
         errors.append(f"{where or 'the file'}: found {given!r}, allowed is a mapping of settings")
         return kind()
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    fields = {field.name: field for field in dataclasses.fields(typing.cast(typing.Any, kind))}
     for key in given:
         if key not in fields:
             near = difflib.get_close_matches(str(key), fields, n=1)
@@ -72,8 +79,8 @@ def _build(kind: type, given: object, where: str, errors: list[str]) -> typing.A
         if name not in given:
             continue
         value, annotation = given[name], annotations[name]
-        if dataclasses.is_dataclass(annotation):
-            values[name] = _build(annotation, value, _join(where, name), errors)
+        if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
+            values[name] = build(annotation, value, _join(where, name), errors)
             continue
         rule = field.metadata["rule"]
         if rule.accepts(value, annotation):

@@ -3,19 +3,18 @@
 import base64
 import csv
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from quartet.artifacts import paths
 from quartet.artifacts.writing import read_json, write_text
 
-FAMILY_TITLES = {
-    "cnn": ("Images", "Convolutional network", "accuracy"),
-    "rnn": ("Sequences", "Recurrent network", "accuracy"),
-    "lm": ("Language", "Language model", "bits_per_byte"),
-    "diffusion": ("Text to image", "Diffusion model", "fidelity"),
-}
+if TYPE_CHECKING:
+    from quartet.families import Family
+
 PAGE_WIDTH = 1007  # pixels inside a section of the page
 PICTURES = {
     "samples": "Drawn from their captions",
@@ -42,24 +41,23 @@ PICTURES = {
 }
 
 
-def write_report(page: Path) -> None:
+def write_report(page: Path, families: "Iterable[Family]") -> None:
     """Gather what evaluation and training left into one self-contained page.
 
     Raises:
         ValueError: a family has not been evaluated.
     """
-    families = [_family(name) for name in paths.FAMILIES]
+    described = [_described(family) for family in families]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     preview = _embedded(paths.processed("images") / "preview.png")
     template = environment.get_template("html_report.html.jinja")
-    write_text(page, template.render(families=families, preview=preview))
+    write_text(page, template.render(families=described, preview=preview))
 
 
-def _family(name: str) -> dict:
-    area, network, headline = FAMILY_TITLES[name]
-    folder = paths.report(name)
+def _described(family: "Family") -> dict:
+    folder, headline = paths.report(family.key), family.headline().score
     metrics = read_json(folder / "metrics.json")
     pictures = [
         folder / "confusion.png",
@@ -70,9 +68,8 @@ def _family(name: str) -> dict:
     pictures.sort(key=lambda picture: order.index(picture.stem) if picture.stem in order else len(order))
     samples = folder / "evaluation/samples.txt"
     return {
-        "name": name,
-        "area": area,
-        "network": network,
+        "name": family.key,
+        "title": family.title,
         "headline": (headline.replace("_", " "), _shown(metrics[headline])),
         "metrics": [(key, _shown(value)) for key, value in sorted(metrics.items())],
         "training": [(key, _shown(value)) for key, value in sorted(read_json(folder / "training.json").items())],

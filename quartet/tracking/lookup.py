@@ -1,7 +1,7 @@
 """From a commit or experiment to its MLflow runs."""
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from quartet.artifacts import paths
@@ -20,7 +20,7 @@ class FoundRun:
     address: str
 
 
-def runs_behind(revision: str | None, ui: str) -> list[FoundRun]:
+def runs_behind(revision: str | None, families: Iterable[str], ui: str) -> list[FoundRun]:
     """The training and evaluation runs of every model in a commit or experiment, or in the workspace.
 
     A stage that DVC took from its cache is listed with the run that made it: the training's id lies in `run.json`
@@ -28,6 +28,7 @@ def runs_behind(revision: str | None, ui: str) -> list[FoundRun]:
 
     Args:
         revision: None is the workspace.
+        families: whose models.
         ui: where MLflow's UI answers, unless the runs are on a server.
 
     Raises:
@@ -44,7 +45,7 @@ def runs_behind(revision: str | None, ui: str) -> list[FoundRun]:
             started=datetime.datetime.fromtimestamp(run.info.start_time / 1000).strftime("%Y-%m-%d %H:%M:%S"),
             address=f"{server.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}",
         )
-        for family in paths.FAMILIES
+        for family in families
         for run in _runs_of(client, experiment, family, revision)
     ]
 

@@ -1,27 +1,39 @@
 """Models in MLflow: models from code, so that loading needs no pickle, with what goes in and comes out."""
 
+import base64
 import importlib.metadata
 import os
 import types
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from quartet.artifacts.model_store import read_card
-from quartet.params.sections import EvaluateDiffusion
-from quartet.tracking.input_examples import example_from
+if TYPE_CHECKING:
+    import numpy
+    import pandas
+    from mlflow.models import ModelSignature
 
 TOP = Path(__file__).parents[2]
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "safetensors", "tokenizers", "torch")
 
 
-def log_model(run_id: str, family: str, files: Mapping[str, Path], example: Mapping[str, object]) -> None:
-    """Log the family's served model.
+def log_model(
+    run_id: str,
+    name: str,
+    served: str,
+    files: Mapping[str, Path],
+    interface: Mapping[str, Any],
+    example: Mapping[str, Any],
+) -> None:
+    """Log a family's served model.
 
     Args:
         run_id: of the training.
-        family: names the logged model.
+        name: of the logged model.
+        served: the class that answers, as `module:name`.
         files: what it needs, `model` the model folder among them.
-        example: a question to it, as `input_examples.py` puts it.
+        interface: what it takes and answers, a `served.Interface` as JSON has it.
+        example: a question to it, as `served.py` puts it.
     """
     import logging
     import warnings
@@ -33,72 +45,62 @@ def log_model(run_id: str, family: str, files: Mapping[str, Path], example: Mapp
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     requirements = [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]
-    card = read_card(files["model"])
     # Recorded is not shown: it asks for type hints on predict, where the signature says more, and no filter holds it.
     with mlflow.start_run(run_id=run_id), warnings.catch_warnings(record=True):
         # What `mlflow.pyfunc.log_model` calls. That would import torch, load the model and ask it the example, which
         # takes longer than all else here; the tests ask the served models instead.
         mlflow.models.Model.log(
             artifact_path=None,
-            name=family,
+            name=name,
             flavor=types.SimpleNamespace(__name__="mlflow.pyfunc", save_model=_save_unasked),
             validate_serving_input=False,
             python_model=str(Path(__file__).with_name("served_model.py")),
+            model_config={"served": served},
             artifacts={name: str(path) for name, path in files.items()},
             code_paths=[str(TOP / "quartet")],
             pip_requirements=requirements,
-            signature=signature_of(card),
+            signature=signature_of(interface),
             input_example=example_from(example),
         )
 
 
-def _save_unasked(*, validate_serving_input: bool, **settings: object) -> None:
+def _save_unasked(*, validate_serving_input: bool, **settings: Any) -> None:
     """`save_model` without the one setting of `Model.log` that it does not know."""
     import mlflow
 
     mlflow.pyfunc.save_model(**settings)
 
 
-def signature_of(card: Mapping):
-    """What a model takes and answers, as `served_model.py` says it, in MLflow's types."""
+def signature_of(interface: Mapping[str, Any]) -> "ModelSignature":
+    """A `served.Interface`, as JSON has it, in MLflow's types."""
     import numpy
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, DataType, Map, ParamSchema, ParamSpec, Schema, TensorSpec
 
-    def column(kind: DataType, name: str | None = None) -> Schema:
-        return Schema([ColSpec(kind, name)])
-
-    classes = Schema(
-        [
-            ColSpec(DataType.string, "class"),
-            ColSpec(DataType.double, "probability"),
-            ColSpec(Map(DataType.double), "probabilities"),
-        ]
-    )
-    if card["family"] == "cnn":
-        return ModelSignature(column(DataType.binary, "image"), classes)
-    if card["family"] == "rnn":
-        data = card["data"]
-        if data["input"] == "tokens":
-            return ModelSignature(column(DataType.string, "passage"), classes)
-        kind = numpy.dtype("uint8" if data["input"] == "pixels" else "float32")
-        return ModelSignature(Schema([TensorSpec(kind, (-1, -1, data["features"]))]), classes)
-    if card["family"] == "lm":
-        choice = [
-            ParamSpec("tokens", DataType.long, 64),
-            ParamSpec("temperature", DataType.double, 0.8),
-            ParamSpec("top_k", DataType.long, 0),
-            ParamSpec("top_p", DataType.double, 1.0),
-            ParamSpec("seed", DataType.long, 0),
-        ]
-        return ModelSignature(column(DataType.string, "prompt"), column(DataType.string), ParamSchema(choice))
-    default = EvaluateDiffusion()
-    choice = [
-        ParamSpec("steps", DataType.long, default.steps),
-        ParamSpec("guidance", DataType.double, default.guidance),
-        ParamSpec("temperature", DataType.double, default.temperature),
-        ParamSpec("rejection", DataType.double, default.rejection),
-        ParamSpec("sampler", DataType.string, ""),
-        ParamSpec("seed", DataType.long, 0),
+    asked = interface["question"]
+    if "dtype" in asked:
+        question = Schema([TensorSpec(numpy.dtype(asked["dtype"]), (-1, -1, asked["features"]))])
+    else:
+        question = Schema([ColSpec(DataType[asked["kind"]], asked["name"])])
+    if interface["answer"] == "classes":
+        columns = [ColSpec(DataType.string, "class"), ColSpec(DataType.double, "probability")]
+        answer = Schema([*columns, ColSpec(Map(DataType.double), "probabilities")])
+    else:
+        answer = Schema([ColSpec(DataType.string)])
+    kinds = {int: DataType.long, float: DataType.double, str: DataType.string}
+    parameters = [
+        ParamSpec(parameter["name"], kinds[type(parameter["default"])], parameter["default"])
+        for parameter in interface["parameters"]
     ]
-    return ModelSignature(column(DataType.string, "caption"), column(DataType.string), ParamSchema(choice))
+    return ModelSignature(question, answer, ParamSchema(parameters) if parameters else None)
+
+
+def example_from(sent: Mapping[str, Any]) -> "pandas.DataFrame | numpy.ndarray":
+    """A question in JSON, as `served.py` puts it, the way MLflow takes it: a table with one column, or an array."""
+    import numpy
+    import pandas
+
+    if "array" in sent:
+        return numpy.array(sent["array"], dtype=sent["dtype"])
+    values = sent["values"] if sent["kind"] == "string" else [base64.b64decode(value) for value in sent["values"]]
+    return pandas.DataFrame({sent["column"]: values})

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from quartet.artifacts.writing import read_json
 from quartet.tracking import dvc_state, store
@@ -90,11 +91,18 @@ class Recorder:
         tags = [InputTag("mlflow.data.context", "training")]
         self._client.log_inputs(self.run_id, [DatasetInput(dataset=dataset, tags=tags)])
 
-    def log_model(self, family: str, files: Mapping[str, str], example: Mapping[str, object]) -> None:
+    def log_model(
+        self,
+        name: str,
+        served: str,
+        files: Mapping[str, str],
+        interface: Mapping[str, Any],
+        example: Mapping[str, Any],
+    ) -> None:
         """The model as an MLflow model that loads from our code and files, without pickle."""
         from quartet.tracking.model_logging import log_model
 
-        log_model(self.run_id, family, {name: Path(path) for name, path in files.items()}, example)
+        log_model(self.run_id, name, served, {key: Path(path) for key, path in files.items()}, interface, example)
 
     def register_rebuild(self, family: str) -> None:
         """The model in the registry, if a rebuild made it."""
@@ -157,7 +165,7 @@ def _parent_run(client, experiment: str) -> str | None:
 
 def _reap(client, experiment: str) -> None:
     """Mark as killed the runs whose process on this machine is gone, as after a power cut: nobody else will."""
-    from quartet.tracking.processes import is_alive
+    from quartet.artifacts.processes import is_alive
 
     mine = f"attributes.status = 'RUNNING' and tags.`quartet.host` = '{socket.gethostname()}'"
     for run in client.search_runs([experiment], mine):

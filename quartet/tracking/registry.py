@@ -7,6 +7,7 @@ stay out until `promote` takes them in. Version n is the git tag `<family>@vn.0.
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quartet.artifacts import paths
 from quartet.artifacts.checksums import dvc_md5
@@ -14,13 +15,10 @@ from quartet.artifacts.model_store import read_card
 from quartet.artifacts.writing import read_json
 from quartet.tracking import dvc_state, store
 
+if TYPE_CHECKING:
+    from quartet.families import Family
+
 CHAMPION = "champion"
-HEADLINES = {  # by family: the test score that decides, and whether more of it is better
-    "cnn": ("accuracy", True),
-    "rnn": ("accuracy", True),
-    "lm": ("bits_per_byte", False),
-    "diffusion": ("fidelity", True),
-}
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def register_rebuild(family: str) -> None:
         print(f"the model is not registered: {error}", file=sys.stderr, flush=True)
 
 
-def promote(family: str) -> Promotion:
+def promote(family: "Family") -> Promotion:
     """Register the committed model if need be, and make it the champion if its test score is better; tag its commit.
 
     Raises:
@@ -59,21 +57,22 @@ def promote(family: str) -> Promotion:
             MLflow does not know the run that made it, the champion was tested on other data, or the version's git tag
             stands for another model.
     """
-    model = paths.model(family)
+    key, model = family.key, paths.model(family.key)
     checksum, card = dvc_md5(model), read_card(model)
     if dvc_state.locked_checksum(model) != checksum:
         raise ValueError(
             f"{model} is not what dvc.lock at HEAD says: commit dvc.lock first (after `dvc exp apply NAME`, if an "
             "experiment made it), or bring the committed model back with `dvc checkout`"
         )
-    _check_scores(family)
+    _check_scores(key)
     client, _ = store.open_store()
     with store.lock("registry"):
-        version = _register(client, family)
-        score, more_is_better = HEADLINES[family]
+        version = _register(client, key)
+        headline = family.headline(card["data"].get("task"))
+        score = headline.score
         mine = _score(version, score)
-        champion = _champion(client, family)
-        named = f"{registered_name(family)} version {version.version}"
+        champion = _champion(client, key)
+        named = f"{registered_name(key)} version {version.version}"
         if champion and str(champion.version) != str(version.version):
             other = f"version {champion.version}"
             if champion.tags.get("data.sha256") != card["data"]["sha256"]:
@@ -83,13 +82,13 @@ def promote(family: str) -> Promotion:
                 )
             theirs = _score(champion, score)
             compared = f"test {score} {mine:g} against {theirs:g} of {other}"
-            if not (mine > theirs if more_is_better else mine < theirs):
+            if not (mine > theirs if headline.higher_is_better else mine < theirs):
                 return Promotion(f"{other} stays champion: {named} is not better ({compared})", champion=False)
         elif champion:
             compared = f"it was champion already, test {score} {mine:g}"
         else:
             compared = f"the first one, test {score} {mine:g}"
-        tag = f"{family}@v{version.version}.0.0"
+        tag = f"{key}@v{version.version}.0.0"
         if "git.tag" not in version.tags:
             dvc_state.tag_commit(tag, f"{named}: {compared}")
             if dvc_state.locked_checksum(model, tag) != checksum:

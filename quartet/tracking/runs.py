@@ -6,16 +6,23 @@ it never stops a training: the first call that fails ends tracking for this stag
 """
 
 import contextlib
+import dataclasses
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
+from quartet.artifacts.model_store import read_card
+from quartet.artifacts.processes import process_tags
 from quartet.artifacts.writing import write_json
 from quartet.tracking import store
-from quartet.tracking.processes import process_tags
+
+if TYPE_CHECKING:
+    from quartet.families import Family
 
 
 class Run:
@@ -68,18 +75,18 @@ class Run:
         """The data as an MLflow dataset whose digest is DVC's checksum."""
         self._send("log_dataset", name=name, folder=folder.as_posix(), counts=dict(counts))
 
-    def log_model(self, family: str, folder: Path, files: Mapping[str, Path]) -> None:
+    def log_model(self, family: "Family", folder: Path, files: Mapping[str, Path]) -> None:
         """The model as an MLflow model that loads from our code and files, without pickle."""
         if not self._listens:
             return
-        from quartet.tracking.input_examples import example_for
-
-        named = {"model": folder, **files}
+        served, card = resolve_name(family.served), read_card(folder)
         self._send(
             "log_model",
-            family=family,
-            files={name: str(path) for name, path in named.items()},
-            example=example_for(folder),
+            name=family.key,
+            served=family.served,
+            files={name: str(path) for name, path in {"model": folder, **files}.items()},
+            interface=dataclasses.asdict(served.interface(card)),
+            example=served.example(card),
         )
 
     def register_rebuild(self, family: str) -> None:

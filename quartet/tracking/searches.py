@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from quartet.artifacts import paths
+from quartet.artifacts.processes import process_tags
 from quartet.tracking import store
-from quartet.tracking.processes import process_tags
 from quartet.tracking.recorder import PARENT_RUN
 
 

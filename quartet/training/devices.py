@@ -1,10 +1,11 @@
 """Where to compute."""
 
+import functools
 import os
 
 import torch
 
-from quartet.params.sections import Runtime
+from quartet.params.shared import Runtime
 from quartet.training.gpu_turns import take_gpu
 
 
@@ -38,3 +39,17 @@ def description_of(device: torch.device) -> str:
     if device.type == "cpu":
         return f"cpu, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
     return device.type
+
+
+@functools.cache
+def is_fast_in_bfloat16(device: torch.device) -> bool:
+    """Whether matrix products in bfloat16 are faster than in float32.
+
+    Processors without instructions for it emulate them, at a seventieth of the speed.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.12 has no such function
+        return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return False

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from quartet.params.sections import Training
+from quartet.artifacts.stop_requests import Interrupted, stop_requests
+from quartet.params.shared import Training
 from quartet.training.checkpoints import Checkpoint, NoCheckpoint, Progress
 from quartet.training.cuda_graphs import Batch, Replayed
+from quartet.training.devices import is_fast_in_bfloat16
 from quartet.training.ema import MovingAverage
-from quartet.training.interruption import Interrupted, stop_requests
 from quartet.training.optimizers import build_optimizers, optimizer_tensors, restore_optimizers, set_learning_rate
 from quartet.training.progress_bar import progress_bar
 from quartet.training.schedules import share_of_peak
@@ -64,106 +65,148 @@ def train(
     device: torch.device,
     checkpoint: Checkpoint | NoCheckpoint,
     on_validation: Callable[[dict[str, float]], None] = lambda row: None,
+    quiet: bool = False,
 ) -> Outcome:
     """Train, keeping the weights of the best validation score or, as the settings have it, the last.
 
-    An interrupted training goes on from its checkpoint and ends with the same bytes.
+    An interrupted training goes on from its checkpoint and ends with the same bytes. `quiet` shows no progress.
 
     Raises:
         FloatingPointError: the loss is not finite.
         Interrupted: SIGTERM came; the checkpoint is saved.
     """
-    network, saved = task.network, checkpoint.load()
+    saved = checkpoint.load()
+    training = OngoingTraining(task, settings, seed=seed, device=device, saved=saved)
     if saved is not None:
-        steps = saved.values["steps"]  # as measured when it began: another number would be another schedule
-    elif settings.max_seconds is not None:
-        steps = affordable_steps(task, settings, seed, device)
-    else:
-        steps = task.steps
-    optimizers = build_optimizers(network, settings, device)
-    average = MovingAverage(network, settings.ema)
-    generator = torch.Generator(device)
-    history: list[dict[str, float]] = []
-    kept: dict[str, float] = {}
-    kept_weights: dict[str, Tensor] = {}
-    keeps_last = settings.keep == "last" and not settings.patience
-    loss_sum = torch.zeros((), device=device)
-    first = 0
-
-    if saved is not None:
-        first, history, kept = saved.values["step"], saved.values["history"], saved.values["kept"]
-        parts = _take_apart(saved.tensors)
-        network.load_state_dict(parts["network"])
-        average.network.load_state_dict(parts["average"])
-        restore_optimizers(optimizers, parts["optimizers"])
-        kept_weights, loss_sum = parts["kept"], parts["sum"]["loss"].to(device)
-        for row in history:
+        for row in training.history:
             on_validation(row)
-        print(f"going on from step {first} of {steps}", flush=True)
+        print(f"going on from step {training.done} of {training.steps}", flush=True)
+    with stop_requests() as stop_requested, progress_bar(training.steps, training.done, quiet) as bar:
+        while training.done < training.steps:
+            if training.is_out_of_patience():
+                print(f"no better score in {settings.patience} validations: ended at step {training.done}", flush=True)
+                break
+            training.take_step()
+            bar.advance()
+            if training.is_due_for_validation():
+                row = training.validate()
+                bar.describe(row)
+                checkpoint.save(training.progress())
+                on_validation(row)
+            if stop_requested() and training.done < training.steps:
+                checkpoint.save(training.progress())
+                checkpoint.close(finished=False)
+                print(f"stopped at step {training.done} of {training.steps}; the same command goes on from there")
+                raise Interrupted(143)
+    return training.outcome()
 
-    take_step = training_step(task, network, optimizers, settings, generator)
 
-    def progress(step: int) -> Progress:
-        tensors = {
-            **_prefixed("network", network.state_dict()),
-            **_prefixed("average", average.network.state_dict()),
-            **_prefixed("optimizers", optimizer_tensors(optimizers)),
-            **_prefixed("kept", kept_weights),
-            "sum.loss": loss_sum,
+class OngoingTraining:
+    """A training at some step: network, averaged weights, optimizers, history, and the weights that are kept so far.
+
+    Args:
+        task, settings, seed, device: as for `train`.
+        saved: where an interrupted training stood; None begins a new one.
+    """
+
+    def __init__(
+        self, task: Task, settings: Training, *, seed: int, device: torch.device, saved: Progress | None = None
+    ):
+        self.task, self.settings, self.seed = task, settings, seed
+        if saved is not None:
+            self.steps = saved.values["steps"]  # as measured when it began: another number would be another schedule
+        elif settings.max_seconds is not None:
+            self.steps = affordable_steps(task, settings, seed, device)
+        else:
+            self.steps = task.steps
+        self.optimizers = build_optimizers(task.network, settings, device)
+        self.average = MovingAverage(task.network, settings.ema)
+        self.generator = torch.Generator(device)
+        self.done, self.rate = 0, 0.0  # steps, and the learning rate of the last one
+        self.history: list[dict[str, float]] = []
+        self.kept: dict[str, float] = {}
+        self.kept_weights: dict[str, Tensor] = {}
+        self.loss_sum = torch.zeros((), device=device)  # since the last validation
+        if saved is not None:
+            self._restore(saved)
+        self._step = training_step(task, task.network, self.optimizers, settings, self.generator)
+
+    def take_step(self) -> None:
+        """Forward, loss, backward, update (`training_step`), and the average of the weights.
+
+        Raises:
+            FloatingPointError: the loss is not finite, as far as that is known without waiting for a GPU.
+        """
+        step, settings = self.done, self.settings
+        seed_step(self.generator, self.seed, step)
+        share = share_of_peak(step, self.steps, schedule=settings.schedule, warmup=settings.warmup)
+        self.rate = settings.learning_rate * share
+        set_learning_rate(self.optimizers, self.rate)
+        loss = self._step(_examples_of(step, self.task, settings))
+        if _known_to_be_wrong(loss):
+            raise FloatingPointError(_NOT_FINITE.format(step=step + 1))
+        self.loss_sum += loss
+        self.average.update(step)
+        self.done += 1
+
+    def is_due_for_validation(self) -> bool:
+        """Whether the last step is one after which to validate."""
+        return self.done % self.task.validate_every == 0 or self.done == self.steps
+
+    def validate(self) -> dict[str, float]:
+        """Score the averaged weights, keep them if they are to be kept; returns the new row of the history.
+
+        Raises:
+            FloatingPointError: a loss or score is not finite.
+        """
+        scores = self.task.validate(self.average.network.eval())
+        row = {
+            "step": self.done,
+            "learning_rate": self.rate,
+            "training_loss": self.loss_sum.item() / ((self.done - 1) % self.task.validate_every + 1),
+            **{f"validation_{name}": value for name, value in scores.items()},
         }
-        values = {"step": step, "steps": steps, "history": history, "kept": kept}
+        if not all(map(math.isfinite, row.values())):
+            raise FloatingPointError(_NOT_FINITE.format(step=self.done))
+        self.loss_sum.zero_()
+        self.history.append(row)
+        keeps_last = self.settings.keep == "last" and not self.settings.patience
+        # Of equal scores the later weights, which are trained and averaged longer.
+        if keeps_last or not self.kept or scores["score"] >= self.kept["validation_score"]:
+            self.kept = row
+            self.kept_weights = {k: v.detach().clone() for k, v in self.average.network.state_dict().items()}
+        return row
+
+    def is_out_of_patience(self) -> bool:
+        """Whether the score has not become better for as many validations as `patience` allows."""
+        if not self.settings.patience or not self.history:
+            return False
+        scores = [row["validation_score"] for row in self.history]
+        return len(scores) - 1 - scores.index(max(scores)) >= self.settings.patience
+
+    def outcome(self) -> Outcome:
+        """What the training leaves."""
+        return Outcome(self.kept_weights, self.kept, self.history, int(self.history[-1]["step"]))
+
+    def progress(self) -> Progress:
+        """All that is needed to go on from here."""
+        tensors = {
+            **_prefixed("network", self.task.network.state_dict()),
+            **_prefixed("average", self.average.network.state_dict()),
+            **_prefixed("optimizers", optimizer_tensors(self.optimizers)),
+            **_prefixed("kept", self.kept_weights),
+            "sum.loss": self.loss_sum,
+        }
+        values = {"step": self.done, "steps": self.steps, "history": self.history, "kept": self.kept}
         return Progress({k: v.clone() for k, v in tensors.items()}, values)
 
-    with stop_requests() as stop_requested, progress_bar(steps, first) as bar:
-        for step in range(first, steps):
-            if settings.patience and _without_progress(history) >= settings.patience:
-                print(f"no better score in {settings.patience} validations: ended at step {step}", flush=True)
-                break
-            seed_step(generator, seed, step)
-            rate = settings.learning_rate * share_of_peak(
-                step, steps, schedule=settings.schedule, warmup=settings.warmup
-            )
-            set_learning_rate(optimizers, rate)
-            loss = take_step(_examples_of(step, task, settings))  # forward, loss, backward, update: `training_step`
-            if _known_to_be_wrong(loss):
-                raise FloatingPointError(_NOT_FINITE.format(step=step + 1))
-            loss_sum += loss
-            average.update(step)
-            bar.advance()
-
-            done = step + 1
-            if done % task.validate_every == 0 or done == steps:
-                since = (done - 1) % task.validate_every + 1
-                scores = task.validate(average.network.eval())
-                row = {
-                    "step": done,
-                    "learning_rate": rate,
-                    "training_loss": loss_sum.item() / since,
-                    **{f"validation_{name}": value for name, value in scores.items()},
-                }
-                if not all(map(math.isfinite, row.values())):
-                    raise FloatingPointError(_NOT_FINITE.format(step=done))
-                loss_sum.zero_()
-                history.append(row)
-                # Of equal scores the later weights, which are trained and averaged longer.
-                if keeps_last or not kept or scores["score"] >= kept["validation_score"]:
-                    kept = row
-                    kept_weights = {k: v.detach().clone() for k, v in average.network.state_dict().items()}
-                bar.describe(row)
-                checkpoint.save(progress(done))
-                on_validation(row)
-            if stop_requested() and done < steps:
-                checkpoint.save(progress(done))
-                checkpoint.close(finished=False)
-                print(f"stopped at step {done} of {steps}; the same command goes on from there", flush=True)
-                raise Interrupted(143)
-    return Outcome(kept_weights, kept, history, history[-1]["step"])
-
-
-def _without_progress(history: list[dict[str, float]]) -> int:
-    """Validations since the best score was first reached."""
-    scores = [row["validation_score"] for row in history]
-    return len(scores) - 1 - scores.index(max(scores)) if scores else 0
+    def _restore(self, saved: Progress) -> None:
+        self.done, self.history, self.kept = (saved.values[name] for name in ("step", "history", "kept"))
+        parts = _take_apart(saved.tensors)
+        self.task.network.load_state_dict(parts["network"])
+        self.average.network.load_state_dict(parts["average"])
+        restore_optimizers(self.optimizers, parts["optimizers"])
+        self.kept_weights, self.loss_sum = parts["kept"], parts["sum"]["loss"].to(self.loss_sum.device)
 
 
 def _examples_of(step: int, task: Task, settings: Training) -> Iterator[Batch]:
@@ -204,7 +247,8 @@ def training_step(
 
 def _precision(settings: Training, device: torch.device) -> torch.autocast:
     """Matrix products and convolutions in the precision that the settings name."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16")
+    chosen = settings.precision == "bfloat16" or (settings.precision == "auto" and is_fast_in_bfloat16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=chosen)
 
 
 _NOT_FINITE = "the loss is not finite at step {step}: lower learning_rate, raise warmup or set clip"

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from quartet.training.devices import is_fast_in_bfloat16
+
 
 class Muon(torch.optim.Optimizer):
     """As torch's Muon, but all weights of one shape are orthogonalised at once, and kernels are welcome.
@@ -55,12 +57,14 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
-    """`(matrices, rows, columns)` with their singular values brought near one, in bfloat16.
+    """`(matrices, rows, columns)` with their singular values brought near one; in bfloat16 where that is fast.
 
     Five Newton-Schulz steps of Jordan's quintic, which is steep at zero and leaves the values between 0.7 and 1.2.
     """
     tall = matrices.shape[1] > matrices.shape[2]
-    x = (matrices.mT if tall else matrices).bfloat16()  # (matrices, shorter, longer)
+    x = matrices.mT if tall else matrices  # (matrices, shorter, longer)
+    if is_fast_in_bfloat16(x.device):
+        x = x.bfloat16()
     x = x / x.flatten(1).norm(dim=1).clamp(min=1e-7)[:, None, None]
     for _ in range(5):
         gram = x @ x.mT  # (matrices, shorter, shorter)

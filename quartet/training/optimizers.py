@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
-from quartet.params.sections import Training
+from quartet.params.shared import Training
 from quartet.training.muon import Muon
 
 

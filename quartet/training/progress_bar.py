@@ -16,8 +16,8 @@ class _Rate(ProgressColumn):
 class Bar:
     """The running bar."""
 
-    def __init__(self, shown: Progress, steps: int, first: int):
-        self._shown, self._steps = shown, steps
+    def __init__(self, shown: Progress, steps: int, first: int, quiet: bool):
+        self._shown, self._steps, self._quiet = shown, steps, quiet
         self._task = shown.add_task("training", total=steps, completed=first)
 
     def advance(self) -> None:
@@ -26,6 +26,8 @@ class Bar:
 
     def describe(self, row: dict[str, float]) -> None:
         """Show the latest validation."""
+        if self._quiet:
+            return
         loss, score = row["training_loss"], row["validation_score"]
         text = f"loss {loss:.4f}, validation score {score:.4f}"
         if sys.stdout.isatty():
@@ -35,8 +37,8 @@ class Bar:
 
 
 @contextlib.contextmanager
-def progress_bar(steps: int, first: int) -> Iterator[Bar]:
-    """A bar over `steps`, of which `first` are done."""
+def progress_bar(steps: int, first: int, quiet: bool = False) -> Iterator[Bar]:
+    """A bar over `steps`, of which `first` are done; `quiet` shows nothing."""
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, disable=not sys.stdout.isatty(), refresh_per_second=4) as shown:
-        yield Bar(shown, steps, first)
+    with Progress(*columns, disable=quiet or not sys.stdout.isatty(), refresh_per_second=4) as shown:
+        yield Bar(shown, steps, first, quiet)

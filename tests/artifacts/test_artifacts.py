@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,12 @@ import pytest
 import torch
 import yaml
 
-from quartet.artifacts import fetching, paths
+from quartet.artifacts import paths
 from quartet.artifacts.checksums import dvc_md5
 from quartet.artifacts.errors import clear_errors
-from quartet.artifacts.fetching import FetchError, fetch, sha256_unpacked
+from quartet.artifacts.fetching import FetchError, Fetching, fetch, sha256_unpacked
 from quartet.artifacts.model_store import load_tensors, load_weights, read_card, save_arrays, save_model, save_tensors
 from quartet.artifacts.writing import atomic_folder, atomic_path, write_json
-from quartet.params.sections import Download
 
 CONTENT = b"some real bytes" * 1000
 
@@ -94,7 +94,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    monkeypatch.setattr(fetching.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     served = tmp_path / "served"
     served.mkdir()
     (served / "file.bin").write_bytes(CONTENT)
@@ -108,7 +108,7 @@ def server(tmp_path, monkeypatch):
 
 
 def bring(mirror, target, name="file.bin", **more):
-    settings = Download(mirror=mirror, retries=2, timeout=5.0)
+    settings = Fetching(mirror=mirror, retries=2, timeout=5.0)
     return fetch(name, "https://official.invalid/x", target, settings, **more)
 
 

@@ -1,12 +1,13 @@
 """`python -m quartet summary` prints the layers of the models that are there."""
 
 import pytest
+from networks import build
 from typer.testing import CliRunner
 
 from quartet.__main__ import app
 from quartet.artifacts import paths
 from quartet.artifacts.model_store import save_model
-from quartet.networks.building import build_network, count_parameters
+from quartet.artifacts.rebuilding import count_parameters
 
 DESCRIPTION = {"name": "compact", "channels": 1, "size": 8, "classes": 3, "width": 8, "dropout": 0.1}
 
@@ -17,7 +18,7 @@ def trained(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
     description = {**DESCRIPTION, "activation": "gelu"}
-    network = build_network(description)
+    network = build(description)
     save_model(paths.model("cnn"), network.state_dict(), family="cnn", network=description, data={}, training={})
     return count_parameters(network)
 

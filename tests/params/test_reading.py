@@ -8,18 +8,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from quartet.params import BadSettings, Params, read_params
-from quartet.params.table import every_setting, settings_table
+from quartet.params.fields import every_setting
+from quartet.params.reading import BadSettings
+from quartet.params.table import settings_table
+from quartet.settings import Settings, read_settings, schema, settings_of
 
 
 def read(tmp_path, text):
     path = tmp_path / "params.yaml"
     path.write_text(text)
-    return read_params(path)
+    return read_settings(path).tree
 
 
 def test_the_repositorys_settings_are_the_defaults():
-    assert read_params(Path(__file__).parents[2] / "params.yaml") == Params()
+    assert read_settings(Path(__file__).parents[2] / "params.yaml") == settings_of({})
 
 
 def test_all_errors_come_at_once(tmp_path):
@@ -77,11 +79,11 @@ def test_contradictions_are_refused(tmp_path):
 
 def test_a_missing_file_says_where_to_run(tmp_path):
     with pytest.raises(BadSettings, match="top of the checkout"):
-        read_params(tmp_path / "none.yaml")
+        read_settings(tmp_path / "none.yaml")
 
 
 values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-names = st.sampled_from([name for name, *_ in every_setting()])
+names = st.sampled_from([setting.name for setting in every_setting(schema())])
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -99,14 +101,14 @@ def test_any_values_give_settings_or_bad_settings(tmp_path_factory, given_values
     with path.open("w") as stream:
         YAML(typ="safe").dump(nested, stream)
     try:
-        assert isinstance(read_params(path), Params)
+        assert isinstance(read_settings(path), Settings)
     except BadSettings as error:
         assert error.errors
 
 
 def test_the_table_has_a_row_per_setting():
-    names = [name for name, *_ in every_setting()]
-    assert len(names) == len(set(names)) == len(settings_table().splitlines()) - 2
+    names = [setting.name for setting in every_setting(schema())]
+    assert len(names) == len(set(names)) == len(settings_table(schema()).splitlines()) - 2
 
 
 def test_the_reference_network_names_both_settings_that_it_needs(tmp_path):

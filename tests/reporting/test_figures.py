@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 import torch
 
-from quartet.datasets.class_names import DIGITS, TRAFFIC_SIGNS
-from quartet.evaluation import classifying
-from quartet.reporting.figures import attention_sheet, confusion_figure, image_sheet, learning_curves, save_figure
-from quartet.reporting.scores import confusion_counts
+from quartet.classification import report
+from quartet.classification.scores import confusion_counts
+from quartet.images.sources.class_names import DIGITS, TRAFFIC_SIGNS
+from quartet.reporting.confusion_matrix import confusion_figure
+from quartet.reporting.figures import learning_curves, save_figure
+from quartet.reporting.image_sheets import attention_sheet, image_sheet
 
 LONG = ["x" * 60 + "y" * 60, "no finding", "adenocarcinoma of the cervix uteri, biopsy specimens"]
 
@@ -74,11 +76,11 @@ def captions_of(figure):
 
 def test_long_names_do_not_run_over_each_other_over_the_mistakes(tmp_path, monkeypatch):
     sheets = []
-    monkeypatch.setattr(classifying, "save_figure", lambda figure, path: sheets.append(figure))
+    monkeypatch.setattr(report, "save_figure", lambda figure, path: sheets.append(figure))
     names = sorted(TRAFFIC_SIGNS, key=len)[-12:]
     labels = torch.arange(12)
     logits = torch.eye(12).roll(1, dims=1) * torch.arange(12, 0, -1)[:, None]  # each taken for the next
-    classifying.report_mistakes(tmp_path, torch.zeros(12, 3, 8, 8, dtype=torch.uint8), logits, labels, names)
+    report.report_mistakes(tmp_path, torch.zeros(12, 3, 8, 8, dtype=torch.uint8), logits, labels, names)
     captions = captions_of(sheets[0])
     assert len(captions) == 10 and captions[0] == f"{names[0]},\nnot {names[1]}"
 

@@ -6,7 +6,8 @@ from PIL import Image
 
 from quartet.artifacts import paths
 from quartet.artifacts.writing import write_json
-from quartet.reporting.html_report import FAMILY_TITLES, write_report
+from quartet.families import FAMILIES
+from quartet.reporting.html_report import write_report
 
 SIZES = {"confusion.png": (2000, 1800), "evaluation/reliability.png": (600, 600), "training/curves.png": (400, 300)}
 
@@ -15,13 +16,13 @@ SIZES = {"confusion.png": (2000, 1800), "evaluation/reliability.png": (600, 600)
 def page_file(tmp_path, monkeypatch):
     """A report on pictures of three sizes."""
     monkeypatch.chdir(tmp_path)
-    for family, (_, _, headline) in FAMILY_TITLES.items():
+    for family in FAMILIES.values():
         for name in ("metrics.json", "training.json"):
-            write_json(paths.report(family) / name, {headline: 0.5})
+            write_json(paths.report(family.key) / name, {family.headline().score: 0.5})
         for name, size in SIZES.items():
-            picture(paths.report(family) / name, size)
+            picture(paths.report(family.key) / name, size)
     picture(paths.processed("images") / "preview.png", (300, 100))
-    write_report(paths.REPORT_PAGE)
+    write_report(paths.REPORT_PAGE, FAMILIES.values())
     return tmp_path / paths.REPORT_PAGE
 
 

@@ -8,13 +8,14 @@ import sys
 
 import pytest
 import torch
-from code_imports import TOP
 from PIL import Image
 
-from quartet.datasets.captions import UNSEEN_TEMPLATES
+from benchmarks.code_graph import TOP
 from quartet.datasets.images import load_images
-from quartet.evaluation import diffusion as evaluation
-from quartet.params import read_params
+from quartet.families import FAMILIES
+from quartet.settings import read_settings
+from quartet.text_to_image import evaluation
+from quartet.text_to_image.captions import UNSEEN_TEMPLATES
 
 PARAMS = """
 train_cnn: {{steps: 40, validate_every: 20, width: 8}}
@@ -48,6 +49,12 @@ def run(folder, *command, code=0):
     )
     assert done.returncode == code, done.stderr[-2000:]
     return done.stdout + done.stderr
+
+
+def sections(folder):
+    """The settings that the evaluation reads."""
+    settings = read_settings(folder / "params.yaml")
+    return [settings.section(name) for name in FAMILIES["diffusion"].evaluation_reads]
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +105,7 @@ def test_an_objective_is_trained_scored_and_drawn(digits, objective, schedule, s
 
 
 def test_drawing_follows_the_settings(digits):
-    how = read_params(digits / "params.yaml").evaluate.diffusion  # of the model that was trained last
+    how = read_settings(digits / "params.yaml").section("evaluate.diffusion")  # of the model that was trained last
     assert (how.steps, how.guidance) == (3, 1.5)
     spoken = ("--steps", "3", "--guidance", "1.5", "--temperature", str(how.temperature))
     spoken = (*spoken, "--rejection", str(how.rejection), "--sampler", how.sampler)
@@ -112,7 +119,7 @@ def test_drawing_follows_the_settings(digits):
 @pytest.mark.parametrize("drawn", ["copies", "one picture"])
 def test_scores_are_of_the_pictures_drawn(digits, monkeypatch, drawn):
     monkeypatch.chdir(digits)
-    settings = read_params(digits / "params.yaml")
+    how, trained, classifier = sections(digits)
     train, labels = load_images(digits / "data/processed/images", "train")
 
     def draw_instead(network, captions, templates, how, generator, batch_size):
@@ -122,9 +129,8 @@ def test_scores_are_of_the_pictures_drawn(digits, monkeypatch, drawn):
         return train[numbers + (templates is UNSEEN_TEMPLATES)], asked, torch.zeros(how.images, dtype=torch.long)
 
     monkeypatch.setattr(evaluation, "draw_classes", draw_instead)
-    how = dataclasses.replace(settings.evaluate.diffusion, images=1000, classifiers=2)
-    settings = dataclasses.replace(settings, evaluate=dataclasses.replace(settings.evaluate, diffusion=how))
-    scores = evaluation.evaluate(settings, torch.device("cpu"))
+    how = dataclasses.replace(how, images=1000, classifiers=2)
+    scores = evaluation.evaluate(how, trained, classifier, batch_size=256, seed=0, device=torch.device("cpu"))
     assert scores["copy_rate"] == 1 and scores["copy_rate_test"] < 0.1
     if drawn == "copies":
         assert scores["fidelity"] == pytest.approx(scores["judge_accuracy"], abs=0.1)
@@ -142,7 +148,7 @@ def test_classes_of_one_training_image_are_refused_before_any_is_drawn(digits, m
     single = torch.stack([(labels == label).nonzero()[0, 0] for label in labels.unique()])
     monkeypatch.setattr(evaluation, "load_images", lambda folder, split: (images[single], labels[single]))
     with pytest.raises(ValueError, match="every class has one training image"):
-        evaluation.evaluate(read_params(digits / "params.yaml"), torch.device("cpu"))
+        evaluation.evaluate(*sections(digits), batch_size=256, seed=0, device=torch.device("cpu"))
 
 
 def test_a_judge_of_other_images_is_refused(digits):

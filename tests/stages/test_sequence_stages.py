@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from code_imports import TOP
+
+from benchmarks.code_graph import TOP
 
 PARAMS = """
 download: {{sequences: "{source}"}}

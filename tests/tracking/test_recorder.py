@@ -14,9 +14,9 @@ from pathlib import Path
 import mlflow
 import psutil
 import pytest
-from code_imports import TOP
 from local_servers import Server
 
+from benchmarks.code_graph import TOP
 from quartet.artifacts.errors import clear_errors
 from quartet.artifacts.writing import read_json
 from quartet.tracking import store

@@ -9,7 +9,7 @@ from family_plans import image_plan, text_to_image_plan
 from torch import nn
 from torch.nn import functional as F
 
-from quartet.params.sections import Training
+from quartet.params.shared import Training
 from quartet.training.checkpoints import NoCheckpoint
 from quartet.training.cuda_graphs import Replayed
 from quartet.training.loop import Task, train

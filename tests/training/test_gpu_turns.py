@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 
-from code_imports import TOP
+from benchmarks.code_graph import TOP
 
 HOLD = "from quartet.training.gpu_turns import take_gpu; import sys; print(take_gpu(['a', 'b']), flush=True); {}"
 

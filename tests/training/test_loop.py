@@ -14,15 +14,15 @@ from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from quartet.artifacts import paths
-from quartet.networks.positional_encoding import AddedPosition
-from quartet.params.sections import Training
+from quartet.artifacts.stop_requests import Interrupted
+from quartet.images.losses import classification_loss
+from quartet.layers.positional_encoding import AddedPosition
+from quartet.params.shared import Training
 from quartet.training import loop
 from quartet.training.checkpoints import Checkpoint, NoCheckpoint
 from quartet.training.devices import description_of
 from quartet.training.ema import MovingAverage
-from quartet.training.interruption import Interrupted
 from quartet.training.loop import Task, train
-from quartet.training.losses import classification_loss
 from quartet.training.muon import Muon
 from quartet.training.optimizers import build_optimizers
 from quartet.training.schedules import share_of_peak

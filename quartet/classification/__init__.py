@@ -1,0 +1,1 @@
+"""Scores of classifiers, whatever they read: predictions, confusion files, reliability, mistakes."""

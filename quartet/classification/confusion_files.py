@@ -1,0 +1,20 @@
+"""The confusion files that every evaluation leaves, under the names that DVC and people look for."""
+
+from pathlib import Path
+
+import numpy as np
+
+from quartet.artifacts.writing import write_table
+from quartet.classification.scores import confusion_counts, confusion_rows
+from quartet.reporting.confusion_matrix import confusion_figure
+from quartet.reporting.figures import save_figure
+
+
+def write_confusion(
+    folder: Path, actual: np.ndarray, predicted: np.ndarray, classes: list[str], title: str, row_label: str = "actual"
+) -> None:
+    """`confusion.csv`, `confusion_matrix.csv` and `confusion.png`."""
+    write_table(folder / "confusion.csv", confusion_rows(actual, predicted, classes))
+    counts = confusion_counts(actual, predicted, classes)
+    write_table(folder / "confusion_matrix.csv", counts, index=True)
+    save_figure(confusion_figure(counts, title, row_label), folder / "confusion.png")

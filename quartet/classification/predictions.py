@@ -1,0 +1,22 @@
+"""What a classifier says over a whole split, and how validation scores it."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+VALIDATED = 4  # times a training batch: so many examples fit at once without gradients
+
+
+@torch.no_grad()
+def logits_over(network: nn.Module, inputs: Tensor, prepare: Callable[[Tensor], Tensor], batch_size: int) -> Tensor:
+    """`(examples, classes)` logits of a whole split, batch by batch, `prepare` applied to each batch first."""
+    return torch.cat([network(prepare(batch)) for batch in inputs.split(batch_size)])
+
+
+def validation_scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """`loss` (cross-entropy, nats), `accuracy`, and `score`, which is the accuracy."""
+    loss = F.cross_entropy(logits, labels).item()
+    accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
+    return {"loss": loss, "accuracy": accuracy, "score": accuracy}

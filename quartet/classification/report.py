@@ -1,0 +1,49 @@
+"""What a classifier's evaluation leaves, whatever the classifier reads: its scores, tables and pictures."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from quartet.artifacts.writing import write_table
+from quartet.classification.confusion_files import write_confusion
+from quartet.classification.scores import class_report, classification_scores, reliability
+from quartet.reporting.figures import save_figure
+from quartet.reporting.image_sheets import image_sheet
+from quartet.reporting.reliability import reliability_figure
+
+MISTAKES, MISTAKES_IN_A_ROW = 10, 5
+
+
+def report_classification(folder: Path, logits: Tensor, labels: Tensor, classes: list[str], what: str) -> dict:
+    """Write confusion, class report and reliability of a classifier into `folder`; returns its scores."""
+    probabilities = logits.cpu().double().softmax(dim=1).numpy()
+    truth, predicted = labels.cpu().numpy(), probabilities.argmax(axis=1)
+    scores = classification_scores(truth, probabilities)
+    title = f"{what}: {scores['accuracy']:.2%} of {len(truth)} test examples right"
+    write_confusion(folder, truth, predicted, classes, title)
+    write_table(folder / "evaluation/classification_report.csv", class_report(truth, predicted, classes), index=True)
+    figure = reliability_figure(reliability(truth, probabilities), scores["calibration_error"])
+    save_figure(figure, folder / "evaluation/reliability.png")
+    return scores
+
+
+def report_mistakes(folder: Path, images: Tensor, logits: Tensor, labels: Tensor, classes: list[str]) -> None:
+    """A sheet of the most confidently wrong examples; no sheet where there is no mistake.
+
+    `images` is `(examples, channels, height, width)` uint8.
+    """
+    wrong, predicted = surest_mistakes(logits, labels), logits.argmax(dim=1)
+    if len(wrong):
+        titles = [f"{classes[labels[i]]},\nnot {classes[predicted[i]]}" for i in wrong]
+        shown = images[wrong].cpu().numpy()
+        rows = [slice(start, start + MISTAKES_IN_A_ROW) for start in range(0, len(wrong), MISTAKES_IN_A_ROW)]
+        title, names = "The surest mistakes on the test split", [""] * len(rows)
+        figure = image_sheet([shown[row] for row in rows], names, [titles[row] for row in rows], title, cell=1.4)
+        save_figure(figure, folder / "evaluation/mistakes.png")
+
+
+def surest_mistakes(logits: Tensor, labels: Tensor) -> Tensor:
+    """The indices of the most confidently wrong examples, the surest first."""
+    confidence, predicted = logits.softmax(dim=1).max(dim=1)
+    wrong = (predicted != labels).nonzero()[:, 0]
+    return wrong[confidence[wrong].argsort(descending=True)][:MISTAKES]

@@ -1,0 +1,1 @@
+"""`python -m quartet search`: Optuna proposes settings, each trial is a DVC experiment."""

@@ -1,0 +1,161 @@
+"""The four families and the data that they read, each named once.
+
+Everything that all families have in common (stages, commands, tracking, the report) finds its way through these two
+tables. A fifth family is a folder, an entry here, and its settings and stages in `params.yaml` and `dvc.yaml`.
+Code is named as `module:name` and imported by `pkgutil.resolve_name` when it is needed, since most of it imports torch.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class Headline:
+    """The test score that stands for a model, and whether a higher one is better."""
+
+    score: str
+    higher_is_better: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """Data that is downloaded and prepared.
+
+    Attributes:
+        key: names it in `data/raw/`, `data/processed/` and the settings `download.KEY` and `preprocess.KEY`.
+        source: the setting that says where it comes from.
+        settings: the section that says how it is prepared.
+        download: a function of the source, the fetching settings and a folder to fill, which returns a manifest.
+        prepare: a function of the raw folder, a folder to fill and the settings, which returns what `info.json` holds.
+    """
+
+    key: str
+    source: str
+    settings: str
+    download: str
+    prepare: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """A kind of model.
+
+    Attributes:
+        key: names it in `models/`, `reports/` and the settings.
+        title: for people.
+        item: the data that it is trained on.
+        headlines: its headline score by task; the first is that of models that name no task.
+        sections: its sections of `params.yaml` by dotted name, `train_KEY` among them.
+        networks: a table of its networks by the name that a model's card has.
+        plan: a function that returns the `Plan` of a training (`training/run.py`).
+        evaluation: a function that scores the model on the test split, writes pictures and tables, and returns scores.
+        evaluation_reads: the sections that it takes, in order, by dotted name.
+        served: the class that answers questions to a trained model (`tracking/served_model.py`).
+    """
+
+    key: str
+    title: str
+    item: str
+    headlines: Mapping[str, Headline]
+    sections: Mapping[str, str]
+    networks: str
+    plan: str
+    evaluation: str
+    served: str
+    evaluation_reads: tuple[str, ...] = ()
+
+    @property
+    def training_section(self) -> str:
+        """The name of the settings of its training."""
+        return f"train_{self.key}"
+
+    @property
+    def evaluation_section(self) -> str:
+        """The name of the settings of its evaluation, if it has any."""
+        return f"evaluate.{self.key}"
+
+    def headline(self, task: str | None = None) -> Headline:
+        """The score that stands for a model of this task."""
+        return self.headlines[task] if task else next(iter(self.headlines.values()))
+
+
+_ITEMS = (
+    Item(
+        key="images",
+        source="quartet.images.settings:SOURCE",
+        settings="quartet.images.settings:PreprocessImages",
+        download="quartet.images.sources:download_images",
+        prepare="quartet.images.preparation:prepare_images",
+    ),
+    Item(
+        key="text",
+        source="quartet.language.settings:SOURCE",
+        settings="quartet.language.settings:PreprocessText",
+        download="quartet.language.sources:download_text",
+        prepare="quartet.language.preparation:prepare_text",
+    ),
+    Item(
+        key="sequences",
+        source="quartet.sequences.settings:SOURCE",
+        settings="quartet.sequences.settings:PreprocessSequences",
+        download="quartet.sequences.sources:download_sequences",
+        prepare="quartet.sequences.preparation:prepare_sequences",
+    ),
+)
+ITEMS = {item.key: item for item in _ITEMS}
+
+_FAMILIES = (
+    Family(
+        key="cnn",
+        title="Convolutional network",
+        item="images",
+        headlines={"classes": Headline("accuracy")},
+        sections={"train_cnn": "quartet.images.settings:TrainCnn"},
+        networks="quartet.images.networks:NETWORKS",
+        plan="quartet.images.training:plan",
+        evaluation="quartet.images.evaluation:evaluate",
+        served="quartet.images.serving:ImageClassifier",
+    ),
+    Family(
+        key="rnn",
+        title="Recurrent network",
+        item="sequences",
+        headlines={"classes": Headline("accuracy")},
+        sections={"train_rnn": "quartet.sequences.settings:TrainRnn"},
+        networks="quartet.sequences.network:NETWORKS",
+        plan="quartet.sequences.training:plan",
+        evaluation="quartet.sequences.evaluation:evaluate",
+        served="quartet.sequences.serving:SequenceClassifier",
+    ),
+    Family(
+        key="lm",
+        title="Language model",
+        item="text",
+        headlines={"text": Headline("bits_per_byte", higher_is_better=False)},
+        sections={
+            "train_lm": "quartet.language.settings:TrainLm",
+            "evaluate.lm": "quartet.language.settings:EvaluateLm",
+        },
+        networks="quartet.language.networks:NETWORKS",
+        plan="quartet.language.training:plan",
+        evaluation="quartet.language.evaluation:evaluate",
+        evaluation_reads=("evaluate.lm",),
+        served="quartet.language.serving:TextGenerator",
+    ),
+    Family(
+        key="diffusion",
+        title="Text to image",
+        item="images",
+        headlines={"classes": Headline("fidelity")},
+        sections={
+            "train_diffusion": "quartet.text_to_image.settings:TrainDiffusion",
+            "evaluate.diffusion": "quartet.text_to_image.settings:EvaluateDiffusion",
+        },
+        networks="quartet.text_to_image.networks:NETWORKS",
+        plan="quartet.text_to_image.training:plan",
+        evaluation="quartet.text_to_image.evaluation:evaluate",
+        evaluation_reads=("evaluate.diffusion", "train_diffusion", "train_cnn"),
+        served="quartet.text_to_image.serving:Painter",
+    ),
+)
+FAMILIES = {family.key: family for family in _FAMILIES}

@@ -1,0 +1,74 @@
+"""How the image classifier is scored on the test split."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from quartet.artifacts import paths
+from quartet.artifacts.model_store import load_weights, read_card_for
+from quartet.artifacts.rebuilding import count_parameters, rebuild_network
+from quartet.classification.predictions import logits_over
+from quartet.classification.report import report_classification, report_mistakes
+from quartet.datasets.images import load_images, normalise, unit
+from quartet.images.grad_cam import grad_cam
+from quartet.images.networks import NETWORKS
+from quartet.images.shifted_views import shifted_probabilities
+from quartet.reporting.figures import save_figure
+from quartet.reporting.image_sheets import attention_sheet, filter_sheet
+
+LOOKED_AT = 12  # images of the sheet that shows where the network looked
+FILTERS = 64
+
+
+def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, float]:
+    """Score the convolutional network; writes pictures and tables into `reports/cnn`."""
+    folder = paths.report("cnn")
+    card = read_card_for(paths.model("cnn"), paths.processed("images"))
+    network = rebuild_network(NETWORKS, card, load_weights(paths.model("cnn"))).to(device)
+    data = card["data"]
+    images, labels = (tensor.to(device) for tensor in load_images(paths.processed("images"), "test"))
+
+    def prepare(pixels: Tensor) -> Tensor:
+        return normalise(pixels, data["mean"], data["std"])
+
+    logits = logits_over(network, images, lambda batch: prepare(unit(batch)), batch_size)
+    scores = report_classification(folder, logits, labels, data["classes"], "Convolutional network")
+    report_mistakes(folder, images, logits, labels, data["classes"])
+    _report_filters(folder, network)
+    report_attention(folder, network, images, labels, prepare, data["classes"])
+    augmented = shifted_probabilities(network, images, prepare, batch_size).argmax(dim=1)
+    return {
+        **scores,
+        "accuracy_augmented": (augmented == labels).cpu().double().mean().item(),
+        "parameters": count_parameters(network),
+    }
+
+
+def _report_filters(folder: Path, network: nn.Module) -> None:
+    """The first layer's kernels as pictures."""
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    save_figure(filter_sheet(first.weight.detach()[:FILTERS].cpu().numpy()), folder / "evaluation/filters.png")
+
+
+def report_attention(
+    folder: Path,
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    prepare: Callable[[Tensor], Tensor],
+    classes: Sequence[str],
+) -> None:
+    """Where the network looked in some images, one of every class before a second of any."""
+    turns = torch.zeros_like(labels)
+    for label in labels.unique():
+        of_class = labels == label
+        turns[of_class] = torch.arange(int(of_class.sum()), device=labels.device)
+    chosen = turns.argsort(stable=True)[:LOOKED_AT]
+    pixels = unit(images[chosen])
+    predicted = network(prepare(pixels)).argmax(dim=1)
+    seen = grad_cam(network, prepare(pixels), predicted)
+    names = [classes[label] for label in predicted.tolist()]
+    figure = attention_sheet(pixels.cpu().numpy(), seen.cpu().numpy(), names)
+    save_figure(figure, folder / "evaluation/grad_cam.png")

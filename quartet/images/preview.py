@@ -1,0 +1,34 @@
+"""The preview of the prepared images: some training pictures as they came, and as training reads them."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from quartet.images.reading import read_raw_images
+from quartet.reporting.figures import save_figure
+from quartet.reporting.image_sheets import image_sheet
+
+SHOWN, SHOWN_SIZE = 8, 256  # training images, and the largest side of an original
+
+
+def save_preview(path: Path, raw: Path, manifest: dict, indices: list[int], prepared: np.ndarray) -> None:
+    """Draw the originals at these ascending indices above what became of them.
+
+    `prepared` is `(images, channels, size, size)` uint8.
+    """
+    originals = [np.atleast_3d(pixels).transpose(2, 0, 1) for pixels in _originals(raw, manifest, indices)]
+    title = f"Training images of {manifest['source']}"
+    save_figure(image_sheet([originals, prepared], ["raw", "preprocessed"], title=title), path)
+
+
+def _originals(raw: Path, manifest: dict, indices: list[int]) -> list[np.ndarray]:
+    """The originals at these ascending indices, larger ones brought to `SHOWN_SIZE`."""
+    small = []
+    for index, image in enumerate(itertools.islice(read_raw_images(raw, manifest), max(indices) + 1)):
+        if index in indices:
+            picture = Image.fromarray(image.pixels)
+            picture.thumbnail((SHOWN_SIZE, SHOWN_SIZE))
+            small.append(np.asarray(picture))
+    return small

@@ -1,0 +1,60 @@
+"""The image classifier, asked: picture files in, classes and probabilities out."""
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from quartet.artifacts import paths
+from quartet.artifacts.model_store import load_weights, read_card
+from quartet.artifacts.rebuilding import rebuild_network
+from quartet.classification.answers import Answer, answers_of, as_table
+from quartet.datasets.images import load_images, normalise, unit
+from quartet.datasets.pictures import to_png
+from quartet.images.networks import NETWORKS
+from quartet.images.preparation import to_square
+from quartet.images.reading import decode
+from quartet.tracking.served import Column, Interface, Served
+
+QUESTION = Column("image", "binary")  # a picture file
+
+
+class ImageClassifier(Served):
+    """The model in `folder`, a convolutional network."""
+
+    def __init__(self, folder: Path, files: Mapping[str, Path] | None = None):
+        self.card = read_card(folder)
+        self.network = rebuild_network(NETWORKS, self.card, load_weights(folder))
+
+    @torch.inference_mode()
+    def classify(self, pictures: Iterable[tuple[str, bytes]]) -> list[Answer]:
+        """Answer for named, encoded pictures (PNG, JPEG, …) of any size and mode, prepared as the training images were.
+
+        Raises:
+            ValueError: a picture cannot be decoded; the message has its name.
+        """
+        data = self.card["data"]
+        squares = [
+            to_square(decode(io.BytesIO(content), name), data["size"], data["channels"]) for name, content in pictures
+        ]
+        images = unit(torch.from_numpy(np.stack(squares)))  # (pictures, channels, size, size)
+        return answers_of(self.network(normalise(images, data["mean"], data["std"])), data["classes"])
+
+    @staticmethod
+    def interface(card: Mapping) -> Interface:
+        """Picture files to classes."""
+        return Interface(QUESTION, "classes")
+
+    @staticmethod
+    def example(card: Mapping) -> dict[str, object]:
+        """Two pictures of the validation split."""
+        images, _ = load_images(paths.processed("images"), "validation")
+        return QUESTION.example([to_png(image.permute(1, 2, 0).numpy()) for image in images[:2]])
+
+    def answer(self, questions: Sequence[bytes], parameters: Mapping[str, Any]) -> pd.DataFrame:
+        """A row per picture."""
+        return as_table(self.classify((f"image {row}", image) for row, image in enumerate(questions)))

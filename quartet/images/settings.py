@@ -1,0 +1,90 @@
+"""Settings of the image family."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from quartet.params.fields import retuned, section, setting
+from quartet.params.shared import Augmentation, Preparation, Training, compile_setting
+
+SOURCE: str = setting(
+    "digits",
+    "labelled images; a folder holds one sub-folder per class",
+    choices=("digits", "mnist", "fashion-mnist", "gtsrb", "cifar10"),
+    prefixes=("folder:",),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class PreprocessImages(Preparation):
+    """How raw images are prepared."""
+
+    size: int | None = setting(
+        None,
+        "side in pixels; null takes the one that square images of 8 pixels and more all share, but at most 96; else 48",
+        at_least=8,
+        at_most=512,
+    )
+    channels: int | None = setting(None, "1 (grey) or 3 (RGB); null keeps the source's own", at_least=1, at_most=3)
+    validation: float = setting(
+        0.1,
+        "share held out for validation: of the training images where the source has test images, else of all",
+        above=0,
+        below=0.5,
+    )
+    split_seed: int = setting(0, "seed of the splits, independent of `seed`", at_least=0, below=2**32)
+
+    def contradictions(self) -> Iterator[str]:
+        """A number of channels within the range that no picture has."""
+        if self.channels == 2:
+            yield "preprocess.images.channels: found 2, allowed is 1 or 3, or null"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainCnn(Training):
+    """How the image classifier is trained."""
+
+    network: str = setting(
+        "compact",
+        "`compact` fits any image; `reference` is the textbook's, for 48×48×3",
+        choices=("compact", "reference"),
+    )
+    width: int = setting(64, "channels of the first convolution of `compact`", at_least=4, at_most=512)
+    stem: str = setting(
+        "strided",
+        "how `compact` takes images of 16 pixels and more: at half their side, or whole, for several times the work",
+        choices=("strided", "plain"),
+    )
+    activation: str = setting(
+        "relu",
+        "what follows each convolution",
+        choices=("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh"),
+    )
+    dropout: float = setting(0.2, "dropout before the classifier", at_least=0, below=1)
+    loss: str = setting(
+        "cross_entropy",
+        "what is made small; the last two take one-hot targets",
+        choices=("cross_entropy", "binary_cross_entropy", "mean_squared_error"),
+    )
+    keep: str = retuned(Training, "keep", "last")
+    precision: str = retuned(Training, "precision", "auto")
+    steps: int = retuned(Training, "steps", 800)
+    validate_every: int = retuned(Training, "validate_every", 50)
+    epochs: int | None = setting(
+        None, "passes over the training examples, in whole batches; overrides `steps`", at_least=1
+    )
+    label_smoothing: float = setting(0.05, "share of the target spread over all classes", at_least=0, below=1)
+    compile: bool = compile_setting()
+    augmentation: Augmentation = section(Augmentation)
+
+    def contradictions(self, data: PreprocessImages, evaluation: Any) -> Iterator[str]:
+        """The textbook's network takes images of one shape alone."""
+        if self.network == "reference" and (data.size, data.channels) != (48, 3):
+            yield (
+                "train_cnn.network: found `reference`, which takes 48×48 RGB images: set preprocess.images.size = 48 "
+                f"(found {_yaml(data.size)}) and preprocess.images.channels = 3 (found {_yaml(data.channels)})"
+            )
+
+
+def _yaml(value: object) -> str:
+    return "null" if value is None else str(value)

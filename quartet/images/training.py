@@ -1,0 +1,143 @@
+"""How an image classifier is trained: augmented batches, loss, validation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from quartet.artifacts.rebuilding import build_network
+from quartet.classification.predictions import VALIDATED, logits_over, validation_scores
+from quartet.datasets.augmentation import Transform, random_transforms, transformed
+from quartet.datasets.batches import ShuffledBatches
+from quartet.datasets.images import load_images, normalise, unit
+from quartet.images.losses import classification_loss
+from quartet.images.networks import NETWORKS
+from quartet.images.settings import TrainCnn
+from quartet.reporting.figures import save_figure
+from quartet.reporting.image_sheets import image_sheet
+from quartet.training.compiling import compiled
+from quartet.training.loop import Batch, Task
+from quartet.training.run import Plan
+
+LabelledImages = tuple[Tensor, Tensor]  # (images, channels, size, size) uint8 and (images,) labels
+SHOWN, TIMES = 8, 4  # training images in the picture of their augmentation, and how often each is changed
+
+
+def plan(settings: TrainCnn, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
+    """The plan for the splits of the processed images in `folder`, of which `info` is the `info.json`."""
+    train, held_out = load_images(folder, "train"), load_images(folder, "validation")
+    training = ImageTraining(settings, info, device, seed=seed, train=train, held_out=held_out)
+    return Plan(
+        task=training.task(),
+        description=training.description,
+        card_keys=("classes", "channels", "size", "mean", "std"),
+        draw=training.draw_augmentation,
+    )
+
+
+def describe_network(settings: TrainCnn, info: Mapping) -> dict[str, object]:
+    """The arguments that build the network which the settings name, for the images that `info` describes."""
+    description: dict[str, object] = {
+        "name": settings.network,
+        "classes": len(info["classes"]),
+        "dropout": settings.dropout,
+        "activation": settings.activation,
+    }
+    if settings.network == "compact":
+        sizes = {"channels": info["channels"], "size": info["size"]}
+        description |= {**sizes, "width": settings.width, "stem": settings.stem}
+    return description
+
+
+class ImageTraining:
+    """A network and what the loop asks while it trains.
+
+    Args:
+        settings: of the training.
+        info: what preprocessing says of the images.
+        device: where to train.
+        seed: of the order of the images.
+        train, held_out: images and labels.
+    """
+
+    def __init__(
+        self,
+        settings: TrainCnn,
+        info: Mapping,
+        device: torch.device,
+        *,
+        seed: int,
+        train: LabelledImages,
+        held_out: LabelledImages,
+    ):
+        self.settings, self.seed = settings, seed
+        self.images, self.labels = (tensor.to(device) for tensor in train)
+        self.held_out, self.held_out_labels = (tensor.to(device) for tensor in held_out)
+        self.description = describe_network(settings, info)
+        self.network = build_network(NETWORKS, self.description).to(device, memory_format=torch.channels_last)
+        self.batches = ShuffledBatches(len(self.images), settings.batch_size, seed, device)
+        self.mean, self.std = (torch.tensor(info[name], device=device) for name in ("mean", "std"))
+        self._augmented = compiled(self.augmented) if settings.compile else self.augmented
+
+    def task(self) -> Task:
+        """For the loop."""
+        settings = self.settings
+        epochs = settings.epochs and self.batches.steps_in(settings.epochs, settings.accumulate)
+        return Task(
+            network=self.network,
+            examples_at=self.examples_at,
+            batch_of=self.batch_of,
+            loss_of=compiled(self.loss_of) if settings.compile else self.loss_of,
+            validate=self.validate,
+            steps=epochs or settings.steps,
+            validate_every=settings.validate_every,
+            replayable=True,
+        )
+
+    def examples_at(self, number: int) -> Batch:
+        """The places in the training split of the images of a batch."""
+        return (self.batches.indices(number),)
+
+    def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
+        """Augmented, normalised images and their labels."""
+        (chosen,) = examples
+        transforms = random_transforms(self.settings.augmentation, len(chosen), generator)
+        return self._augmented(self.images[chosen], transforms), self.labels[chosen]
+
+    def augmented(self, pixels: Tensor, transforms: list[Transform]) -> Tensor:
+        """uint8 images to what the network reads after some changes."""
+        return self.normalised(transformed(unit(pixels), transforms))
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] to what the network reads."""
+        # Channels last is the layout in which convolutions are fastest.
+        return normalise(images, self.mean, self.std).contiguous(memory_format=torch.channels_last)
+
+    def loss_of(self, network: nn.Module, batch: Batch) -> Tensor:
+        """The loss that the settings name."""
+        inputs, targets = batch
+        return classification_loss(network(inputs).float(), targets, self.settings.loss, self.settings.label_smoothing)
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Loss and accuracy on the images held out."""
+        logits = self.logits_of(network, self.held_out)
+        return validation_scores(logits, self.held_out_labels)
+
+    def logits_of(self, network: nn.Module, images: Tensor) -> Tensor:
+        """`(images, classes)` logits of uint8 images as they are."""
+        batch_size = VALIDATED * self.settings.batch_size
+        return logits_over(network, images, lambda pixels: self.normalised(unit(pixels)), batch_size)
+
+    def draw_augmentation(self, folder: Path) -> None:
+        """A picture of some training images as they are and as training sees them, a row per change."""
+        images = self.images[:SHOWN].cpu()
+        generator = torch.Generator().manual_seed(self.seed)
+        rows = [images.numpy()]
+        for _ in range(TIMES):
+            transforms = random_transforms(self.settings.augmentation, len(images), generator)
+            rows.append(transformed(unit(images), transforms).numpy())
+        titles = ["prepared", *["augmented"] * TIMES]
+        save_figure(
+            image_sheet(rows, titles, title="Training images as training sees them"), folder / "augmentation.png"
+        )

@@ -1,0 +1,77 @@
+"""How the language model is scored: every byte of the test text, beside compression and counting."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from quartet.artifacts import paths
+from quartet.artifacts.model_store import load_weights, read_card_for
+from quartet.artifacts.rebuilding import count_parameters, rebuild_network
+from quartet.artifacts.writing import write_text
+from quartet.classification.confusion_files import write_confusion
+from quartet.datasets.tokenizers import load_tokenizer, token_texts
+from quartet.language.baselines import compression_bits_per_byte, ngram_bits_per_byte
+from quartet.language.networks import NETWORKS
+from quartet.language.pictures import draw_baselines, draw_insights
+from quartet.language.samples import samples
+from quartet.language.scoring import score_stream
+from quartet.language.settings import EvaluateLm
+from quartet.language.windows import token_stream
+
+OTHER = "(other)"
+BASELINE_BYTES = 2**24  # of the end of the training text, for the baselines: counting takes twenty times the memory
+
+
+def evaluate(how: EvaluateLm, *, batch_size: int, seed: int, device: torch.device) -> dict[str, float]:
+    """Score the language model; writes pictures, tables and samples into `reports/lm`."""
+    folder, processed = paths.report("lm"), paths.processed("text")
+    card = read_card_for(paths.model("lm"), processed)
+    network = rebuild_network(NETWORKS, card, load_weights(paths.model("lm"))).to(device)
+    tokenizer = load_tokenizer(processed / "tokenizer.json")
+    stream = token_stream(processed, "test")
+    test_bytes = (processed / "test.txt").read_bytes()
+
+    scored = score_stream(network, stream, tokenizer, batch_size, device, sliding=False)
+    sliding = score_stream(network, stream, tokenizer, batch_size, device, sliding=True)
+    bits_per_nat_and_byte = 1 / math.log(2) / len(test_bytes)
+    scores = {
+        "bits_per_byte": scored["nats"] * bits_per_nat_and_byte,
+        "sliding_bits_per_byte": sliding["nats"] * bits_per_nat_and_byte,
+        "loss": scored["nats"] / len(stream),
+        "perplexity": math.exp(scored["nats"] / len(stream)),
+        "accuracy": scored["right"] / len(stream),
+        "top5_accuracy": scored["right_in_5"] / len(stream),
+        "test_tokens": len(stream),
+        "parameters": count_parameters(network),
+    }
+    train_bytes = _end_of(processed / "train.txt", BASELINE_BYTES)
+    scores |= compression_bits_per_byte(train_bytes, test_bytes)
+    scores["baseline_ngram_bits_per_byte"] = ngram_bits_per_byte(train_bytes, test_bytes)
+
+    _report_confusion(folder, tokenizer, stream, scored["predicted"], how.confusion_tokens)
+    pictures = folder / "evaluation"
+    draw_baselines(pictures, scores)
+    draw_insights(pictures, network, tokenizer, stream, scored["token_nats"], len(test_bytes), device)
+    write_text(pictures / "samples.txt", samples(network, tokenizer, device))
+    return scores
+
+
+def _end_of(path: Path, byte_count: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - byte_count))
+        return file.read()
+
+
+def _report_confusion(folder: Path, tokenizer: Tokenizer, stream: np.ndarray, predicted: np.ndarray, most: int) -> None:
+    """Confusion among the most frequent test tokens, all others together as one more class."""
+    tokens, counts = np.unique(stream, return_counts=True)
+    frequent = tokens[np.argsort(-counts, kind="stable")][:most]
+    place = np.full(tokenizer.get_vocab_size(), len(frequent))
+    place[frequent] = np.arange(len(frequent))
+    texts = token_texts(tokenizer)
+    names = [texts[token] for token in frequent.tolist()] + [OTHER]
+    title = f"Next token, the {len(frequent)} most frequent and all others"
+    write_confusion(folder, place[np.asarray(stream)], place[predicted], names, title)

@@ -1,0 +1,161 @@
+"""The encoder-decoder Transformer (Vaswani et al. 2017, Raffel et al. 2020): reads text with holes, and fills them.
+
+The encoder reads a text in which each missing span is replaced by a token of its own, ⟨0⟩, ⟨1⟩, …; the decoder writes
+⟨0⟩, the first span, ⟨1⟩, the second span, …, and ends with the next such token:
+
+    text       the cat sat on the mat
+    encoder    the ⟨0⟩ on the ⟨1⟩
+    decoder    ⟨0⟩ cat sat ⟨1⟩ mat ⟨2⟩
+
+A text that is to be continued has one hole, at its end.
+"""
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from quartet.layers.attention import FeedForward, KeyValues, MultiHeadAttention, TransformerBlock
+from quartet.layers.positional_encoding import positions
+
+HOLES = 32  # tokens that stand for holes, the one that ends the last span included
+
+
+class DecoderBlock(nn.Module):
+    """Causal self-attention, attention to what the encoder read, feed-forward, each normalised before and added."""
+
+    def __init__(self, features: int, heads: int, *, position: nn.Module | None, dropout: float):
+        super().__init__()
+        self.attention_norm = nn.RMSNorm(features)
+        self.attention = MultiHeadAttention(features, heads, position=position, dropout=dropout)
+        self.cross_norm = nn.RMSNorm(features)
+        self.cross_attention = MultiHeadAttention(features, heads, dropout=dropout)
+        self.feed_forward_norm = nn.RMSNorm(features)
+        self.feed_forward = FeedForward(features, dropout)
+
+    def forward(self, tokens: Tensor, read: KeyValues, past: KeyValues | None) -> tuple[Tensor, KeyValues]:
+        """`(batch, steps, features)` to the same shape, and the key-value cache.
+
+        `read` is what the encoder's text offers to the cross-attention.
+        """
+        attended, seen = self.attention.causal(self.attention_norm(tokens), past)
+        tokens = tokens + attended
+        tokens = tokens + self.cross_attention.cross(self.cross_norm(tokens), read)
+        return tokens + self.feed_forward(self.feed_forward_norm(tokens)), seen
+
+
+@dataclasses.dataclass(frozen=True)
+class Past:
+    """What the decoder needs to write on: what the encoder read, and its own key-value cache, an item per block."""
+
+    read: list[KeyValues]
+    seen: list[KeyValues | None]
+
+
+class EncoderDecoder(nn.Module):
+    """Two stacks of blocks that share one token embedding, which is the output layer too.
+
+    Args:
+        vocabulary_size: number of tokens, without those that stand for holes.
+        context: most tokens that either stack sees at once, holes not counted.
+        width: features per token.
+        layers: blocks of the encoder, and as many of the decoder.
+        heads: attention heads per block.
+        position: `rotary`, `sinusoidal`, `learned` or `none`.
+        dropout: after embedding, attention and feed-forward.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocabulary_size: int,
+        context: int,
+        width: int,
+        layers: int,
+        heads: int,
+        position: str,
+        dropout: float,
+    ):
+        super().__init__()
+        self.vocabulary_size, self.context = vocabulary_size, context
+        self.embedding = nn.Embedding(vocabulary_size + HOLES, width)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        self.position, rotary = positions(position, context + HOLES, width, heads)
+        self.embedding_norm = nn.RMSNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.encoder = nn.ModuleList(
+            TransformerBlock(width, heads, position=rotary, dropout=dropout) for _ in range(layers)
+        )
+        self.encoder_norm = nn.RMSNorm(width)
+        self.blocks = nn.ModuleList(DecoderBlock(width, heads, position=rotary, dropout=dropout) for _ in range(layers))
+        self.output_norm = nn.RMSNorm(width)
+        for block in [*self.encoder, *self.blocks]:
+            # Every block begins as the identity, so that depth does not slow the start.
+            nn.init.zeros_(block.attention.output.weight)
+            nn.init.zeros_(block.feed_forward.contract.weight)
+
+    @property
+    def hole_tokens(self) -> range:
+        """The tokens that stand for holes."""
+        return range(self.vocabulary_size, self.vocabulary_size + HOLES)
+
+    def fill(self, corrupted: Tensor, writing: Tensor) -> Tensor:
+        """Read `(batch, steps)` with holes; `(batch, written, vocabulary + HOLES)` logits of what follows."""
+        return self.decode(writing, self.encode(corrupted))[0]
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """As a language model: `(batch, steps)` ids to `(batch, steps, vocabulary)` logits of what follows each.
+
+        The encoder reads the first token and a hole; the decoder writes all that follows.
+        """
+        opened = torch.full_like(tokens[:, :1], self.vocabulary_size)
+        past = self.encode(torch.cat([tokens[:, :1], opened], dim=1))
+        logits, _ = self.decode(torch.cat([opened, tokens[:, 1:]], dim=1), past)
+        return logits[..., : self.vocabulary_size]
+
+    def begin(self, prompt: Tensor) -> tuple[Tensor, Past]:
+        """Encode `(batch, steps)` and a hole; `(batch, 1, vocabulary)` logits of what follows, and a past."""
+        opened = torch.full_like(prompt[:, :1], self.vocabulary_size)
+        return self.advance(opened, self.encode(torch.cat([prompt, opened], dim=1)))
+
+    def advance(self, tokens: Tensor, past: Past) -> tuple[Tensor, Past]:
+        """Write on: `(batch, steps)` further tokens to `(batch, steps, vocabulary)` logits, and the past with them."""
+        logits, past = self.decode(tokens, past)
+        return logits[..., : self.vocabulary_size], past
+
+    def encode(self, corrupted: Tensor) -> Past:
+        """Read a text with holes, `(batch, steps)`; nothing is written yet."""
+        hidden = self._embedded(corrupted, 0)
+        for block in self.encoder:
+            hidden = block(hidden)
+        read = self.encoder_norm(hidden)
+        return Past([block.cross_attention.keys_and_values(read) for block in self.blocks], [None] * len(self.blocks))
+
+    def decode(self, written: Tensor, past: Past) -> tuple[Tensor, Past]:
+        """`(batch, steps)` further tokens to `(batch, steps, vocabulary + HOLES)` logits of what follows each."""
+        before = 0 if past.seen[0] is None else past.seen[0].keys.shape[2]
+        hidden, seen = self._embedded(written, before), []
+        for block, read, own in zip(self.blocks, past.read, past.seen, strict=True):
+            hidden, offered = block(hidden, read, own)
+            seen.append(offered)
+        return F.linear(self.output_norm(hidden), self.embedding.weight), Past(past.read, seen)
+
+    def attention_maps(self, tokens: Tensor) -> list[Tensor]:
+        """How much each token looks at each: `(batch, heads, steps, steps)` of every block of the encoder."""
+        hidden, maps = self._embedded(tokens, 0), []
+        for block in self.encoder:
+            maps.append(block.attention.weights(block.attention_norm(hidden), causal=False))
+            hidden = block(hidden)
+        return maps
+
+    def _embedded(self, tokens: Tensor, before: int) -> Tensor:
+        """`(batch, steps)` ids, after `before` others, to `(batch, steps, width)`."""
+        hidden = self.embedding(tokens)
+        if self.position is not None:
+            hidden = self.position(hidden, before)
+        return self.dropout(self.embedding_norm(hidden))
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """Two contexts of the first token."""
+        return (torch.zeros(2, self.context, dtype=torch.long, device=self.embedding.weight.device),)

@@ -1,0 +1,52 @@
+"""The recurrent language model (Mikolov et al. 2010; Zaremba et al. 2014): LSTM or GRU, next-token prediction."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from quartet.layers.recurrent_cells import CELLS
+
+
+class RecurrentLanguageModel(nn.Module):
+    """Recurrent layers whose output layer shares the token embedding's weights.
+
+    Args:
+        vocabulary_size: number of tokens.
+        context: tokens per window of training and scoring; the state itself has no end.
+        width: features per token and units per layer.
+        layers: stacked recurrent layers.
+        cell: `lstm` or `gru`; `layers/recurrent_cells.py` has their equations.
+        dropout: after the embedding, between layers and before the output.
+    """
+
+    def __init__(self, *, vocabulary_size: int, context: int, width: int, layers: int, cell: str, dropout: float):
+        super().__init__()
+        self.context = context
+        self.embedding = nn.Embedding(vocabulary_size, width)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        self.embedding_norm = nn.RMSNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.recurrent = CELLS[cell](width, width, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
+        self.output_norm = nn.RMSNorm(width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """`(batch, steps)` token ids to `(batch, steps, vocabulary)` logits of the token that follows each."""
+        return self.advance(tokens)[0]
+
+    def begin(self, prompt: Tensor) -> tuple[Tensor, object]:
+        """Read `(batch, steps)`; `advance` by one piece, from nothing."""
+        return self.advance(prompt)
+
+    def advance(self, tokens: Tensor, past: object = None) -> tuple[Tensor, object]:
+        """Read on: `(batch, steps)` further tokens; `past` is the hidden state that those before left.
+
+        Returns:
+            `(batch, steps, vocabulary)` logits, and the hidden state.
+        """
+        hidden = self.dropout(self.embedding_norm(self.embedding(tokens)))  # (batch, steps, width)
+        states, past = self.recurrent(hidden, past)
+        return F.linear(self.output_norm(self.dropout(states)), self.embedding.weight), past
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """Two contexts of the first token."""
+        return (torch.zeros(2, self.context, dtype=torch.long, device=self.embedding.weight.device),)

@@ -1,0 +1,58 @@
+"""How well a language model predicts a text: the cost of every token, each predicted exactly once."""
+
+import math
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+from torch.nn import functional as F
+
+from quartet.language.windows import scored_windows
+
+VALIDATION_BATCH = 64
+
+
+@torch.no_grad()
+def score_stream(
+    network: nn.Module,
+    stream: np.ndarray,
+    tokenizer: Tokenizer,
+    batch_size: int,
+    device: torch.device,
+    *,
+    sliding: bool,
+) -> dict:
+    """Total `nats`, counts of `right` and `right_in_5`; in order, the `predicted` tokens and `token_nats`, `(tokens,)`.
+
+    The first token is predicted after a line break. Windows do not overlap; with `sliding` they move by half.
+    """
+    context = network.context
+    stride = max(1, context // 2) if sliding else context
+    batch_size = max(1, batch_size * 32 // context)  # a batch of windows costs as much as its tokens
+    first = tokenizer.encode("\n").ids[0]
+    right, right_in_5, predicted, costs = 0, 0, [], []
+    for tokens, successors, mask in scored_windows(stream, first, context, stride, batch_size, device):
+        logits, targets = network(tokens)[mask].float(), successors[mask]  # (scored, vocabulary), (scored,)
+        costs.append(F.cross_entropy(logits, targets, reduction="none").cpu().numpy())
+        likeliest = logits.topk(min(5, logits.shape[1]), dim=1).indices  # (scored, 5)
+        right += (likeliest[:, 0] == targets).sum().item()
+        right_in_5 += (likeliest == targets[:, None]).any(dim=1).sum().item()
+        predicted.append(likeliest[:, 0].cpu().numpy())
+    token_nats = np.concatenate(costs)
+    return {
+        "nats": float(token_nats.sum(dtype=np.float64)),
+        "right": right,
+        "right_in_5": right_in_5,
+        "predicted": np.concatenate(predicted),
+        "token_nats": token_nats,
+    }
+
+
+def validation_scores(
+    network: nn.Module, stream: np.ndarray, tokenizer: Tokenizer, byte_count: int, device: torch.device
+) -> dict[str, float]:
+    """`loss` (nats per token), `bits_per_byte`, and `score`: the bits per byte below zero, so that higher is better."""
+    nats = score_stream(network, stream, tokenizer, VALIDATION_BATCH, device, sliding=False)["nats"]
+    bits_per_byte = nats / math.log(2) / byte_count
+    return {"loss": nats / len(stream), "bits_per_byte": bits_per_byte, "score": -bits_per_byte}

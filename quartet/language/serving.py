@@ -1,0 +1,92 @@
+"""The language model: a prompt in, text out; or the likely next words; or what belongs into blanks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from quartet.artifacts.model_store import load_weights, read_card
+from quartet.artifacts.rebuilding import rebuild_network
+from quartet.datasets.tokenizers import load_tokenizer
+from quartet.language import BLANK, generation
+from quartet.language.networks import NETWORKS
+from quartet.language.networks.encoder_decoder import EncoderDecoder
+from quartet.tracking.served import Column, Interface, Parameter, Served
+
+PROMPT = Column("prompt", "string")
+CHOICE = (
+    Parameter("tokens", 64),
+    Parameter("temperature", 0.8),
+    Parameter("top_k", 0),
+    Parameter("top_p", 1.0),
+    Parameter("seed", 0),
+)
+
+
+class TextGenerator(Served):
+    """The model in `folder` with the `tokenizer` among `files` that it was trained with."""
+
+    def __init__(self, folder: Path, files: Mapping[str, Path]):
+        self.network = rebuild_network(NETWORKS, read_card(folder), load_weights(folder))
+        self.tokenizer = load_tokenizer(files["tokenizer"])
+
+    @staticmethod
+    def interface(card: Mapping) -> Interface:
+        """Prompts to texts."""
+        return Interface(PROMPT, "text", CHOICE)
+
+    @staticmethod
+    def example(card: Mapping) -> dict[str, object]:
+        """The beginning of a sentence."""
+        return PROMPT.example(["The "])
+
+    def answer(self, questions: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
+        """Each prompt continued."""
+        choice = {name: parameters[name] for name in ("temperature", "top_p", "seed")}
+        choice["top_k"] = parameters["top_k"] or None
+        return [self.continued(prompt, parameters["tokens"], **choice) for prompt in questions]
+
+    def continued(self, prompt: str, tokens: int, *, seed: int, **choice: Any) -> str:
+        """The prompt and what follows it; `choice` is `temperature`, `top_k` and `top_p` of `generation.sampled`.
+
+        Raises:
+            ValueError: there is no such choice, or no token is asked for.
+        """
+        if tokens < 1:
+            raise ValueError(f"tokens: found {tokens}, allowed is 1 or more")
+        generator = torch.Generator().manual_seed(seed)
+        text = generation.generate(self.network, self._encoded(prompt), tokens, generator=generator, **choice)
+        return self.tokenizer.decode(text[0].tolist())
+
+    def filled(self, text: str, *, seed: int, **choice: Any) -> str:
+        """The text with every blank `___` filled.
+
+        Raises:
+            ValueError: the model is no encoder-decoder.
+        """
+        if not isinstance(self.network, EncoderDecoder):
+            raise ValueError("blanks are filled by a model trained with train_lm.architecture=encoder-decoder")
+        pieces = text.split(BLANK)
+        generator = torch.Generator().manual_seed(seed)
+        encoded = [self._tokens(piece) for piece in pieces]
+        spans = generation.fill_blanks(self.network, encoded, generator=generator, **choice)
+        words = [self.tokenizer.decode(span) for span in spans]
+        return "".join(piece + word for piece, word in zip(pieces, [*words, ""], strict=True))
+
+    def next_words(self, prompt: str, count: int) -> list[tuple[str, float]]:
+        """The likeliest next words with their probabilities."""
+        # The space before a word is part of its token.
+        prompt, tokenizer = self._encoded(prompt.removesuffix(" ")), self.tokenizer
+        return generation.next_words(self.network, prompt, tokenizer.decode, tokenizer.get_vocab_size(), count)
+
+    def _encoded(self, prompt: str) -> Tensor:
+        return torch.tensor([self._tokens(prompt or "\n")])  # (1, tokens)
+
+    def _tokens(self, text: str) -> list[int]:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("the prompt is not UTF-8") from error
+        return self.tokenizer.encode(text).ids

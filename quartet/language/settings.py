@@ -1,0 +1,81 @@
+"""Settings of the language family."""
+
+import dataclasses
+from collections.abc import Iterator
+
+from quartet.params.fields import retuned, setting
+from quartet.params.shared import Preparation, Training, compile_setting, width_per_head
+
+SOURCE: str = setting(
+    "docstrings", "text for the language model", choices=("docstrings", "tinyshakespeare"), prefixes=("file:",)
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class PreprocessText(Preparation):
+    """How raw text is prepared."""
+
+    split_seed: int = setting(0, "seed of the splits of separate passages", at_least=0, below=2**32)
+    tokenizer: str = setting("bpe", "unit of text", choices=("bpe", "character", "byte"))
+    vocabulary_size: int = setting(
+        2048, "tokens of the BPE vocabulary, the 256 bytes included", at_least=256, at_most=65536
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainLm(Training):
+    """How the language model is trained."""
+
+    architecture: str = setting(
+        "decoder",
+        "causal Transformer, Transformer that fills holes in text, or recurrent network",
+        choices=("decoder", "encoder-decoder", "lstm", "gru"),
+    )
+    position: str = setting(
+        "rotary", "positional encoding of a Transformer", choices=("rotary", "sinusoidal", "learned", "none")
+    )
+    context: int = setting(128, "tokens the model sees at once", at_least=2, at_most=65536)
+    width: int = setting(128, "features per token", at_least=8, at_most=8192)
+    layers: int = setting(
+        4, "Transformer blocks (of encoder and decoder each), recurrent layers", at_least=1, at_most=128
+    )
+    heads: int = setting(4, "attention heads; divides `width`", at_least=1, at_most=128)
+    ngrams: int = setting(
+        32768, "decoder: rows of the tables for pairs and triples of tokens; 0 for none", at_least=0, at_most=2**24
+    )
+    convolution: int = setting(
+        3, "decoder: tokens before a token that short convolutions mix in; 0 for none", at_least=0, at_most=64
+    )
+    corruption: float = setting(0.3, "encoder-decoder: share of a window's tokens in holes", above=0, at_most=0.5)
+    span: float = setting(4.0, "encoder-decoder: mean tokens in a hole", at_least=1, at_most=64)
+    continuation: float = setting(
+        0.5, "encoder-decoder: share of the batches whose windows miss all from some place on", at_least=0, at_most=1
+    )
+    dropout: float = setting(0.0, "dropout after attention and feed-forward", at_least=0, below=1)
+    optimizer: str = retuned(Training, "optimizer", "muon")
+    learning_rate: float = retuned(Training, "learning_rate", 0.01)
+    weight_decay: float = retuned(Training, "weight_decay", 0.05)
+    batch_size: int = retuned(Training, "batch_size", 16)
+    precision: str = retuned(Training, "precision", "auto")
+    steps: int = retuned(Training, "steps", 400)
+    validate_every: int = retuned(Training, "validate_every", 100)
+    compile: bool = compile_setting()
+
+    def contradictions(self, data: PreprocessText, evaluation: "EvaluateLm") -> Iterator[str]:
+        """Widths that heads do not divide, and what the compiler does not speed up."""
+        if self.compile and self.architecture != "decoder":
+            yield (
+                f"train_lm.compile: found true; a network of architecture {self.architecture!r}, whose steps "
+                "follow each other or whose batches differ in length, gains nothing by it; allowed is false"
+            )
+        if self.architecture in ("decoder", "encoder-decoder"):
+            yield from width_per_head("train_lm.", self.width, self.heads, self.position)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateLm:
+    """How the language model is scored."""
+
+    confusion_tokens: int = setting(
+        20, "most frequent tokens with a row of their own in the confusion matrix", at_least=2, at_most=100
+    )

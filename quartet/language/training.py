@@ -1,0 +1,105 @@
+"""How a language model is trained: windows of text, next-token or span-filling loss, validation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from quartet.artifacts.rebuilding import build_network
+from quartet.datasets.batches import ShuffledBatches
+from quartet.datasets.tokenizers import load_tokenizer
+from quartet.language.networks import NETWORKS
+from quartet.language.scoring import validation_scores
+from quartet.language.settings import TrainLm
+from quartet.language.span_corruption import with_holes
+from quartet.language.windows import TrainingWindows, token_stream
+from quartet.training.compiling import compiled
+from quartet.training.loop import Batch, Task
+from quartet.training.run import Plan
+
+
+def plan(settings: TrainLm, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
+    """The plan for the splits of the processed text in `folder`, of which `info` is the `info.json`."""
+    training = LanguageTraining(settings, folder, info, device, seed=seed)
+    return Plan(
+        task=training.task(),
+        description=training.description,
+        card_keys=("tokenizer", "vocabulary_size"),
+        model_files={"tokenizer": folder / "tokenizer.json"},
+    )
+
+
+def describe_network(settings: TrainLm, info: Mapping) -> dict[str, object]:
+    """The arguments that build the network which the settings name, for the text that `info` describes."""
+    description = {
+        "vocabulary_size": info["vocabulary_size"],
+        "context": settings.context,
+        "width": settings.width,
+        "layers": settings.layers,
+        "dropout": settings.dropout,
+    }
+    if settings.architecture in ("lstm", "gru"):
+        return {**description, "name": "recurrent-language-model", "cell": settings.architecture}
+    description |= {"name": settings.architecture, "heads": settings.heads, "position": settings.position}
+    if settings.architecture == "decoder":
+        description |= {"ngrams": settings.ngrams, "convolution": settings.convolution}
+    return description
+
+
+class LanguageTraining:
+    """A network and what the loop asks while it trains.
+
+    Args:
+        settings: of the training.
+        folder: of the processed text.
+        info: what preprocessing says of it.
+        device: where to train.
+        seed: of the order of the windows.
+    """
+
+    def __init__(self, settings: TrainLm, folder: Path, info: Mapping, device: torch.device, *, seed: int):
+        self.settings, self.device = settings, device
+        self.fills_holes = settings.architecture == "encoder-decoder"
+        self.tokenizer = load_tokenizer(folder / "tokenizer.json")
+        self.windows = TrainingWindows(token_stream(folder, "train"), settings.context, seed, device)
+        self.batches = ShuffledBatches(self.windows.count, settings.batch_size, seed, torch.device("cpu"))
+        self.held_out = token_stream(folder, "validation")
+        self.held_out_bytes = info["counts"]["validation"]["bytes"]
+        self.description = describe_network(settings, info)
+        self.network = build_network(NETWORKS, self.description).to(device)
+
+    def task(self) -> Task:
+        """For the loop."""
+        return Task(
+            network=self.network,
+            examples_at=self.examples_at,
+            batch_of=self.batch_of,
+            loss_of=compiled(self.loss_of) if self.settings.compile else self.loss_of,
+            validate=self.validate,
+            steps=self.settings.steps,
+            validate_every=self.settings.validate_every,
+            replayable=self.settings.architecture == "decoder",
+        )
+
+    def examples_at(self, number: int) -> Batch:
+        """Tokens of a batch's windows and the token after each, both `(batch, context)`."""
+        return self.windows.batch(self.batches.indices(number), self.batches.epoch(number))
+
+    def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
+        """The windows as they are or, for an encoder-decoder, with holes: what is read, and what is written."""
+        if not self.fills_holes:
+            return examples
+        tokens, _ = examples
+        return with_holes(tokens, self.settings, self.network.hole_tokens, generator)
+
+    def loss_of(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Cross-entropy per token."""
+        *inputs, targets = batch
+        logits = network.fill(*inputs) if self.fills_holes else network(*inputs)
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Loss and bits per byte of the text held out."""
+        return validation_scores(network, self.held_out, self.tokenizer, self.held_out_bytes, self.device)

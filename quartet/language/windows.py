@@ -1,0 +1,87 @@
+"""Token streams cut into windows: the language model reads `context` tokens and predicts each one's successor.
+
+`data/processed/text/` holds `{train,validation,test}.{txt,bin}`, `tokenizer.json` and `info.json`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quartet.artifacts.writing import read_json
+
+
+def token_stream(folder: Path, split: str) -> np.ndarray:
+    """The token ids of a split, `(tokens,)`, memory-mapped and read-only."""
+    return np.memmap(folder / f"{split}.bin", dtype=read_json(folder / "info.json")["dtype"], mode="r")
+
+
+class TrainingWindows:
+    """Windows over a memory-mapped stream; those of an epoch do not overlap, and each epoch has borders of its own.
+
+    Which windows a step holds is the caller's choice (`ShuffledBatches`); a window's number is its place.
+
+    Args:
+        stream: `(tokens,)`.
+        context: tokens per window.
+        seed: of the borders.
+        device: where the windows go.
+    """
+
+    def __init__(self, stream: np.ndarray, context: int, seed: int, device: torch.device):
+        self.stream, self.context, self.seed, self.device = stream, context, seed, device
+        whole = (len(stream) - 1) // context
+        if whole < 1:
+            raise ValueError(
+                f"{len(stream)} tokens of training text are fewer than train_lm.context + 1 = {context + 1}"
+            )
+        self.count = max(1, whole - 1)  # one window less leaves room to move the others by up to a whole window
+
+    def batch(self, windows: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Tokens and their successors, both `(batch, context)`, of the numbered windows.
+
+        All windows of an epoch are moved alike, so that over the epochs a token comes up at every place of a window.
+        """
+        spare = len(self.stream) - 1 - self.count * self.context
+        offset = int(np.random.default_rng((self.seed, epoch)).integers(spare + 1))
+        starts = windows.numpy() * self.context + offset
+        rows = np.stack([self.stream[start : start + self.context + 1] for start in starts]).astype(np.int64)
+        tokens = torch.from_numpy(rows)  # (batch, context + 1)
+        if self.device.type == "cuda":
+            tokens = tokens.pin_memory()  # so that nothing waits for the copy
+        tokens = tokens.to(self.device, non_blocking=True)
+        return tokens[:, :-1], tokens[:, 1:]
+
+
+def scored_windows(
+    stream: np.ndarray, first: int, context: int, stride: int, batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Windows in which every token of the stream is predicted exactly once.
+
+    Args:
+        stream: `(tokens,)`.
+        first: token that stands before the stream, so that its first one has a context.
+        context: tokens per window.
+        stride: how far a window moves; at `context` windows do not overlap, below it each scores its last `stride`
+            tokens, all but the first having at least `context` − `stride` tokens before them.
+        batch_size: windows at once.
+        device: where the tensors go.
+
+    Yields:
+        Tokens, their successors and the mask of scored positions, each `(batch, context)`.
+    """
+    windows = 1 + max(0, -(-(len(stream) - context) // stride))
+    for chunk in range(0, windows, batch_size):
+        rows = range(chunk, min(chunk + batch_size, windows))
+        tokens = np.zeros((len(rows), context + 1), np.int64)
+        mask = np.zeros((len(rows), context), bool)
+        for place, row in enumerate(rows):
+            start = row * stride
+            successors = stream[start : start + context]
+            tokens[place, 0] = stream[start - 1] if start else first
+            tokens[place, 1 : 1 + len(successors)] = successors
+            mask[place, context - stride if row else 0 : len(successors)] = True
+        on_device = torch.from_numpy(tokens).to(device)
+        yield on_device[:, :-1], on_device[:, 1:], torch.from_numpy(mask).to(device)

@@ -1,0 +1,1 @@
+"""What the networks of more than one family are built from."""

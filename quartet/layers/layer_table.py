@@ -1,0 +1,66 @@
+"""The layers of a network as the textbooks tabulate them: name, kind, output shape, parameters."""
+
+import dataclasses
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """One layer; `output` is its output's shape without the batch, `parameters` the trainable numbers of its own."""
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    parameters: int
+
+
+def layer_table(network: nn.Module) -> pd.DataFrame:
+    """`layer`, `kind`, `output` (shape without the batch) and `parameters`, a row per layer of `layers_of`."""
+    rows = [
+        (layer.name, layer.kind, " × ".join(map(str, layer.output)), layer.parameters) for layer in layers_of(network)
+    ]
+    return pd.DataFrame(rows, columns=["layer", "kind", "output", "parameters"])
+
+
+def layers_of(network: nn.Module) -> list[Layer]:
+    """The layers in the order in which they compute, those that share their module listed once.
+
+    A layer is a module that holds no others, or that has parameters beside those of the modules it holds. The network
+    is run once on its `example_inputs`, then those of its parts that have some of their own.
+    """
+    rows: dict[str, Layer] = {}
+
+    def look_at(name: str):
+        def hook(module: nn.Module, inputs: object, output: object) -> None:
+            first = output[0] if isinstance(output, tuple) else output
+            own = sum(p.numel() for p in module.parameters(recurse=False) if p.requires_grad)
+            if name not in rows and isinstance(first, Tensor):
+                rows[name] = Layer(name, type(module).__name__, tuple(first.shape[1:]), own)
+
+        return hook
+
+    layers = [
+        (name, module)
+        for name, module in network.named_modules()
+        if name and not isinstance(module, nn.Identity) and _is_layer(module)
+    ]
+    handles = [module.register_forward_hook(look_at(name)) for name, module in layers]
+    mode = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(*network.example_inputs())
+            for part in network.children():
+                if hasattr(part, "example_inputs"):  # what is asked apart from the whole
+                    part(*part.example_inputs())
+    finally:
+        network.train(mode)
+        for handle in handles:
+            handle.remove()
+    return list(rows.values())
+
+
+def _is_layer(module: nn.Module) -> bool:
+    return not list(module.children()) or bool(list(module.parameters(recurse=False)))

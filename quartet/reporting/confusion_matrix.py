@@ -1,0 +1,39 @@
+"""The confusion matrix as a heat map."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+from quartet.reporting.figures import INK, visible
+
+
+def confusion_figure(counts: pd.DataFrame, title: str, row_label: str = "actual") -> Figure:
+    """The confusion matrix as a heat map whose cells carry their counts where they fit; legible up to 100 classes."""
+    classes = len(counts)
+    names = [visible(name) for name in counts.columns]
+    cell = min(max(30.0, 220 / classes), 1080 / classes)  # points, as all lengths here
+    if classes <= 100:
+        cell = max(cell, 4.5 * len(str(counts.to_numpy().max())))  # room for the digits
+    letters = min(9.0, 0.75 * cell)
+    beside = 0.6 * letters * max(map(len, names))  # what the names take
+    upright = classes > 10 or beside > 2 * cell
+    width, height = classes * cell + beside + 150, classes * cell + beside + 80
+    figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
+    axes = figure.subplots()
+    shares = counts.to_numpy() / np.maximum(counts.to_numpy().sum(axis=1, keepdims=True), 1)
+    # The root lets one mistake in a hundred be seen.
+    scale = PowerNorm(0.5, vmin=0, vmax=1)
+    shown = axes.imshow(shares, cmap="Blues", norm=scale)
+    axes.set_xticks(range(classes), names, rotation=90 if upright else 45, fontsize=letters)
+    axes.set_yticks(range(classes), names, fontsize=letters)
+    axes.set(xlabel="predicted", ylabel=row_label, title=title)
+    for row, column in zip(*np.nonzero(counts.to_numpy()), strict=True):
+        count = str(counts.iat[row, column])
+        size = min(8.0, 0.75 * cell, cell / (0.75 * len(count)))
+        if size >= 4:
+            colour = "white" if scale(shares[row, column]) > 0.6 else INK
+            text = axes.text(column, row, count, ha="center", va="center", fontsize=size, color=colour)
+            text.set_in_layout(False)
+    figure.colorbar(shown, ax=axes, label=f"share of the {row_label} class", shrink=0.7)
+    return figure

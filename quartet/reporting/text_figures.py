@@ -1,0 +1,48 @@
+"""Text as a picture: the heat of each character, what the heads of attention look at."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from quartet.reporting.figures import INK, visible
+
+
+def heads_sheet(maps: np.ndarray, tokens: Sequence[str]) -> Figure:
+    """Attention maps `(layers, heads, steps, steps)`: a row per layer, a column per head; queries down, keys across."""
+    layers, heads, steps, _ = maps.shape
+    figure = Figure(figsize=(2.6 * heads + 0.6, 2.6 * layers + 0.9), layout="constrained")
+    axes = figure.subplots(layers, heads, squeeze=False)
+    names = [visible(token) for token in tokens]
+    for layer, head in np.ndindex(layers, heads):
+        panel = axes[layer, head]
+        panel.imshow(maps[layer, head], cmap="magma", vmin=0, vmax=maps[layer, head].max())
+        panel.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=8, color=INK)
+        panel.set_xticks(range(steps), names if layer == layers - 1 else [], rotation=90, fontsize=6)
+        panel.set_yticks(range(steps), names if head == 0 else [], fontsize=6)
+        panel.tick_params(length=0)
+    figure.suptitle("What each token (down) looks at (across)", fontsize=11, color=INK)
+    return figure
+
+
+def text_heat(text: str, probabilities: Sequence[float], title: str, columns: int = 88) -> Figure:
+    """A passage with each character on the colour of its probability, a value per character."""
+    rows: list[list[tuple[str, float]]] = [[]]
+    for character, probability in zip(text, probabilities, strict=True):
+        rows[-1].append(("↵" if character == "\n" else character, probability))
+        if character == "\n" or len(rows[-1]) == columns:
+            rows.append([])
+    rows = [row for row in rows if row]
+    figure = Figure(figsize=(0.115 * columns + 0.6, 0.26 * len(rows) + 1.0), layout="constrained")
+    axes = figure.subplots()
+    cells = np.full((len(rows), columns), np.nan)
+    for i, row in enumerate(rows):
+        cells[i, : len(row)] = [probability for _, probability in row]
+        for j, (character, _) in enumerate(row):
+            shown = r"\$" if character == "$" else character
+            axes.text(j, i, shown, ha="center", va="center", fontsize=8, family="monospace", color=INK)
+    image = axes.imshow(cells, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto", alpha=0.75)
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=11, color=INK)
+    figure.colorbar(image, ax=axes, label="probability", pad=0.01)
+    return figure

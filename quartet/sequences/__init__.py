@@ -1,0 +1,1 @@
+"""The sequence family: series, passages or images in steps, and recurrent networks that tell their classes."""

@@ -1,0 +1,91 @@
+"""How the sequence classifier is scored on the test split, beside a linear classifier of the same sequences."""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+
+from quartet.artifacts import paths
+from quartet.artifacts.model_store import load_weights, read_card_for
+from quartet.artifacts.rebuilding import count_parameters, rebuild_network
+from quartet.artifacts.writing import write_table, write_text
+from quartet.classification.report import report_classification, report_mistakes, surest_mistakes
+from quartet.reporting.figures import line_figure, save_figure
+from quartet.reporting.trajectories import paths_figure
+from quartet.sequences.baselines import linear_baseline
+from quartet.sequences.hidden_states import TENTHS, accuracy_by_tenths_read, gradient_reach, trajectories
+from quartet.sequences.loading import Sequences, as_images, load_sequences, network_inputs
+from quartet.sequences.network import NETWORKS
+from quartet.sequences.predictions import logits_over_sequences
+
+SHOWN = 12  # sequences whose hidden states are drawn
+
+
+def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, float]:
+    """Score the recurrent network; writes pictures and tables into `reports/rnn`."""
+    folder, processed = paths.report("rnn"), paths.processed("sequences")
+    card = read_card_for(paths.model("rnn"), processed)
+    network = rebuild_network(NETWORKS, card, load_weights(paths.model("rnn"))).to(device)
+    data = card["data"]
+    sequences = load_sequences(processed, "test").to(device)
+
+    logits = logits_over_sequences(network, sequences, data, batch_size)
+    scores = report_classification(folder, logits, sequences.labels, data["classes"], "Recurrent network")
+    _report_mistakes(folder, processed, sequences, logits, data)
+    _report_early_knowledge(folder, network, sequences, data, batch_size)
+    _report_hidden_states(folder, network, sequences, data)
+    _report_gradient_reach(folder, network, data, seed)
+    return {**scores, **linear_baseline(processed, data), "parameters": count_parameters(network)}
+
+
+def _report_mistakes(folder: Path, processed: Path, sequences: Sequences, logits: torch.Tensor, data: dict) -> None:
+    """The surest mistakes: as images, or as text."""
+    if data["input"] == "pixels":
+        everything = torch.arange(len(sequences), device=logits.device)
+        images = as_images(sequences.padded(everything)[0], data)
+        report_mistakes(folder, images, logits, sequences.labels, data["classes"])
+    elif data["input"] == "tokens":
+        texts, classes = pd.read_csv(processed / "test.csv", keep_default_na=False)["text"], data["classes"]
+        predicted = logits.argmax(dim=1)
+        lines = [
+            f"{classes[sequences.labels[i]]}, not {classes[predicted[i]]}: {texts[i]}"
+            for i in surest_mistakes(logits, sequences.labels).tolist()
+        ]
+        write_text(folder / "evaluation/mistakes.txt", "\n\n".join(lines) + "\n")
+
+
+def _report_early_knowledge(
+    folder: Path, network: nn.Module, sequences: Sequences, data: dict, batch_size: int
+) -> None:
+    accuracy = accuracy_by_tenths_read(network, sequences, data, batch_size)
+    shares = [tenths / 10 for tenths in TENTHS]
+    table = pd.DataFrame({"share_read": shares, "accuracy": accuracy})
+    write_table(folder / "evaluation/early_knowledge.csv", table.round(6))
+    figure = line_figure(
+        {"accuracy": (shares, accuracy)},
+        title="How early does it know?",
+        x="share of each sequence that is read",
+        y="accuracy",
+    )
+    save_figure(figure, folder / "evaluation/early_knowledge.png")
+
+
+def _report_hidden_states(folder: Path, network: nn.Module, sequences: Sequences, data: dict) -> None:
+    chosen = torch.arange(min(SHOWN, len(sequences)), device=sequences.labels.device)
+    values, lengths = sequences.padded(chosen)
+    names = [data["classes"][label] for label in sequences.labels[chosen].tolist()]
+    figure = paths_figure(trajectories(network, network_inputs(values, data), lengths), names)
+    save_figure(figure, folder / "evaluation/hidden_states.png")
+
+
+def _report_gradient_reach(folder: Path, network: nn.Module, data: dict, seed: int) -> None:
+    """The vanishing gradient: a plain cell against a gated one, of this network's size, before training."""
+    steps = min(int(data["steps"]), 200)
+    size = {"steps": steps, "features": network.recurrent.input_size, "hidden_size": network.hidden_size, "seed": seed}
+    back = list(range(steps - 1, -1, -1))
+    lines = {cell: (back, gradient_reach(cell, **size)) for cell in ("rnn", "lstm")}
+    figure = line_figure(
+        lines, title="How far the gradient reaches back", x="steps before the last", y="gradient norm", logarithmic=True
+    )
+    save_figure(figure, folder / "evaluation/gradient_reach.png")

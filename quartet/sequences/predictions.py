@@ -1,0 +1,23 @@
+"""What a sequence classifier says over a whole split."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from quartet.sequences.loading import Sequences, network_inputs
+
+
+@torch.no_grad()
+def logits_over_sequences(
+    network: nn.Module, sequences: Sequences, info: Mapping[str, object], batch_size: int
+) -> Tensor:
+    """`(examples, classes)` logits of sequences of any lengths; `info` says what their values are."""
+    batches = torch.arange(len(sequences), device=sequences.lengths.device).split(batch_size)
+    logits = []
+    for chosen in batches:
+        values, lengths = sequences.padded(chosen)
+        # Without lengths torch's modules need not pack.
+        same = bool((lengths == values.shape[1]).all())
+        logits.append(network(network_inputs(values, info), None if same else lengths))
+    return torch.cat(logits)

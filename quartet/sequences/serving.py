@@ -1,0 +1,64 @@
+"""The sequence classifier, asked: sequences or passages in, classes and probabilities out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from quartet.artifacts import paths
+from quartet.artifacts.model_store import load_weights, read_card
+from quartet.artifacts.rebuilding import rebuild_network
+from quartet.classification.answers import Answer, answers_of, as_table
+from quartet.datasets.tokenizers import load_tokenizer
+from quartet.sequences.loading import load_sequences, network_inputs
+from quartet.sequences.network import NETWORKS
+from quartet.tracking.served import Array, Column, Interface, Served
+
+PASSAGE = Column("passage", "string")
+
+
+class SequenceClassifier(Served):
+    """The model in `folder`, a recurrent network; the `tokenizer` among `files` is needed where it reads text."""
+
+    def __init__(self, folder: Path, files: Mapping[str, Path] | None = None):
+        self.card = read_card(folder)
+        self.network = rebuild_network(NETWORKS, self.card, load_weights(folder))
+        tokenizer = (files or {}).get("tokenizer")
+        self.tokenizer = tokenizer and load_tokenizer(tokenizer)
+
+    @torch.inference_mode()
+    def classify(self, sequences: np.ndarray | Sequence[str]) -> list[Answer]:
+        """Answer for `(batch, steps, features)` pixels of 0 to 255 or numbers, or for passages of text."""
+        data = self.card["data"]
+        if self.tokenizer is None:
+            logits = self.network(network_inputs(torch.from_numpy(np.ascontiguousarray(sequences)), data))
+        else:
+            tokens = [torch.tensor(self.tokenizer.encode(text or " ").ids) for text in sequences]
+            padded = pad_sequence(tokens, batch_first=True)[..., None]  # (batch, longest, 1)
+            logits = self.network(network_inputs(padded, data), torch.tensor([len(ids) for ids in tokens]))
+        return answers_of(logits, data["classes"])
+
+    @staticmethod
+    def interface(card: Mapping) -> Interface:
+        """Passages, or arrays of pixels or numbers, to classes."""
+        data = card["data"]
+        if data["input"] == "tokens":
+            return Interface(PASSAGE, "classes")
+        return Interface(Array("uint8" if data["input"] == "pixels" else "float32", data["features"]), "classes")
+
+    @staticmethod
+    def example(card: Mapping) -> dict[str, object]:
+        """A sentence, or the first sequence of the validation split."""
+        if card["data"]["input"] == "tokens":
+            return PASSAGE.example(["Fit the model according to the given training data."])
+        sequences = load_sequences(paths.processed("sequences"), "validation")
+        values = sequences.values[: int(sequences.lengths[0])][None].numpy()
+        return {"array": values.tolist(), "dtype": str(values.dtype)}
+
+    def answer(self, questions: Sequence[str] | np.ndarray, parameters: Mapping[str, Any]) -> pd.DataFrame:
+        """A row per sequence."""
+        return as_table(self.classify(questions))

@@ -1,0 +1,161 @@
+"""The settings of the whole pipeline: `params.yaml`, put together from the sections of items and families."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from quartet.artifacts.fetching import Fetching
+from quartet.families import FAMILIES, ITEMS
+from quartet.params.fields import section, setting
+from quartet.params.reading import BadSettings, build, read_yaml
+from quartet.params.shared import Runtime, Training
+
+PARAMS = Path("params.yaml")
+PRESETS = Path(__file__).parents[1] / "presets"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Every setting, checked.
+
+    Attributes:
+        tree: an instance of `schema()`, whose attributes are named as in `params.yaml`.
+    """
+
+    tree: Any
+
+    @property
+    def seed(self) -> int:
+        """The seed of every random choice but the splits."""
+        return self.tree.seed
+
+    @property
+    def runtime(self) -> Runtime:
+        """The machine's settings."""
+        return self.tree.runtime
+
+    @property
+    def fetching(self) -> Fetching:
+        """How files are downloaded."""
+        return self.tree.download
+
+    @property
+    def batch_size(self) -> int:
+        """Examples that an evaluation scores at once."""
+        return self.tree.evaluate.batch_size
+
+    def source(self, item: str) -> str:
+        """Where the raw data of an item comes from."""
+        return getattr(self.tree.download, item)
+
+    def preparation(self, item: str) -> Any:
+        """How the data of an item is prepared."""
+        return getattr(self.tree.preprocess, item)
+
+    def training(self, family: str) -> Training:
+        """How the model of a family is trained."""
+        return self.section(FAMILIES[family].training_section)
+
+    def section(self, name: str) -> Any:
+        """A section by its dotted name."""
+        return functools.reduce(getattr, name.split("."), self.tree)
+
+    def contradictions(self) -> Iterator[str]:
+        """What is wrong between settings that are right one by one."""
+        for item in ITEMS:
+            yield from self.preparation(item).contradictions()
+        for family in FAMILIES.values():
+            scored = family.evaluation_section in family.sections
+            evaluation = self.section(family.evaluation_section) if scored else None
+            yield from self.training(family.key).contradictions(self.preparation(family.item), evaluation)
+
+
+def read_settings(path: Path = PARAMS) -> Settings:
+    """Every setting of the pipeline; keys that the file leaves out keep their defaults.
+
+    Raises:
+        BadSettings: the file is missing or is not YAML, a key is unknown, of the wrong type or out of its range, or
+            settings contradict each other.
+    """
+    return settings_of(read_yaml(path), path)
+
+
+def settings_of(given: object, path: Path = PARAMS) -> Settings:
+    """The settings in a mapping as YAML gives it; `path` names it in messages.
+
+    Raises:
+        BadSettings: as `read_settings`.
+    """
+    errors: list[str] = []
+    settings = Settings(build(schema(), given, "", errors))
+    errors = errors or list(settings.contradictions())
+    if errors:
+        raise BadSettings(path, errors)
+    return settings
+
+
+def preset(name: str) -> Settings:
+    """The defaults with the changes of `presets/NAME.yaml`.
+
+    Raises:
+        BadSettings: there is no such preset, or it is wrong.
+    """
+    path = preset_file(name)
+    return settings_of(read_yaml(path), path)
+
+
+def preset_file(name: str) -> Path:
+    """Where a preset is.
+
+    Raises:
+        BadSettings: there is none of this name; those that there are are listed.
+    """
+    path = PRESETS / f"{name}.yaml"
+    if name not in preset_names():
+        raise BadSettings(path, [f"there is no preset {name!r}; there are {', '.join(preset_names())}"])
+    return path
+
+
+def preset_names() -> list[str]:
+    """The presets that there are."""
+    return sorted(file.stem for file in PRESETS.glob("*.yaml"))
+
+
+@functools.cache
+def schema() -> type:
+    """The dataclass of `params.yaml` as a whole, its sections nested in it."""
+    sections = {name: resolve_name(place) for family in FAMILIES.values() for name, place in family.sections.items()}
+    trainings = {name: kind for name, kind in sections.items() if name.startswith("train_")}
+    evaluations = {
+        name.removeprefix("evaluate."): kind for name, kind in sections.items() if name.startswith("evaluate.")
+    }
+    sources = [(item.key, str, resolve_name(item.source)) for item in ITEMS.values()]
+    download = dataclasses.make_dataclass("Download", sources, bases=(Fetching,), frozen=True)
+    preprocess = _of_sections("Preprocess", {item.key: resolve_name(item.settings) for item in ITEMS.values()})
+    evaluate = dataclasses.make_dataclass(
+        "Evaluate",
+        [("batch_size", int, _BATCH_SIZE), *_fields(evaluations)],
+        frozen=True,
+    )
+    parts = {"runtime": Runtime, "download": download, "preprocess": preprocess, **trainings, "evaluate": evaluate}
+    return dataclasses.make_dataclass("Params", [("seed", int, _SEED), *_fields(parts)], frozen=True)
+
+
+_SEED = setting(0, "seed of every random choice but the splits", at_least=0, below=2**32)
+_BATCH_SIZE = setting(
+    256,
+    "examples scored or drawn at once; `ddpm`, and `rejection` without a matcher, draw others with another size",
+    at_least=1,
+    at_most=65536,
+)
+
+
+def _of_sections(name: str, sections: dict[str, type]) -> type:
+    return dataclasses.make_dataclass(name, _fields(sections), frozen=True)
+
+
+def _fields(sections: dict[str, type]) -> list[tuple[str, type, Any]]:
+    return [(name, kind, section(kind)) for name, kind in sections.items()]

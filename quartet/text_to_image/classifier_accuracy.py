@@ -1,0 +1,69 @@
+"""Classification accuracy score (Ravuri & Vinyals 2019): what classifiers of drawn images know of real ones."""
+
+import dataclasses
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from quartet.images.settings import TrainCnn
+from quartet.images.training import ImageTraining, LabelledImages
+from quartet.training.checkpoints import NoCheckpoint
+from quartet.training.loop import train as run_loop
+
+
+def classifier_accuracy(
+    kind: str,
+    settings: TrainCnn,
+    info: Mapping,
+    device: torch.device,
+    *,
+    seeds: Sequence[int],
+    train: LabelledImages,
+    test: LabelledImages,
+) -> tuple[float, float]:
+    """Mean and standard deviation of `accuracy_after_training` over several trainings.
+
+    Args:
+        kind: of the training images, for the progress bar, which is shown on a terminal.
+        seeds: of one training each, two or more: what a single one finds is mostly luck.
+        settings, info, device, train, test: as for `accuracy_after_training`.
+    """
+    shown = {"console": Console(stderr=True), "disable": not sys.stderr.isatty()}
+    accuracies = [
+        accuracy_after_training(settings, info, device, seed=seed, train=train, test=test)
+        for seed in track(seeds, f"classifiers of {kind} images", **shown)
+    ]
+    return statistics.mean(accuracies), statistics.stdev(accuracies)
+
+
+def accuracy_after_training(
+    settings: TrainCnn,
+    info: Mapping,
+    device: torch.device,
+    *,
+    seed: int,
+    train: LabelledImages,
+    test: LabelledImages,
+) -> float:
+    """Train a classifier, without a word, and score its last weights on the test images; nothing is chosen there.
+
+    Args:
+        settings: of the training.
+        info: what preprocessing says of the images.
+        device: where to train.
+        seed: of initial weights and order.
+        train, test: images and labels.
+    """
+    torch.manual_seed(seed)  # initial weights
+    training = ImageTraining(settings, info, device, seed=seed, train=train, held_out=test)
+    # Only the last weights are scored, below.
+    unscored = dataclasses.replace(training.task(), validate=lambda network: {"score": 0.0})
+    unscored = dataclasses.replace(unscored, validate_every=unscored.steps)
+    outcome = run_loop(unscored, settings, seed=seed, device=device, checkpoint=NoCheckpoint(), quiet=True)
+    network = training.network.eval()
+    network.load_state_dict(outcome.weights)
+    return training.validate(network)["accuracy"]

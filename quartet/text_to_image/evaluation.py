@@ -1,0 +1,113 @@
+"""How text to image is scored.
+
+Does the judge, the image family's network, see in a picture what was asked for? And are the pictures as varied as real
+ones, not copied, and good enough to train a classifier that knows real ones?
+"""
+
+import dataclasses
+
+import torch
+
+from quartet.artifacts import paths
+from quartet.artifacts.model_store import load_weights, read_card_for
+from quartet.artifacts.rebuilding import count_parameters, rebuild_network
+from quartet.artifacts.writing import read_json
+from quartet.classification.confusion_files import write_confusion
+from quartet.datasets.images import load_images
+from quartet.images.settings import TrainCnn
+from quartet.text_to_image.captions import TEMPLATES, UNSEEN_TEMPLATES, captioner
+from quartet.text_to_image.class_pictures import draw_classes, evaluations_of, fewest_pictures
+from quartet.text_to_image.classifier_accuracy import classifier_accuracy
+from quartet.text_to_image.generated_images import copy_rate, copy_threshold, fid_ratio, variance_ratio
+from quartet.text_to_image.judge import trained_judge
+from quartet.text_to_image.networks import NETWORKS
+from quartet.text_to_image.settings import EvaluateDiffusion, TrainDiffusion
+from quartet.text_to_image.sheets import draw_forward_process, draw_neighbours, draw_reverse_process, draw_samples
+from quartet.text_to_image.sweep import FID_DRAWS, sweep, write_sweep
+
+
+def evaluate(
+    how: EvaluateDiffusion,
+    trained: TrainDiffusion,
+    classifier: TrainCnn,
+    *,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+) -> dict[str, float]:
+    """Score the text-to-image network; writes pictures and tables into `reports/diffusion`.
+
+    Args:
+        how: to draw, and how much.
+        trained: the settings that the network was trained with.
+        classifier: the settings that classifiers of drawn and of real images are trained with.
+        batch_size: pictures drawn or scored at once.
+        seed: of the noise, and of the classifiers.
+        device: where to compute.
+    """
+    report, processed = paths.report("diffusion"), paths.processed("images")
+    card = read_card_for(paths.model("diffusion"), processed)
+    network = rebuild_network(NETWORKS, card, load_weights(paths.model("diffusion"))).to(device)
+    captions = captioner(card["data"])
+    if how.images < fewest_pictures(captions):
+        raise ValueError(
+            f"evaluate.diffusion.images: found {how.images}; to tell how they vary takes two of each of the "
+            f"{len(captions.classes)} classes, {fewest_pictures(captions)} in all"
+        )
+    judge = trained_judge(captions, device, batch_size)
+    train, held_out, test = (
+        tuple(part.to(device) for part in load_images(processed, split)) for split in ("train", "validation", "test")
+    )
+    if train[1].bincount().max() < 2:
+        raise ValueError(
+            f"{processed}: every class has one training image, so none tells how varied they are; add some"
+        )
+
+    generator = torch.Generator(device).manual_seed(seed)
+    known, labels, templates = draw_classes(network, captions, TEMPLATES, how, generator, batch_size)
+    unseen, _, _ = draw_classes(network, captions, UNSEEN_TEMPLATES, how, generator, batch_size)
+    seen_as, unseen_seen_as = judge.classes_of(known), judge.classes_of(unseen)
+    fidelity = (seen_as == labels).float().mean().item()
+    title = f"Text to image: the judge sees what was asked for in {fidelity:.2%} of {len(labels)}"
+    classes = list(captions.classes)
+    write_confusion(report, labels.cpu().numpy(), seen_as.cpu().numpy(), classes, title, row_label="prompted")
+
+    pictures = report / "evaluation"
+    draw_samples(pictures / "samples.png", known, labels, templates, captions)
+    draw_neighbours(pictures / "neighbours.png", known, labels, train[0], captions)
+    generator = torch.Generator(device).manual_seed(seed)
+    draw_forward_process(pictures / "forward_process.png", train[0][0], network.schedule, generator)
+    draw_reverse_process(pictures, network, captions, how, generator)
+    unguided = trained.caption_dropout == 0
+    compared = {"train": train, "held_out": held_out, "unguided": unguided, "batch_size": batch_size, "seed": seed}
+    write_sweep(pictures, sweep(network, captions, judge, how, **compared), how)
+
+    clouds = [(judge.features_of(images), owners) for images, owners in ((known, labels), test, train)]
+    ratio, spread = fid_ratio(*clouds, draws=FID_DRAWS, seed=seed)
+    threshold = copy_threshold(train[0])
+    # Trained as the image family's network is: a weaker classifier is too much a matter of its seed. What is compiled
+    # pays in long trainings alone.
+    brief = dataclasses.replace(
+        classifier, steps=how.classifier_steps, epochs=None, max_seconds=None, patience=None, compile=False
+    )
+    info, seeds = read_json(processed / "info.json"), range(seed, seed + how.classifiers)
+    scored = {"seeds": seeds, "test": test}
+    drawn_accuracy, drawn_spread = classifier_accuracy("drawn", brief, info, device, train=(known, labels), **scored)
+    real_accuracy, real_spread = classifier_accuracy("real", brief, info, device, train=train, **scored)
+    return {
+        "fidelity": fidelity,
+        "fidelity_unseen_templates": (unseen_seen_as == labels).float().mean().item(),
+        "judge_accuracy": (judge.classes_of(test[0]) == test[1]).float().mean().item(),
+        "fid_ratio": ratio,
+        "fid_ratio_spread": spread,
+        "variance_ratio": variance_ratio(known, labels, *train),
+        "copy_rate": copy_rate(known, train[0], threshold),
+        "copy_rate_test": copy_rate(test[0], train[0], threshold),
+        "cas_accuracy": drawn_accuracy,
+        "cas_accuracy_spread": drawn_spread,
+        "cas_accuracy_real": real_accuracy,
+        "cas_accuracy_real_spread": real_spread,
+        "network_evaluations": evaluations_of(network, how, len(captions.classes)),
+        "generated_images": len(labels),
+        "parameters": count_parameters(network),
+    }

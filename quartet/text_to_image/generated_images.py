@@ -1,0 +1,114 @@
+"""Numbers that tell good generated images from those that only please the judge: too few, too alike, or copied."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quartet.datasets.images import unit
+
+CHUNK = 512  # images compared with all others at once
+Cloud = tuple[Tensor, Tensor]  # features and labels
+
+
+def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Between two clouds of features, `(images, features)` each, taken for Gaussians (Heusel et al. 2017).
+
+    |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½)
+    """
+    means = first.mean(axis=0) - second.mean(axis=0)
+    covariances = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
+    values, vectors = np.linalg.eigh(covariances[0])
+    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    shared = np.sqrt(np.linalg.eigvalsh(root @ covariances[1] @ root).clip(min=0)).sum()
+    return float(means @ means + np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * shared)
+
+
+def fid_ratio(generated: Cloud, test: Cloud, train: Cloud, *, draws: int, seed: int) -> tuple[float, float]:
+    """Fréchet distance of generated to test features over that of training to test features, at equal numbers.
+
+    Each of the `draws` takes as many images of each class from all three, at random: as many as the one with the fewest
+    of that class has. Else a distance would mostly tell how the classes happen to be mixed in a draw.
+
+    Args:
+        generated, test, train: `(images, features)` each, with the `(images,)` labels.
+        draws: to average over.
+        seed: of the draws.
+
+    Returns:
+        The ratio of the mean distances, and the standard deviation of the generated images' share in it.
+
+    Raises:
+        ValueError: training and test images are the same to the judge.
+    """
+    rng = np.random.default_rng(seed)
+    clouds = [tuple(part.cpu().numpy() for part in cloud) for cloud in (generated, train, test)]
+    classes = range(1 + max(int(labels.max()) for _, labels in clouds))
+    counts = np.min([np.bincount(labels, minlength=len(classes)) for _, labels in clouds], axis=0)
+
+    def sample(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        members = [rng.permutation(np.flatnonzero(labels == label))[: counts[label]] for label in classes]
+        return features[np.concatenate(members)].astype(np.float64)
+
+    distances = np.array(
+        [
+            [frechet_distance(sample(*cloud), real) for cloud in clouds[:2]]
+            for real in (sample(*clouds[2]) for _ in range(draws))
+        ]
+    )  # (draws, 2)
+    means = distances.mean(axis=0)
+    if means[1] <= 0:
+        raise ValueError("the judge sees no difference between training and test images, so there is no fid_ratio")
+    return float(means[0] / means[1]), float(distances[:, 0].std() / means[1])
+
+
+def variance_ratio(generated: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor) -> float:
+    """Pixel variance within a class, summed over pixels and averaged over classes: of generated over real images.
+
+    Classes of which there are fewer than two images on either side tell nothing and are left out; there must be others.
+
+    Raises:
+        ValueError: the real images of each class are all the same.
+    """
+    telling = [
+        label for label in real_labels.unique() if min((real_labels == label).sum(), (labels == label).sum()) > 1
+    ]
+
+    def within(images: Tensor, owners: Tensor) -> float:
+        pixels, owners = images.flatten(1).cpu().double(), owners.cpu()  # not every GPU knows float64
+        return float(np.mean([pixels[owners == label].var(dim=0, unbiased=True).sum().item() for label in telling]))
+
+    among_real = within(real, real_labels)
+    if not among_real:
+        raise ValueError("the training images of each class are all the same, so none tells how varied they are")
+    return within(generated, labels) / among_real
+
+
+def copy_threshold(train: Tensor) -> float:
+    """The first percentile of the distances from a training image to the nearest other one."""
+    return float(np.percentile(nearest(train, train, itself=True)[0].numpy(), 1))
+
+
+def copy_rate(images: Tensor, train: Tensor, threshold: float) -> float:
+    """Share of the images whose nearest training image is no farther than the threshold, which is 0 if many repeat."""
+    return float((nearest(images, train)[0] <= threshold).double().mean())
+
+
+@torch.no_grad()
+def nearest(images: Tensor, others: Tensor, *, itself: bool = False) -> tuple[Tensor, Tensor]:
+    """Distance in pixels to the nearest of the others, and its number, each `(images,)` on the CPU.
+
+    `itself` says that the two are the same images, none of which counts as its own neighbour.
+    """
+    pool = unit(others.flatten(1))
+    distances, numbers = [], []
+    for start in range(0, len(images), CHUNK):
+        chunk = unit(images[start : start + CHUNK].flatten(1))
+        found = torch.cdist(chunk, pool)  # (chunk, others)
+        if itself:
+            rows = torch.arange(len(chunk), device=found.device)
+            found[rows, start + rows] = torch.inf
+        least = found.argmin(dim=1)
+        # Distances by matrix products are off by a hundredth where images are equal.
+        distances.append((chunk - pool[least]).norm(dim=1).cpu())
+        numbers.append(least.cpu())
+    return torch.cat(distances), torch.cat(numbers)

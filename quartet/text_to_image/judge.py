@@ -1,0 +1,54 @@
+"""The judge: the image family's trained classifier, asked what it sees in drawn pictures."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from quartet.artifacts import paths
+from quartet.artifacts.model_store import load_weights, read_card_for
+from quartet.artifacts.rebuilding import rebuild_network
+from quartet.classification.predictions import logits_over
+from quartet.datasets.images import normalise, unit
+from quartet.images.networks import NETWORKS
+from quartet.text_to_image.captions import Captioner
+
+
+class Judge:
+    """A trained image classifier that is asked what it sees in pictures.
+
+    Args:
+        network: of the image family.
+        data: the mean and deviation of the images that it was trained on.
+        batch_size: pictures at once.
+    """
+
+    def __init__(self, network: nn.Module, data: Mapping, batch_size: int):
+        self.network, self.data, self.batch_size = network, data, batch_size
+
+    def classes_of(self, images: Tensor) -> Tensor:
+        """`(images, channels, size, size)` uint8 to `(images,)` labels."""
+        return self._over(self.network, images).argmax(dim=1)
+
+    def features_of(self, images: Tensor) -> Tensor:
+        """What its classifier sees of each image: `(images, features)`."""
+        return self._over(lambda batch: self.network.features_of(self.network.feature_maps(batch)), images)
+
+    def _over(self, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        def prepared(batch: Tensor) -> Tensor:
+            return normalise(unit(batch), self.data["mean"], self.data["std"])
+
+        return logits_over(function, images, prepared, self.batch_size)
+
+
+def trained_judge(captions: Captioner, device: torch.device, batch_size: int) -> Judge:
+    """The network in `models/cnn`.
+
+    Raises:
+        ValueError: it was trained on other images than the processed ones, or knows other classes than are drawn.
+    """
+    card = read_card_for(paths.model("cnn"), paths.processed("images"))
+    if card["data"]["classes"] != list(captions.classes):
+        raise ValueError("models/cnn and models/diffusion were trained on different classes; run `dvc repro`")
+    network = rebuild_network(NETWORKS, card, load_weights(paths.model("cnn")))
+    return Judge(network.to(device), card["data"], batch_size)

@@ -1,0 +1,75 @@
+"""Text to image: the text encoder and the UNet, trained as one network, and the matcher if there is one."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from quartet.text_to_image.networks.matcher import Matcher
+from quartet.text_to_image.networks.text_encoder import TextEncoder
+from quartet.text_to_image.networks.unet import UNet
+
+
+class TextToImage(nn.Module):
+    """Predicts what `objective` names of a noisy picture on its way to noise, given the caption.
+
+    Args:
+        channels, size: of the pictures.
+        vocabulary_size, words: of the captions.
+        width: channels of the UNet's finest level.
+        text_width, text_layers, text_heads: of the text encoder.
+        dropout: in the UNet.
+        norm_groups: of channels that are normalised together. With 1 the weights, and so the maps, lie channels last in
+            memory, where a CPU convolves almost twice as fast but normalises eight groups ten times as slowly.
+        objective, schedule: what is predicted, and the forward process (`noise_schedules.py`).
+        matched_words: that a matcher tells from a picture, to choose among drawn ones (`rejection.py`); no matcher if
+            there are none.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        size: int,
+        vocabulary_size: int,
+        words: int,
+        width: int,
+        text_width: int,
+        text_layers: int,
+        text_heads: int,
+        dropout: float,
+        norm_groups: int = 8,
+        objective: str = "flow",
+        schedule: str = "flow",
+        matched_words: Sequence[int] = (),
+    ):
+        super().__init__()
+        self.objective, self.schedule = objective, schedule
+        self.picture_shape, self.words = (channels, size, size), words
+        self.text_encoder = TextEncoder(
+            vocabulary_size=vocabulary_size, words=words, width=text_width, layers=text_layers, heads=text_heads
+        )
+        maps = {"channels": channels, "size": size, "width": width, "groups": norm_groups}
+        self.unet = UNet(**maps, text_width=text_width, dropout=dropout)
+        self.matcher = Matcher(**maps, words=matched_words) if matched_words else None
+        if norm_groups == 1:
+            self.to(memory_format=torch.channels_last)
+
+    def forward(self, pictures: Tensor, times: Tensor, captions: Tensor) -> Tensor:
+        """`(batch, channels, size, size)`, `(batch,)`, `(batch, words)` ids to a prediction of the pictures' shape."""
+        return self.denoise(pictures, times, *self.encode(captions))
+
+    def encode(self, captions: Tensor) -> tuple[Tensor, Tensor]:
+        """`(batch, words)` ids to `(batch, words, text width)` vectors and the `(batch, words)` mask of real words."""
+        return self.text_encoder(captions)
+
+    def denoise(self, pictures: Tensor, times: Tensor, words: Tensor, mask: Tensor) -> Tensor:
+        """As the network itself, given captions that are encoded already."""
+        return self.unet(pictures, times, words, mask)
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """Two pictures half way to noise, with captions of one word."""
+        device = next(self.parameters()).device
+        captions = torch.zeros(2, self.words, dtype=torch.long, device=device)
+        captions[:, 0] = 1
+        return torch.zeros(2, *self.picture_shape, device=device), torch.full((2,), 0.5, device=device), captions

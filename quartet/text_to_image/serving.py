@@ -1,0 +1,103 @@
+"""The text-to-image model, asked: captions in, pictures out."""
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quartet.artifacts.model_store import load_weights, read_card
+from quartet.artifacts.rebuilding import rebuild_network
+from quartet.datasets.pictures import to_png
+from quartet.params.reading import section_of
+from quartet.text_to_image.captions import TEMPLATES, captioner
+from quartet.text_to_image.networks import NETWORKS
+from quartet.text_to_image.rejection import best_of_each, candidates
+from quartet.text_to_image.samplers import drawing, last, to_uint8
+from quartet.text_to_image.settings import EvaluateDiffusion
+from quartet.tracking.served import Column, Interface, Parameter, Served
+
+CAPTION = Column("caption", "string")
+CHOICE = ("steps", "guidance", "temperature", "rejection")  # of `EvaluateDiffusion`
+SEED = Parameter("seed", 0)
+
+
+class Painter(Served):
+    """The model in `folder`."""
+
+    def __init__(self, folder: Path, files: Mapping[str, Path] | None = None):
+        card = read_card(folder)
+        self.network = rebuild_network(NETWORKS, card, load_weights(folder))
+        self.captioner = captioner(card["data"])
+
+    def drawing(
+        self,
+        captions: Sequence[str],
+        count: int,
+        *,
+        steps: int,
+        guidance: float,
+        temperature: float,
+        rejection: float,
+        sampler: str | None,
+        seed: int,
+    ) -> Iterator[Tensor]:
+        """The pictures on the way, `(captions · drawn, channels, size, size)`, once per step; the last are the result.
+
+        With a `rejection` more than `count` of a caption are drawn, and one more step chooses `count` of them. Each
+        caption is drawn by itself, so that its pictures are the same whatever the other captions are. Without a
+        `sampler` it is the first of those that fit the model.
+
+        Raises:
+            ValueError: there is no caption, one is empty or too long, or has a word that is not in the vocabulary; a
+                number is out of its range; or the sampler does not fit the model.
+        """
+        if not captions:
+            raise ValueError("there is no caption to draw")
+        how: dict[str, Any] = {"steps": steps, "guidance": guidance, "temperature": temperature}
+        section_of(EvaluateDiffusion, {**how, "rejection": rejection})
+        drawn = candidates(count, rejection)
+        how["sampler"] = sampler
+        parts = []  # of each caption: the words, the generator of all its noise, the pictures on the way
+        for words in self.captioner.encode(list(captions)):
+            generator = torch.Generator().manual_seed(seed)
+            noise = torch.randn(drawn, *self.network.picture_shape, generator=generator)
+            prompts = words.expand(drawn, -1)  # (drawn, words)
+            parts.append((prompts, generator, drawing(self.network, prompts, noise, generator=generator, **how)))
+        for pictures in zip(*(on_the_way for _, _, on_the_way in parts), strict=True):
+            yield torch.cat(pictures)
+        if rejection:
+            finished = zip(pictures, parts, strict=True)
+            yield torch.cat([self._best(found, words, generator, count) for found, (words, generator, _) in finished])
+
+    def _best(self, pictures: Tensor, prompts: Tensor, generator: torch.Generator, count: int) -> Tensor:
+        """Those of one caption's pictures in which the network finds most of it."""
+        pictures = pictures.clamp(-1, 1)
+        kept = {"asked": 1, "kept": count, "batch_size": len(pictures)}
+        return pictures[best_of_each(self.network, pictures, prompts, generator=generator, **kept)]
+
+    @staticmethod
+    def interface(card: Mapping) -> Interface:
+        """Captions to PNG files in base64."""
+        default = EvaluateDiffusion()
+        choice = [Parameter(name, getattr(default, name)) for name in CHOICE]
+        return Interface(CAPTION, "text", (*choice, Parameter("sampler", ""), SEED))
+
+    @staticmethod
+    def example(card: Mapping) -> dict[str, object]:
+        """A caption of the first class."""
+        return CAPTION.example([captioner(card["data"]).caption(0, TEMPLATES[0])])
+
+    def answer(self, questions: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
+        """A PNG file in base64 for each caption."""
+        how = {name: parameters[name] for name in (*CHOICE, "seed")}
+        pictures = last(self.drawing(questions, 1, sampler=parameters["sampler"] or None, **how))
+        return [base64.b64encode(to_png(pixels)).decode() for pixels in to_pixels(pictures)]
+
+
+def to_pixels(pictures: Tensor) -> np.ndarray:
+    """`(batch, channels, size, size)` in [-1, 1] to uint8 `(batch, size, size, channels)`."""
+    return to_uint8(pictures).permute(0, 2, 3, 1).numpy()

@@ -1,0 +1,77 @@
+"""The sheets of text to image: samples, nearest training images, forward and reverse process."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quartet.reporting.figures import save_figure
+from quartet.reporting.image_sheets import image_sheet, save_animation
+from quartet.text_to_image.captions import TEMPLATES, Captioner
+from quartet.text_to_image.class_pictures import choice_of
+from quartet.text_to_image.generated_images import nearest
+from quartet.text_to_image.networks.text_to_image import TextToImage
+from quartet.text_to_image.noise_schedules import add_noise, to_signed
+from quartet.text_to_image.samplers import denoising_times, drawing, to_uint8
+from quartet.text_to_image.settings import EvaluateDiffusion
+
+SHEET_ROWS, SHEET_COLUMNS = 10, 10
+STRIP, STRIP_ROWS = 9, 4  # pictures of a process, captions shown
+
+
+def draw_samples(path: Path, pictures: Tensor, labels: Tensor, asked_by: Tensor, captions: Captioner) -> None:
+    """One caption per row, its pictures from left to right: classes in order, templates taking turns."""
+    rows, names = [], []
+    for label in _spread(labels.unique(), SHEET_ROWS).tolist():
+        of_class = labels == label
+        templates = asked_by[of_class].unique()
+        template = templates[label % len(templates)]
+        rows.append(pictures[of_class & (asked_by == template)][:SHEET_COLUMNS].cpu().numpy())
+        names.append(captions.caption(label, TEMPLATES[template]))
+    save_figure(image_sheet(rows, names, title="Drawn from their captions"), path)
+
+
+def draw_neighbours(path: Path, pictures: Tensor, labels: Tensor, train: Tensor, captions: Captioner) -> None:
+    """Some drawn pictures above the training images that are nearest to them."""
+    chosen = torch.stack([(labels == label).nonzero()[0, 0] for label in _spread(labels.unique(), SHEET_ROWS)])
+    distances, numbers = nearest(pictures[chosen], train)
+    rows = [pictures[chosen].cpu().numpy(), train[numbers.to(train.device)].cpu().numpy()]
+    titles = [[captions.classes[label] for label in labels[chosen].tolist()], [f"{d:.2f}" for d in distances.tolist()]]
+    title = "Nearest training images and distances"
+    save_figure(image_sheet(rows, ["drawn", "nearest training image"], titles, title), path)
+
+
+def draw_forward_process(path: Path, image: Tensor, schedule: str, generator: torch.Generator) -> None:
+    """A training image `(channels, size, size)` uint8 on its way to noise."""
+    times = torch.linspace(0, 1, STRIP, device=image.device)
+    clean = to_signed(image)[None].expand(STRIP, -1, -1, -1)
+    noise = torch.randn(1, *image.shape, generator=generator, device=image.device).expand(STRIP, -1, -1, -1)
+    forward = to_uint8(add_noise(clean, noise, times, schedule)).cpu().numpy()
+    titles = [[f"t = {time:.2f}" for time in times.tolist()]]
+    save_figure(image_sheet([forward], ["x_t"], titles, "Forward process: a picture turns into noise"), path)
+
+
+def draw_reverse_process(
+    folder: Path, network: TextToImage, captions: Captioner, how: EvaluateDiffusion, generator: torch.Generator
+) -> None:
+    """A few captions from noise to pictures: `reverse_process.png`, and `animation.gif`."""
+    device = generator.device
+    count = min(STRIP_ROWS, len(captions.classes))
+    prompts = captions.table(TEMPLATES).to(device)[:count, 0]  # (count, words)
+    start = torch.randn(count, *network.picture_shape, generator=generator, device=device)
+    on_the_way = drawing(network, prompts, start, generator=generator, **choice_of(how))
+    frames = [to_uint8(pictures).cpu().numpy() for pictures in (how.temperature * start, *on_the_way)]
+    shown = _spread(torch.arange(how.steps + 1), STRIP).tolist()
+    rows = [np.stack([frames[place][row] for place in shown]) for row in range(count)]
+    names = [captions.caption(label, TEMPLATES[0]) for label in range(count)]
+    times = [f"t = {time:.2f}" for time in denoising_times(how.steps, network.schedule)[shown].tolist()]
+    titles = [times, *[[""] * len(shown)] * (count - 1)]
+    figure = image_sheet(rows, names, titles, "Reverse process: from noise to a picture")
+    save_figure(figure, folder / "reverse_process.png")
+    save_animation([np.concatenate(list(frame), axis=2) for frame in frames], folder / "animation.gif")  # side by side
+
+
+def _spread(values: Tensor, count: int) -> Tensor:
+    """So many of the values, evenly spread; all, if there are no more."""
+    return values[torch.linspace(0, len(values) - 1, min(count, len(values))).round().long().to(values.device)]

@@ -1,0 +1,161 @@
+"""How text to image is trained: noisy pictures, captions, the loss of a prediction, validation."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from quartet.artifacts.rebuilding import build_network
+from quartet.datasets.batches import ShuffledBatches
+from quartet.datasets.images import load_images
+from quartet.text_to_image.captions import TEMPLATES, Captioner, captioner
+from quartet.text_to_image.networks import NETWORKS
+from quartet.text_to_image.networks.text_encoder import without_caption
+from quartet.text_to_image.networks.unet import patch_side
+from quartet.text_to_image.noise_schedules import add_noise, draw_times, to_signed, training_target
+from quartet.text_to_image.settings import TrainDiffusion
+from quartet.training.compiling import compiled
+from quartet.training.loop import Batch, Task
+from quartet.training.run import Plan
+
+VALIDATED_AT_ONCE = 256  # pictures
+VALIDATED = 2000  # noisy pictures at least, so that scores differ by the network alone
+MATCHED = 4  # the matcher learns sooner: one picture of so many is enough for it
+
+
+def plan(settings: TrainDiffusion, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
+    """The plan for the splits of the processed images in `folder`, of which `info` is the `info.json`."""
+    training = TextToImageTraining(settings, folder, info, device, seed=seed)
+    return Plan(
+        task=training.task(),
+        description=training.description,
+        card_keys=("classes", "caption_subject", "channels", "size"),
+    )
+
+
+def describe_network(settings: TrainDiffusion, info: Mapping, captions: Captioner, words: int) -> dict[str, object]:
+    """The arguments that build the network which the settings name.
+
+    `info` describes the pictures, `captions` their captions, of at most so many `words`.
+    """
+    return {
+        "name": "text-to-image",
+        "channels": info["channels"],
+        "size": info["size"],
+        "vocabulary_size": captions.vocabulary_size,
+        "words": words,
+        "width": settings.width,
+        "text_width": settings.text_width,
+        "text_layers": settings.text_layers,
+        "text_heads": settings.text_heads,
+        "dropout": settings.dropout,
+        "norm_groups": settings.norm_groups,
+        "objective": settings.objective,
+        "schedule": schedule_of(settings),
+        "matched_words": captions.telling_words if settings.matcher else [],
+    }
+
+
+def schedule_of(settings: TrainDiffusion) -> str:
+    """The forward process, which the objective `flow` has of its own."""
+    return "flow" if settings.objective == "flow" else settings.noise_schedule
+
+
+class TextToImageTraining:
+    """A network and what the loop asks while it trains.
+
+    Args:
+        settings: of the training.
+        folder: of the processed images.
+        info: what preprocessing says of them.
+        device: where to train.
+        seed: of the order of the images, and of the noise that validation adds.
+    """
+
+    def __init__(self, settings: TrainDiffusion, folder: Path, info: Mapping, device: torch.device, *, seed: int):
+        self.settings, self.seed, self.device = settings, seed, device
+        self.schedule = schedule_of(settings)
+        self.images, self.labels = (tensor.to(device) for tensor in load_images(folder, "train"))
+        self.held_out, self.held_out_labels = (tensor.to(device) for tensor in load_images(folder, "validation"))
+        captions = captioner(info)
+        self.prompts = captions.table(TEMPLATES).to(device)  # (classes, templates, words)
+        self.batches = ShuffledBatches(len(self.images), settings.batch_size, seed, device)
+        self.description = describe_network(settings, info, captions, self.prompts.shape[-1])
+        self.network = build_network(NETWORKS, self.description).to(device)
+        _warn_of_odd_patches(info["size"])
+
+    def task(self) -> Task:
+        """For the loop."""
+        return Task(
+            network=self.network,
+            examples_at=self.examples_at,
+            batch_of=self.batch_of,
+            loss_of=compiled(self.loss_of) if self.settings.compile else self.loss_of,
+            validate=self.validate,
+            steps=self.settings.steps,
+            validate_every=self.settings.validate_every,
+            replayable=True,
+        )
+
+    def examples_at(self, number: int) -> Batch:
+        """The places in the training split of the pictures of a batch."""
+        return (self.batches.indices(number),)
+
+    def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
+        """Noisy pictures, times, captions (some left out) and targets; clean pictures and captions for the matcher."""
+        (chosen,) = examples
+        clean = to_signed(self.images[chosen])
+        pictures, times, caption, target = self.noisy(clean, self.labels[chosen], generator)
+        dropped = torch.rand(len(chosen), 1, generator=generator, device=self.device) < self.settings.caption_dropout
+        read = torch.where(dropped, without_caption(caption), caption)
+        few = math.ceil(len(chosen) / MATCHED)
+        return pictures, times, read, target, clean[:few], caption[:few]
+
+    def noisy(self, clean: Tensor, labels: Tensor, generator: torch.Generator) -> Batch:
+        """Pictures part of the way to noise, their times and captions, and what is to be predicted of each."""
+        noise = torch.randn(clean.shape, generator=generator, device=self.device)
+        times = draw_times(self.schedule, len(clean), generator)
+        template = torch.randint(self.prompts.shape[1], (len(clean),), generator=generator, device=self.device)
+        caption = self.prompts[labels, template]  # (batch, words)
+        target = training_target(clean, noise, times, self.settings.objective, self.schedule)
+        return add_noise(clean, noise, times, self.schedule), times, caption, target
+
+    def loss_of(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Of the denoising network, and of the matcher if there is one."""
+        *noisy_pictures, clean, caption = batch
+        loss = denoising_loss(network, *noisy_pictures)
+        return loss if network.matcher is None else loss - network.matcher.log_likelihood(clean, caption).mean()
+
+    @torch.no_grad()
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """The denoising loss on the pictures held out, with the same noise and times each time, several per picture."""
+        generator = torch.Generator(self.device).manual_seed(self.seed)
+        repeats = max(1, VALIDATED // len(self.held_out))
+        clean = to_signed(self.held_out)
+        loss = sum(loss_over(network, *self.noisy(clean, self.held_out_labels, generator)) for _ in range(repeats))
+        loss = loss / repeats
+        return {"loss": loss, "score": -loss}
+
+
+def denoising_loss(network: nn.Module, pictures: Tensor, times: Tensor, captions: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of the prediction."""
+    return F.mse_loss(network(pictures, times, captions), target)
+
+
+def loss_over(network: nn.Module, *split: Tensor) -> float:
+    """The mean over a whole split, of which only so much at a time is in memory as in training."""
+    parts = zip(*(tensor.split(VALIDATED_AT_ONCE) for tensor in split), strict=True)
+    return sum(denoising_loss(network, *part).item() * (len(part[0]) / len(split[0])) for part in parts)
+
+
+def _warn_of_odd_patches(size: int) -> None:
+    places = size // patch_side(size)
+    if size > 16 and (places > 16 or places % 2):
+        print(
+            f"pictures of {size} pixels are taken as {places}×{places} patches: the network is slower or sees "
+            "less at once; preprocess.images.size: a multiple of 16 is best",
+            flush=True,
+        )

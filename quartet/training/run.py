@@ -1,0 +1,97 @@
+"""One training from start to what it leaves behind: model, history, curves, and the same on its MLflow run.
+
+What imports torch is imported late, when the run's recorder is under way with imports of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from quartet.artifacts import paths
+from quartet.artifacts.stop_requests import end_with_parent
+from quartet.artifacts.writing import read_json, rounded, write_json, write_table
+from quartet.tracking.runs import Run, tracked_run
+
+if TYPE_CHECKING:
+    from quartet.families import Family
+    from quartet.params.shared import Runtime, Training
+    from quartet.training.loop import Outcome, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a family prepares for a training.
+
+    Attributes:
+        task: for the loop.
+        description: the arguments that rebuild the network, for the model's card.
+        card_keys: what of the data's `info.json` goes into the card.
+        model_files: files beside the model that serving needs.
+        draw: leaves pictures of the training in a folder.
+    """
+
+    task: Task
+    description: Mapping[str, object]
+    card_keys: tuple[str, ...]
+    model_files: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+    draw: Callable[[Path], None] = lambda folder: None
+
+
+def run_training(family: Family, settings: Training, *, seed: int, runtime: Runtime) -> None:
+    """Train on the family's processed data, resuming an interrupted training.
+
+    Writes `models/<family>` and the training's part of `reports/<family>`.
+    """
+    end_with_parent()
+    folder = paths.processed(family.item)
+    info = read_json(folder / "info.json")
+    described = {"seed": seed, **dataclasses.asdict(settings)}
+    with tracked_run(f"train-{family.key}", described, [folder]) as run:
+        run.log_dataset(info["source"], folder, info["counts"])
+        import numpy
+        import torch
+
+        from quartet.training.checkpoints import Checkpoint
+        from quartet.training.devices import description_of, pick_device
+        from quartet.training.loop import train
+        from quartet.training.seeding import seed_everything
+
+        device = pick_device(runtime)
+        seed_everything(seed)
+        plan = resolve_name(family.plan)(settings, seed=seed, folder=folder, info=info, device=device)
+        determined_by = {
+            "settings": described,
+            "data": info,
+            "device": description_of(device),
+            "versions": [torch.__version__, numpy.__version__],
+        }
+        checkpoint = Checkpoint(family.training_section, determined_by)
+        outcome = train(plan.task, settings, seed=seed, device=device, checkpoint=checkpoint, on_validation=run.log_row)
+        _leave_results(family, outcome, plan, info, run)
+    checkpoint.close(finished=True)
+
+
+def _leave_results(family: Family, outcome: Outcome, plan: Plan, info: Mapping[str, Any], run: Run) -> None:
+    import pandas as pd
+
+    from quartet.artifacts.model_store import save_model
+    from quartet.reporting.figures import learning_curves, save_figure
+
+    model, report = paths.model(family.key), paths.report(family.key)
+    kept = rounded(outcome.kept)
+    training = {"steps": outcome.steps, "kept_step": kept.pop("step"), **kept}
+    data = {key: info[key] for key in (*plan.card_keys, "source", "sha256")}
+    save_model(model, outcome.weights, family=family.key, network=plan.description, data=data, training=training)
+    run.log_outputs([model])
+    run.log_model(family, model, plan.model_files)  # before the pictures, which are drawn meanwhile
+    history = pd.DataFrame(outcome.history)
+    write_table(report / "training.csv", history.round(8))
+    write_json(report / "training.json", training)
+    save_figure(learning_curves(history, int(training["kept_step"])), report / "training/curves.png")
+    plan.draw(report / "training")
+    run.write_run_json(report / "run.json")
+    run.log_files([report / "training", report / "training.csv", model])

@@ -1,0 +1,44 @@
+"""Tokenizers are lossless on any text, and what their names say."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quartet.datasets.tokenizers import LONGEST_PIECE, decoded_tokens, encoded_lines, train_tokenizer
+
+TRAINING = ["the cat sat on the mat\n", "größer, 日本 and more of the same\n"] * 5
+
+
+TOKENIZERS = {kind: train_tokenizer(kind, TRAINING, 300) for kind in ("bpe", "character", "byte")}
+
+
+def tokens_of(kind, text):
+    encoded = encoded_lines(TOKENIZERS[kind], text.splitlines(keepends=True), np.uint16, at_once=2)
+    return [token for tokens in encoded for token in tokens.tolist()]
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@settings(deadline=None)
+@given(text=st.text())
+def test_decoding_gives_the_text_back(kind, text):
+    assert TOKENIZERS[kind].decode(tokens_of(kind, text)) == text
+
+
+def test_vocabularies_are_what_their_names_say():
+    assert TOKENIZERS["byte"].get_vocab_size() == 256
+    assert len(tokens_of("byte", "日本")) == 6
+    assert len(tokens_of("character", "日本 größer")) == 9
+    assert len(tokens_of("bpe", "the cat sat on the mat")) < 22
+
+
+def test_bpe_training_is_deterministic():
+    assert TOKENIZERS["bpe"].to_str() == train_tokenizer("bpe", TRAINING, 300).to_str()
+
+
+def test_bpe_learns_of_unbroken_text_piece_by_piece():
+    """Were the text merged as a whole, its first merges would join what two pieces hold between them."""
+    piece = "a" * LONGEST_PIECE
+    tokenizer = train_tokenizer("bpe", [3 * piece], 2048)
+    assert max(map(len, decoded_tokens(tokenizer))) == LONGEST_PIECE
+    assert tokenizer.decode(tokenizer.encode(3 * piece).ids) == 3 * piece
