@@ -4,9 +4,9 @@ On the same MNIST images, for the same seconds of training in one run: our stage
 `diffusers` (about 1 million parameters at 16 pixels, 4 at 32) trained as that library's example does; the
 class-conditional UNet of `denoising-diffusion-pytorch` of the same size with that library's own settings. Images per
 second of training, seconds to draw 1,000 images, and what a judge trained on the real images sees in them: fidelity,
-fid_ratio, cas_accuracy (`quartet/evaluation/generated_images.py`). Writes `diffusion-SIZE.csv` and `diffusion-SIZE.md`
-into `reports/benchmarks`, named `-ours` too if no peer took part, and after the seed if it is not 0. About 25 minutes
-on 2 cores.
+fid_ratio, cas_accuracy (`quartet/text_to_image/generated_images.py`). Writes `diffusion-SIZE.csv` and
+`diffusion-SIZE.md` into `reports/benchmarks`, named `-ours` too if no peer took part, and after the seed if it is not
+0. About 25 minutes on 2 cores.
 
 The peers draw with 50 DDIM steps, unguided (the second one asks its network twice a step nonetheless). Ours draws with
 10 Heun steps and rejects up to three in ten by its matcher, then guides; it takes the weakest choice with which another
@@ -30,10 +30,12 @@ import pandas as pd
 import typer
 
 from benchmarks.measuring import in_own_process, prepare_mnist
-from quartet.params.sections import Params, PreprocessImages, TrainCnn, TrainDiffusion
+from quartet.images.settings import PreprocessImages, TrainCnn
+from quartet.params.shared import Runtime
+from quartet.text_to_image.settings import EvaluateDiffusion, TrainDiffusion
 
 CLASSES, TIMES, PEER_STEPS, BATCH = 10, 1000, 50, 64
-DRAWN_AT_ONCE, DRAWN_AT_ONCE_ON_GPU = 250, 5000
+DRAWN_AT_ONCE, DRAWN_AT_ONCE_ON_GPU, JUDGED_AT_ONCE = 250, 5000, 256
 OUR_STEPS = 10
 # From weak to strong: more faithful, less varied.
 CHOICES = [
@@ -124,21 +126,21 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
     """Our stage's plan in our loop, for as many steps as fit."""
     import torch
 
+    from quartet.artifacts.rebuilding import count_parameters
     from quartet.artifacts.writing import read_json
-    from quartet.datasets.captions import TEMPLATES, captioner
-    from quartet.evaluation.diffusion import draw_classes, evaluations_of
-    from quartet.networks.building import count_parameters
+    from quartet.text_to_image.captions import TEMPLATES, captioner
+    from quartet.text_to_image.class_pictures import draw_classes, evaluations_of
+    from quartet.text_to_image.training import TextToImageTraining
     from quartet.training.checkpoints import NoCheckpoint
     from quartet.training.devices import pick_device
     from quartet.training.loop import affordable_steps, train, wait_for
     from quartet.training.seeding import seed_everything
-    from stages.train_diffusion import diffusion_plan
 
     settings = dataclasses.replace(settings, matcher=True)  # it rejects in all of `CHOICES`
-    params = dataclasses.replace(Params(), seed=seed, train_diffusion=settings)
-    device, info = pick_device(params.runtime), read_json(folder / "info.json")
+    device, info = pick_device(Runtime()), read_json(folder / "info.json")
     seed_everything(seed)
-    task = dataclasses.replace(diffusion_plan(params, folder, info, device).task, validate=lambda network: {"score": 0})
+    task = TextToImageTraining(settings, folder, info, device, seed=seed).task()
+    task = dataclasses.replace(task, validate=lambda network: {"score": 0})
     steps = affordable_steps(task, dataclasses.replace(settings, max_seconds=seconds), seed, device)
     task = dataclasses.replace(task, steps=steps, validate_every=steps)
     start = time.perf_counter()
@@ -148,7 +150,7 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
     network.load_state_dict(outcome.weights)
 
     def how_to_draw(choice, count):
-        return dataclasses.replace(params.evaluate.diffusion, steps=OUR_STEPS, images=count, **choice)
+        return dataclasses.replace(EvaluateDiffusion(), steps=OUR_STEPS, images=count, **choice)
 
     def draw(choice, count, seed):
         generator = torch.Generator(device).manual_seed(seed)
@@ -200,7 +202,7 @@ def train_diffusers(folder: Path, widths: tuple[int, ...], seconds: float, image
         up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         norm_num_groups=8,
         num_class_embeds=CLASSES,
-    ).to(pick_device(Params().runtime))
+    ).to(pick_device(Runtime()))
     schedule = DDPMScheduler(num_train_timesteps=TIMES)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6)
     average = EMAModel(network.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
@@ -245,7 +247,7 @@ def train_denoising_diffusion(folder: Path, dimension: int, seconds: float, imag
     info = read_json(folder / "info.json")
     unet = Unet(dim=dimension, dim_mults=(1, 2, 4), num_classes=CLASSES, channels=info["channels"])
     diffusion = GaussianDiffusion(unet, image_size=info["size"], timesteps=TIMES, sampling_timesteps=PEER_STEPS)
-    diffusion.to(pick_device(Params().runtime))
+    diffusion.to(pick_device(Runtime()))
     optimizer = torch.optim.Adam(diffusion.parameters(), lr=8e-5, betas=(0.9, 0.99))
     average = EMA(diffusion, beta=0.995, update_every=10)
 
@@ -279,7 +281,7 @@ def train_peer(
     import torch
 
     from quartet.datasets.images import load_images
-    from quartet.networks.samplers import to_uint8
+    from quartet.text_to_image.samplers import to_uint8
     from quartet.training.loop import wait_for
 
     device = next(network.parameters()).device
@@ -326,21 +328,21 @@ def judge_of(folder: Path, seed: int):
     """A judge that was trained on the training images in `folder`."""
     from quartet.artifacts.writing import read_json
     from quartet.datasets.images import load_images
-    from quartet.evaluation.diffusion import Judge
-    from quartet.evaluation.image_training import image_training
+    from quartet.images.training import ImageTraining
+    from quartet.text_to_image.judge import Judge
     from quartet.training.checkpoints import NoCheckpoint
     from quartet.training.devices import pick_device
     from quartet.training.loop import train
     from quartet.training.seeding import seed_everything
 
-    device, info = pick_device(Params().runtime), read_json(folder / "info.json")
+    device, info = pick_device(Runtime()), read_json(folder / "info.json")
     pairs = {"train": load_images(folder, "train"), "held_out": load_images(folder, "validation")}
     seed_everything(seed)
-    task = image_training(JUDGE, info, device, seed=seed, **pairs).task
+    task = ImageTraining(JUDGE, info, device, seed=seed, **pairs).task()
     outcome = train(task, JUDGE, seed=seed, device=device, checkpoint=NoCheckpoint())
     network = task.network.eval()
     network.load_state_dict(outcome.weights)
-    return Judge(network, info, batch_size=Params().evaluate.batch_size)
+    return Judge(network, info, batch_size=JUDGED_AT_ONCE)
 
 
 def fidelity(judge, pictures, labels) -> float:
@@ -353,12 +355,12 @@ def scores_of(folder: Path, pictures, labels) -> dict[str, float]:
     import torch
 
     from quartet.datasets.images import load_images
-    from quartet.evaluation.diffusion import FID_DRAWS
-    from quartet.evaluation.generated_images import fid_ratio, variance_ratio
-    from quartet.evaluation.image_training import accuracy_after_training
+    from quartet.text_to_image.classifier_accuracy import accuracy_after_training
+    from quartet.text_to_image.generated_images import fid_ratio, variance_ratio
+    from quartet.text_to_image.sweep import FID_DRAWS
     from quartet.training.devices import pick_device
 
-    judge, device = judge_of(folder, SCORING), pick_device(Params().runtime)
+    judge, device = judge_of(folder, SCORING), pick_device(Runtime())
 
     def on_device(pair):
         return tuple(part.to(device) for part in pair)
@@ -375,7 +377,7 @@ def scores_of(folder: Path, pictures, labels) -> dict[str, float]:
             scores[f"fid_ratio_{count}"], _ = fid_ratio(first, *clouds[1:], draws=FID_DRAWS, seed=0)
     real = tuple(part[: len(pictures)] for part in train)
     for name, pair in (("cas_accuracy", drawn), ("cas_accuracy_real", real)):
-        scores[name] = accuracy_after_training(JUDGE, judge.data, device, seed=0, train=pair, held_out=test)
+        scores[name] = accuracy_after_training(JUDGE, judge.data, device, seed=0, train=pair, test=test)
     return {name: round(score, 4) for name, score in scores.items()}
 
 

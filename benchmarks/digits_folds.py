@@ -4,12 +4,15 @@ Ten stratified folds: each is predicted by a network that was trained, with the 
 nine; nothing is chosen on the fold. Prints the out-of-fold accuracy, and that of a support-vector machine.
 """
 
-import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
+
+if TYPE_CHECKING:
+    from quartet.images.settings import TrainCnn
+    from quartet.params.shared import Runtime
 
 
 def main(
@@ -22,9 +25,10 @@ def main(
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.svm import SVC
 
-    from quartet.params import read_params
+    from quartet.settings import read_settings
 
-    settings = read_params(params)
+    settings = read_settings(params)
+    classifier = settings.training("cnn")
     digits = load_digits()
     split = StratifiedKFold(folds, shuffle=True, random_state=0)
     machine = cross_val_predict(SVC(gamma=0.001, C=10), digits.data, digits.target, cv=split)
@@ -33,29 +37,37 @@ def main(
     accuracies = []
     for seed in range(seeds):
         right = sum(
-            right_in_fold(dataclasses.replace(settings, seed=seed), pixels, digits.target, train, test)
+            right_in_fold(classifier, settings.runtime, seed, pixels, digits.target, train, test)
             for train, test in split.split(pixels, digits.target)
         )
         accuracies.append(right / len(pixels))
-        print(f"{settings.train_cnn.network}, seed {seed}: {accuracies[-1]:.4f}", flush=True)
+        print(f"{classifier.network}, seed {seed}: {accuracies[-1]:.4f}", flush=True)
     print(f"mean {np.mean(accuracies):.4f}, spread {np.std(accuracies):.4f} over {seeds} seeds")
 
 
-def right_in_fold(params, pixels: np.ndarray, labels: np.ndarray, train: np.ndarray, test: np.ndarray) -> int:
+def right_in_fold(
+    settings: "TrainCnn",
+    runtime: "Runtime",
+    seed: int,
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
+) -> int:
     """Train on one part, and count what the last weights get right of the other."""
     import torch
 
-    from quartet.evaluation.image_training import accuracy_after_training
+    from quartet.text_to_image.classifier_accuracy import accuracy_after_training
     from quartet.training.devices import pick_device
     from quartet.training.seeding import seed_everything
 
-    seed_everything(params.seed)
+    seed_everything(seed)
     shares = pixels[train] / 255
     info = {"classes": range(10), "size": 8, "channels": 1, "mean": [shares.mean()], "std": [shares.std()]}
     images, targets = torch.from_numpy(pixels), torch.from_numpy(labels)
-    parts = {"train": (images[train], targets[train]), "held_out": (images[test], targets[test])}
-    device = pick_device(params.runtime)
-    accuracy = accuracy_after_training(params.train_cnn, info, device, seed=params.seed, **parts)
+    parts = {"train": (images[train], targets[train]), "test": (images[test], targets[test])}
+    device = pick_device(runtime)
+    accuracy = accuracy_after_training(settings, info, device, seed=seed, **parts)
     return round(accuracy * len(test))
 
 

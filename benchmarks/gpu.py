@@ -20,7 +20,8 @@ import typer
 
 from benchmarks import diffusion, images, language
 from benchmarks.measuring import in_own_process, prepare_mnist
-from quartet.params.sections import PreprocessImages, TrainDiffusion
+from quartet.images.settings import PreprocessImages
+from quartet.text_to_image.settings import TrainDiffusion
 
 SEEDS = 5
 IMAGES = {name: images.COMPACT[name] for name in ("99.0 %", "99.5 %", "99.7 %")}

@@ -10,10 +10,10 @@ Every arm trains on all 60,000 training images and is scored on the 10,000 test 
 validation split of the training images. Times are of training alone, without start-up and scoring.
 """
 
-import dataclasses
 import statistics
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +22,9 @@ import pandas as pd
 import typer
 
 from benchmarks.measuring import in_own_process, mean_and_spread, prepare_mnist, scores_over_time
-from quartet.params.sections import Augmentation, Params, PreprocessImages, TrainCnn
+from quartet.images.settings import PreprocessImages, TrainCnn
+from quartet.params.shared import Runtime
+from quartet.settings import preset
 
 Point = tuple[int, float, dict[str, float]]  # images seen, seconds of training, scores on the test images
 
@@ -30,52 +32,13 @@ TARGETS = (0.98, 0.99, 0.995, 0.997)
 THROUGHPUT_ROUNDS, THROUGHPUT_IMAGES = 3, 64 * 40
 REFERENCE_EPOCHS = 5  # as the textbook trains
 
-# What the textbook sets, in our loop.
-REFERENCE = TrainCnn(
-    network="reference",
-    activation="relu",
-    dropout=0.5,
-    optimizer="adam",
-    learning_rate=1e-3,
-    weight_decay=1e-4,
-    batch_size=64,
-    warmup=0.0,
-    schedule="constant",
-    ema=0.0,
-    clip=0.0,
-    label_smoothing=0.0,
-    precision="bfloat16",
-    augmentation=Augmentation(rotation=10.0, shift=0.0, brightness=0.2, contrast=0.2),
-)
-_COMPACT = TrainCnn(
-    width=32,
-    activation="relu",
-    dropout=0.0,
-    batch_size=64,
-    learning_rate=0.007,
-    warmup=0.3,
-    clip=0.0,
-    precision="bfloat16",
-)
-_STILL = Augmentation(rotation=0.0, shift=0.0, brightness=0.0, contrast=0.0)
-_MOVED = Augmentation(rotation=7.0, shift=0.05, scale=0.1, shear=5.0, brightness=0.0, contrast=0.0)
-_LONG = dataclasses.replace(_COMPACT, batch_size=128, learning_rate=0.01, augmentation=_MOVED)
-# How long each `compact` trains, and how, for the accuracy that it is named after.
+REFERENCE = replace(preset("textbook-mnist").training("cnn"), epochs=None)  # what the textbook sets, in our loop
+# The presets of `compact`, by the accuracy that each is for.
 COMPACT = {
-    "99.0 %": dataclasses.replace(_COMPACT, steps=360, ema=0.0, augmentation=_STILL),
-    "99.5 %": dataclasses.replace(_LONG, steps=900, ema=0.98),
-    "99.7 %": dataclasses.replace(
-        _LONG,
-        stem="plain",
-        width=16,
-        optimizer="muon",
-        learning_rate=0.02,
-        weight_decay=0.0,
-        steps=4400,
-        ema=0.99,
-        augmentation=dataclasses.replace(_MOVED, interpolation="bicubic"),
-    ),
-    "99.78 %": dataclasses.replace(_LONG, stem="plain", width=64, learning_rate=0.007, steps=7000, ema=0.999),
+    "99.0 %": preset("mnist-2s").training("cnn"),
+    "99.5 %": preset("mnist-10s").training("cnn"),
+    "99.7 %": preset("mnist-2min").training("cnn"),
+    "99.78 %": preset("mnist-15min").training("cnn"),
 }
 
 
@@ -118,7 +81,7 @@ def measure_throughput(own: Path, large: Path) -> dict[str, list]:
     for _ in range(THROUGHPUT_ROUNDS):
         textbook = in_own_process(run_textbook, own, [THROUGHPUT_IMAGES], False)
         steps = THROUGHPUT_IMAGES // REFERENCE.batch_size
-        ours = in_own_process(run_ours, large, dataclasses.replace(REFERENCE, steps=steps), 0, steps, False)
+        ours = in_own_process(run_ours, large, replace(REFERENCE, steps=steps), 0, steps, False)
         for name, (points, memory) in (("textbook", textbook), ("ours", ours)):
             images, seconds, _ = points[-1]
             measured[name].append((images / seconds, memory))
@@ -137,7 +100,7 @@ def measure_compact(own: Path, seeds: int, longest: bool) -> Iterator[dict]:
 
 def measure_reference(own: Path, large: Path, epochs: float) -> Iterator[dict]:
     """Test accuracy over training time of the reference network in our loop and, for `epochs`, in the textbook's."""
-    settings = dataclasses.replace(REFERENCE, steps=REFERENCE_EPOCHS * 60000 // REFERENCE.batch_size)
+    settings = replace(REFERENCE, steps=REFERENCE_EPOCHS * 60000 // REFERENCE.batch_size)
     points, _ = in_own_process(run_ours, large, settings, 0, -(-settings.steps // (2 * REFERENCE_EPOCHS)), True)
     yield from rows("reference", 0, points)
     marks = [round(epochs * share * 60000) for share in (0.25, 0.5, 0.75, 1)]
@@ -168,12 +131,12 @@ def run_textbook(folder: Path, marks: list[int], scored: bool) -> list[Point]:
     import torch
 
     from benchmarks.textbook_loop import textbook_accuracy, textbook_training
-    from quartet.networks.reference_cnn import ReferenceCnn
+    from quartet.images.networks.reference import ReferenceCnn
     from quartet.training.devices import pick_device
 
     torch.manual_seed(0)
     (images, labels), test = load(folder)
-    network = ReferenceCnn(classes=10, dropout=0.5, activation="relu").to(pick_device(Params().runtime))
+    network = ReferenceCnn(classes=10, dropout=0.5, activation="relu").to(pick_device(Runtime()))
     points = []
     for seen, seconds in textbook_training(network, images, labels):
         if seen >= marks[len(points)]:
@@ -186,29 +149,29 @@ def run_textbook(folder: Path, marks: list[int], scored: bool) -> list[Point]:
 def run_ours(folder: Path, settings: TrainCnn, seed: int, every: int, scored: bool) -> list[Point]:
     """Train in our loop; a point every so many steps, with and without test-time augmentation."""
     from quartet.artifacts.writing import read_json
-    from quartet.datasets.batches import normalise
-    from quartet.evaluation.image_training import image_training
-    from quartet.evaluation.test_time_augmentation import augmented_probabilities
+    from quartet.datasets.images import normalise
+    from quartet.images.shifted_views import shifted_probabilities
+    from quartet.images.training import ImageTraining
     from quartet.training.devices import pick_device
     from quartet.training.seeding import seed_everything
 
-    params = dataclasses.replace(Params(), seed=seed, train_cnn=dataclasses.replace(settings, validate_every=every))
-    device = pick_device(params.runtime)
+    device = pick_device(Runtime())
     seed_everything(seed)
     training, test = load(folder)
     info = read_json(folder / "info.json")
-    task = image_training(params.train_cnn, info, device, seed=seed, train=training, held_out=test).task
+    settings = replace(settings, validate_every=every)
+    task = ImageTraining(settings, info, device, seed=seed, train=training, held_out=test).task()
     images, labels = (part.to(device) for part in test)
 
     def prepare(pixels):
         return normalise(pixels, info["mean"], info["std"])
 
     def validate(network):
-        augmented = augmented_probabilities(network, images, prepare, batch_size=256).argmax(dim=1)
+        augmented = shifted_probabilities(network, images, prepare, batch_size=256).argmax(dim=1)
         return {**task.validate(network), "augmented": (augmented == labels).float().mean().item()}
 
-    scored_task = dataclasses.replace(task, validate=validate if scored else lambda network: {"score": 0.0})
-    return scores_over_time(scored_task, params.train_cnn, seed, device)
+    scored_task = replace(task, validate=validate if scored else lambda network: {"score": 0.0})
+    return scores_over_time(scored_task, settings, seed, device)
 
 
 def summary(table: pd.DataFrame, throughput: dict[str, list]) -> str:

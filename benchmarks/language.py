@@ -22,19 +22,21 @@ import pandas as pd
 import typer
 
 from benchmarks.measuring import in_own_process
-from quartet.params.sections import Download, Params, PreprocessText, TrainLm
+from quartet.artifacts.fetching import Fetching
+from quartet.language.settings import PreprocessText, TrainLm
+from quartet.params.shared import Runtime
+from quartet.settings import preset
 
 RECIPE, PEER = "small-CPU recipe", "transformers' Trainer"
 MARKS = (0.25, 0.5, 0.75, 1.0)  # of a training, where it is scored
-_LARGE = TrainLm(context=256, width=192, layers=6, heads=3, ngrams=0)
 LONGEST = "thirty minutes"
 OURS = {
-    "the recipe's time": TrainLm(context=256, heads=2, batch_size=8, ngrams=4096, weight_decay=0.3),
-    "ten minutes": dataclasses.replace(_LARGE, batch_size=8, weight_decay=0.3, ema=0.995),
-    LONGEST: dataclasses.replace(_LARGE, dropout=0.1, weight_decay=0.5, ema=0.998),
+    "the recipe's time": preset("shakespeare-2min").training("lm"),
+    "ten minutes": preset("shakespeare-10min").training("lm"),
+    LONGEST: preset("shakespeare-30min").training("lm"),
 }
 SECONDS = {"ten minutes": 600.0, LONGEST: 1800.0}
-GENERATED, ROUNDS = 256, 3
+GENERATED, ROUNDS, SEED = 256, 3, 0
 
 
 def main(
@@ -64,23 +66,21 @@ def prepare(mirror: str | None, folder: Path) -> Path:
     from quartet.artifacts.writing import write_bytes
 
     text = folder / "text"
-    download_and_preprocess(
-        Download(text="tinyshakespeare", mirror=mirror), PreprocessText(tokenizer="character"), text
-    )
+    download_and_preprocess("tinyshakespeare", Fetching(mirror=mirror), PreprocessText(tokenizer="character"), text)
     write_bytes(text / "train.bin", (text / "train.bin").read_bytes() + (text / "validation.bin").read_bytes())
     write_bytes(text / "validation.bin", (text / "test.bin").read_bytes())
     return text
 
 
-def download_and_preprocess(source: Download, how: PreprocessText, text: Path) -> dict:
+def download_and_preprocess(source: str, fetching: Fetching, how: PreprocessText, text: Path) -> dict:
     """What the stages do; returns what preprocessing says of the text."""
     from quartet.artifacts.writing import write_json
-    from quartet.datasets.text import preprocess_text
-    from quartet.datasets.text_sources import download_text
+    from quartet.language.preparation import prepare_text
+    from quartet.language.sources import download_text
 
     raw = text.with_name(f"raw-{text.name}")
-    write_json(raw / "manifest.json", download_text(source, raw))
-    return preprocess_text(raw, text, how)
+    write_json(raw / "manifest.json", download_text(source, fetching, raw))
+    return prepare_text(raw, text, how)
 
 
 def measure(text: Path, long: bool) -> tuple[list[dict], dict[str, float]]:
@@ -108,7 +108,7 @@ def train_recipe(text: Path) -> list[tuple[int, float, float]]:
 
     from benchmarks.small_cpu_gpt import BATCH, CONTEXT, STEPS, SmallGpt, small_cpu_training
     from quartet.artifacts.writing import read_json
-    from quartet.datasets.text import token_stream
+    from quartet.language.windows import token_stream
 
     torch.manual_seed(0)
     network = SmallGpt(read_json(text / "info.json")["vocabulary_size"])
@@ -132,7 +132,7 @@ def train_peer(text: Path) -> list[tuple[int, float, float]]:
 
     from benchmarks.small_cpu_gpt import BATCH, CONTEXT, HEADS, LAYERS, PEAK, STEPS, WARMUP, WIDTH
     from quartet.artifacts.writing import read_json
-    from quartet.datasets.text import token_stream
+    from quartet.language.windows import token_stream
 
     torch.manual_seed(0)
     stream = token_stream(text, "train")
@@ -192,23 +192,22 @@ def train_ours(text: Path, settings: TrainLm, seconds: float) -> list[tuple[int,
     """Our loop for so many seconds; `(tokens, seconds, nats per character)` at each mark."""
     from benchmarks.measuring import scores_over_time
     from quartet.artifacts.writing import read_json
+    from quartet.language.training import LanguageTraining
     from quartet.training.devices import pick_device
     from quartet.training.loop import affordable_steps
     from quartet.training.seeding import seed_everything
-    from stages.train_lm import language_plan
 
-    params = dataclasses.replace(Params(), train_lm=settings)
-    device, info = pick_device(params.runtime), read_json(text / "info.json")
-    seed_everything(params.seed)
-    task = language_plan(params, text, info, device).task
+    device, info = pick_device(Runtime()), read_json(text / "info.json")
+    seed_everything(SEED)
+    task = LanguageTraining(settings, text, info, device, seed=SEED).task()
     unscored = dataclasses.replace(task, validate=lambda network: {"score": 0.0})
-    steps = affordable_steps(unscored, dataclasses.replace(settings, max_seconds=seconds), params.seed, device)
+    steps = affordable_steps(unscored, dataclasses.replace(settings, max_seconds=seconds), SEED, device)
     task = dataclasses.replace(task, steps=steps, validate_every=-(-steps // len(MARKS)))
     characters = info["counts"]["test"]["characters"]
     tokens = info["counts"]["test"]["tokens"]
     return [
         (examples * settings.context, taken, scores["loss"] * tokens / characters)
-        for examples, taken, scores in scores_over_time(task, settings, params.seed, device)
+        for examples, taken, scores in scores_over_time(task, settings, SEED, device)
     ]
 
 
@@ -217,9 +216,9 @@ def nats_of(network, text: Path) -> float:
     import torch
 
     from quartet.artifacts.writing import read_json
-    from quartet.datasets.text import token_stream
     from quartet.datasets.tokenizers import load_tokenizer
-    from quartet.evaluation.lm import score_stream
+    from quartet.language.scoring import score_stream
+    from quartet.language.windows import token_stream
 
     stream, tokenizer = token_stream(text, "test"), load_tokenizer(text / "tokenizer.json")
     scored = score_stream(network, stream, tokenizer, 64, torch.device("cpu"), sliding=False)
@@ -230,10 +229,10 @@ def generation_rates(folder: Path) -> dict[str, float]:
     """Characters per second of a decoder of the default size and tokenizer, with and without the key-value cache."""
     import torch
 
-    from quartet.networks.decoder import Decoder
-    from quartet.networks.generation import generate
+    from quartet.language.generation import generate
+    from quartet.language.networks.decoder import Decoder
 
-    counts = download_and_preprocess(Download(), PreprocessText(), folder)["counts"]["test"]
+    counts = download_and_preprocess("docstrings", Fetching(), PreprocessText(), folder)["counts"]["test"]
     settings = TrainLm()
     sizes = {"context": max(GENERATED, settings.context), "width": settings.width, "layers": settings.layers}
     network = Decoder(

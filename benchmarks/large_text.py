@@ -58,10 +58,10 @@ def limited(group: str, what: str, *arguments: str) -> None:
 
     Path(group, "cgroup.procs").write_text("0")  # this process
     if what == "preprocess":
-        from quartet.datasets.text import preprocess_text
-        from quartet.params.sections import PreprocessText
+        from quartet.language.preparation import prepare_text
+        from quartet.language.settings import PreprocessText
 
-        preprocess_text(Path(arguments[0]), Path(arguments[1]), PreprocessText())
+        prepare_text(Path(arguments[0]), Path(arguments[1]), PreprocessText())
     else:
         train(Path(arguments[0]), int(arguments[1]))
     print(f"peak resident memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB", flush=True)
@@ -69,11 +69,11 @@ def limited(group: str, what: str, *arguments: str) -> None:
 
 def write_raw(raw: Path, size: int) -> None:
     """Text of so many bytes: the embedded prose, again and again, each time with a number before it."""
+    from quartet.artifacts.fetching import Fetching
     from quartet.artifacts.writing import write_json
-    from quartet.datasets.text_sources import download_text
-    from quartet.params.sections import Download
+    from quartet.language.sources import download_text
 
-    manifest = download_text(Download(), raw)
+    manifest = download_text("docstrings", Fetching(), raw)
     prose, written, number = (raw / "text.txt").read_bytes(), 0, 0
     with (raw / "text.txt").open("wb") as file:
         while written < size:
@@ -98,15 +98,15 @@ def train(text: Path, steps: int) -> None:
     import torch
 
     from quartet.artifacts.writing import read_json
-    from quartet.params.sections import Params
+    from quartet.language.settings import TrainLm
+    from quartet.language.training import LanguageTraining
     from quartet.training.checkpoints import NoCheckpoint
     from quartet.training.loop import train as train_network
-    from stages.train_lm import language_plan
 
-    params, device = Params(), torch.device("cpu")
-    task = language_plan(params, text, read_json(text / "info.json"), device).task
+    settings, device = TrainLm(), torch.device("cpu")
+    task = LanguageTraining(settings, text, read_json(text / "info.json"), device, seed=0).task()
     task = dataclasses.replace(task, steps=steps, validate_every=steps, validate=lambda network: {"score": 0.0})
-    train_network(task, params.train_lm, seed=0, device=device, checkpoint=NoCheckpoint())
+    train_network(task, settings, seed=0, device=device, checkpoint=NoCheckpoint())
 
 
 @contextmanager

@@ -10,21 +10,23 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quartet.params.sections import Download, PreprocessImages, Training
+from quartet.artifacts.fetching import Fetching
+from quartet.images.settings import PreprocessImages
+from quartet.params.shared import Training
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def prepare_mnist(mirror: str | None, folder: Path, settings: PreprocessImages) -> None:
-    """Download MNIST and preprocess it into `folder`."""
+    """Download MNIST and prepare it in `folder`."""
     from quartet.artifacts.writing import write_json
-    from quartet.datasets.image_sources import download_images
-    from quartet.datasets.images import preprocess_images
+    from quartet.images.preparation import prepare_images
+    from quartet.images.sources import download_images
 
     raw = folder / "raw"
-    write_json(raw / "manifest.json", download_images(Download(images="mnist", mirror=mirror), raw))
-    preprocess_images(raw, folder, settings)
+    write_json(raw / "manifest.json", download_images("mnist", Fetching(mirror=mirror), raw))
+    prepare_images(raw, folder, settings)
 
 
 def in_own_process(function, *arguments, cores: set[int] | None = None):

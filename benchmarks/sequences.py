@@ -24,28 +24,20 @@ import pandas as pd
 import typer
 
 from benchmarks.measuring import in_own_process, mean_and_spread, prepare_mnist, scores_over_time
-from quartet.params.sections import Augmentation, Params, PreprocessImages, PreprocessSequences, TrainRnn
+from quartet.images.settings import PreprocessImages
+from quartet.params.shared import Runtime
+from quartet.sequences.settings import PreprocessSequences, TrainRnn
+from quartet.settings import preset
 
 CELLS = ("rnn", "lstm", "gru", "mingru")
 ROUNDS, HIDDEN, LAYERS, BATCH, EXAMPLES = 3, 128, 2, 64, 2048
 TRAINING_STEPS = {28: 40, 196: 10, 784: 4}  # by length: each measurement takes seconds
 
-_ROWS = TrainRnn(
-    cell="lstm",
-    hidden_size=64,
-    pooling="max",
-    dropout=0.0,
-    optimizer="muon",
-    learning_rate=0.01,
-    batch_size=128,
-    precision="bfloat16",
-    augmentation=Augmentation(rotation=7.0, shift=0.05, scale=0.1, brightness=0.0, contrast=0.0),
-)
 ROWS = {
-    "one minute": dataclasses.replace(_ROWS, steps=1400),
-    "eight minutes": dataclasses.replace(_ROWS, steps=10000, learning_rate=0.006, ema=0.998),
+    "one minute": preset("mnist-rows-1min").training("rnn"),
+    "eight minutes": preset("mnist-rows-7min").training("rnn"),
 }
-PIXELS = TrainRnn(cell="mingru", hidden_size=HIDDEN, bidirectional=False, pooling="mean", dropout=0.0, batch_size=BATCH)
+PIXELS = preset("mnist-pixels").training("rnn")
 
 
 def main(
@@ -113,23 +105,24 @@ def train_ours(images: Path, kind: str, settings: TrainRnn, seed: int, every: in
     import torch
 
     from quartet.artifacts.writing import write_json
-    from quartet.datasets.sequence_preparation import preprocess_sequences
-    from quartet.datasets.sequences import Sequences, load_sequences
+    from quartet.sequences.loading import Sequences, load_sequences
+    from quartet.sequences.preparation import prepare_sequences
+    from quartet.sequences.training import SequenceTraining
     from quartet.training.devices import pick_device
     from quartet.training.seeding import seed_everything
-    from stages.train_rnn import plan_for
 
-    params = dataclasses.replace(Params(), seed=seed, train_rnn=dataclasses.replace(settings, validate_every=every))
-    device = pick_device(params.runtime)
+    settings = dataclasses.replace(settings, validate_every=every)
+    device = pick_device(Runtime())
     seed_everything(seed)
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "raw")
         write_json(raw / "manifest.json", {"source": kind})
-        info = preprocess_sequences(raw, images, Path(folder), PreprocessSequences())
+        info = prepare_sequences(raw, Path(folder), PreprocessSequences(), images)
         splits = [load_sequences(Path(folder), split) for split in ("train", "validation", "test")]
     every_part = zip(*(dataclasses.astuple(split) for split in splits[:2]), strict=True)
-    task = plan_for(params, info, device, train=Sequences(*map(torch.cat, every_part)), held_out=splits[2]).task
-    points = scores_over_time(task, params.train_rnn, seed, device)
+    parts = {"train": Sequences(*map(torch.cat, every_part)), "held_out": splits[2]}
+    task = SequenceTraining(settings, info, device, seed=seed, **parts).task()
+    points = scores_over_time(task, settings, seed, device)
     return [(examples, seconds, scores["accuracy"]) for examples, seconds, scores in points]
 
 
@@ -219,8 +212,8 @@ def our_loop(cell: str, sequences, labels, steps: int) -> float:
     from torch.nn import functional as F
 
     from quartet.datasets.batches import ShuffledBatches
-    from quartet.networks.recurrent import RecurrentClassifier
-    from quartet.params.sections import TrainRnn
+    from quartet.sequences.network import RecurrentClassifier
+    from quartet.sequences.settings import TrainRnn
     from quartet.training.checkpoints import NoCheckpoint
     from quartet.training.loop import Task, train
 
