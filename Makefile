@@ -3,16 +3,24 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: setup repro test check clean ui pins
+UV := $(shell command -v uv)
+
+.PHONY: setup repro test check check-style clean ui pins
 
 setup: $(VENV)/.stamp
 
-# pip compiles the bytecode as it installs: imports are three times slower without.
+# Bytecode is compiled at installation: imports are three times slower without. uv, where it is installed, takes a sixth
+# of pip's time.
 $(VENV)/.stamp: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing the environment into $(VENV) (about 6 GB) ..."
+ifdef UV
+	@uv venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	@uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python -r requirements.txt
+else
+	@$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --compile -r requirements.txt
+endif
 	@touch $@
 
 repro: setup
@@ -20,12 +28,15 @@ repro: setup
 
 # The pipeline on one core, all other tests on the other.
 test: setup
-	python -m pytest -n 2 --dist loadfile
+	python -m pytest -n 2 --dist loadfile --cov quartet --cov stages --cov-report term:skip-covered
 
-check: setup
+check: check-style
+	python -m pytest -n 2 -m "not pipeline"
+
+check-style: setup
 	ruff format --check .
 	ruff check .
-	python -m pytest -m "not pipeline"
+	mypy
 
 ui: setup
 	python -m quartet ui

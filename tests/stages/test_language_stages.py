@@ -1,32 +1,16 @@
 """The stages of the language family with every architecture, and what people ask its models."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+from in_process import run
 from real_text import REFERENCE
-
-from benchmarks.code_graph import TOP
 
 PARAMS = """
 download: {{text: "file:own.txt"}}
 preprocess: {{text: {{vocabulary_size: 400}}}}
 train_lm: {{architecture: {architecture}, steps: 30, validate_every: 15, width: 32, layers: 1, heads: 2, context: 16}}
 """
-
-
-def run(folder, *command, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(TOP), "QUARTET_TRACKING": "off"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code, done.stderr[-2000:]
-    return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("architecture", ["decoder", "encoder-decoder", "lstm", "gru"])

@@ -1,32 +1,17 @@
 """The stages of the sequence family on a user's time series and on text."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-
-from benchmarks.code_graph import TOP
+from in_process import run
 
 PARAMS = """
 download: {{sequences: "{source}"}}
 preprocess: {{sequences: {{vocabulary_size: 300}}}}
 train_rnn: {{steps: {steps}, validate_every: 20, hidden_size: 16, layers: 1, cell: {cell}, pooling: {pooling}}}
 """
-
-
-def run(folder, *command):
-    done = subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(TOP), "QUARTET_TRACKING": "off"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def rising_and_falling(path):

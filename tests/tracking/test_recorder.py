@@ -144,7 +144,7 @@ def test_a_server_that_refuses_is_said_without_a_traceback(home, database, monke
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{running.server_port}")
         try:
             with pytest.raises(SystemExit), clear_errors("runs"):
-                runs_behind(None, "http://127.0.0.1:5000")
+                runs_behind(None, ["cnn"], "http://127.0.0.1:5000")
         finally:
             running.shutdown()
             thread.join()
@@ -170,7 +170,7 @@ def make_newer(path):
 def test_a_database_that_cannot_be_used_is_said_without_a_traceback(home, database, capsys, spoil, reason):
     spoil(home / "mlflow.db")
     with pytest.raises(SystemExit), clear_errors("runs"):
-        runs_behind(None, "http://127.0.0.1:5000")
+        runs_behind(None, ["cnn"], "http://127.0.0.1:5000")
     said = capsys.readouterr().err
     assert said.startswith(f"runs: MLflow's database {home}/mlflow.db cannot be used") and reason in said
     assert said.count("cannot be used") == said.count("\n") == 1
@@ -182,7 +182,7 @@ def test_a_database_that_cannot_be_used_is_said_without_a_traceback(home, databa
 def test_an_address_that_is_none_is_said_without_a_traceback(home, monkeypatch, capsys, address):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     with pytest.raises(SystemExit), clear_errors("runs"):
-        runs_behind(None, "http://127.0.0.1:5000")
+        runs_behind(None, ["cnn"], "http://127.0.0.1:5000")
     said = capsys.readouterr().err
     assert said.startswith(f"runs: MLflow at {address.replace('it@', '')} does not answer") and said.count("\n") == 1
 

@@ -1,0 +1,1 @@
+"""The fifth family of the test: a multilayer perceptron on the digits."""
