@@ -1,9 +1,9 @@
-"""`python -m quartet settings`: print the table of every setting."""
+"""`python -m quartet settings`: print the page of every setting."""
 
 
 def settings() -> None:
-    """Print every setting: name, default, allowed values, meaning (as a Markdown table)."""
-    from quartet.params.table import settings_table
+    """Print every setting: name, default, allowed values, meaning (the page docs/settings.md)."""
+    from quartet.params.table import settings_page
     from quartet.settings import schema
 
-    print(settings_table(schema()), end="")
+    print(settings_page(schema()), end="")

@@ -9,6 +9,7 @@ import typer
 
 from quartet.artifacts.errors import clear_errors
 from quartet.params.fields import Setting
+from quartet.params.reading import BadSettings
 
 
 def use(
@@ -76,18 +77,22 @@ def parsed(text: str, known: Mapping[str, Setting]) -> tuple[str, object]:
     """Name and value of `SETTING=VALUE`; a setting that takes text takes whatever stands behind the sign.
 
     Raises:
-        ValueError: there is no such setting, or no value.
+        BadSettings: there is no such setting, or no value.
     """
     from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     name, sign, value = text.partition("=")
     if not sign:
-        raise ValueError(f"--with {text}: expected SETTING=VALUE")
+        raise BadSettings(Path("--with"), [f"found {text!r}, expected SETTING=VALUE"])
     if name not in known:
-        raise ValueError(f"--with {text}: there is no setting {name!r}; `python -m quartet settings` lists them")
+        raise BadSettings(Path("--with"), [f"there is no setting {name!r}; `python -m quartet settings` lists them"])
     if known[name].takes_only(str) and value != "null":
         return name, value
-    return name, YAML(typ="safe").load(io.StringIO(value))
+    try:
+        return name, YAML(typ="safe").load(io.StringIO(value))
+    except YAMLError as error:
+        raise BadSettings(Path("--with"), [f"{name}: found {value!r}, allowed is {known[name].allowed}"]) from error
 
 
 def shown(value: object) -> str:

@@ -10,3 +10,13 @@ def settings_table(kind: type) -> str:
         shown = {"None": "null", "True": "true", "False": "false"}.get(str(setting.default), setting.default)
         lines.append(f"| `{setting.name}` | `{shown}` | {setting.allowed} | {setting.rule.meaning} |")
     return "\n".join(lines) + "\n"
+
+
+def settings_page(kind: type) -> str:
+    """The page `docs/settings.md`."""
+    head = (
+        "# Settings\n\n"
+        "`params.yaml` holds every setting; `python -m quartet settings` prints this page. To change one, edit the\n"
+        "file, use `python -m quartet use --with NAME=VALUE`, or `dvc exp run -S NAME=VALUE` for one experiment.\n\n"
+    )
+    return head + settings_table(kind)

@@ -1,25 +1,30 @@
-"""`reports/index.html`: every family's scores and pictures on one page that needs no network."""
+"""`reports/index.html`: every family's pictures and scores on one page that needs no network."""
 
 import base64
 import csv
-import json
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
 
 from quartet.artifacts import paths
 from quartet.artifacts.writing import read_json, write_text
+from quartet.reporting.history import previous_metrics
+from quartet.reporting.numbers import interval_of, shown
 
 if TYPE_CHECKING:
     from quartet.families import Family
 
 PAGE_WIDTH = 1007  # pixels inside a section of the page
+HEAVIEST = 3_000_000  # bytes of the page; above it pictures are compressed with loss
 PICTURES = {
     "samples": "Drawn from their captions",
-    "animation": "From noise to a picture",
+    "next_character": "How probable it finds a held-out passage",
     "confusion": "Confusion matrix",
+    "animation": "From noise to a picture",
     "reverse_process": "The reverse process",
     "forward_process": "The forward process",
     "neighbours": "Nearest training images",
@@ -27,7 +32,6 @@ PICTURES = {
     "steps": "Distance from the validation images against the number of steps",
     "mistakes": "The surest mistakes",
     "baselines": "Against compression and counting",
-    "next_character": "How probable it finds a held-out passage",
     "cost_by_kind": "What is hard",
     "cost_by_place": "What context is worth",
     "attention_heads": "What each head looks at",
@@ -37,8 +41,10 @@ PICTURES = {
     "gradient_reach": "The vanishing gradient",
     "grad_cam": "Where the network looked",
     "filters": "The first layer's filters",
+    "augmentation": "Training images as training sees them",
     "curves": "Learning curves",
 }
+LEADING = ("samples", "next_character", "confusion")  # the first of these stands for a family at the top of the page
 
 
 def write_report(page: Path, families: "Iterable[Family]") -> None:
@@ -47,38 +53,81 @@ def write_report(page: Path, families: "Iterable[Family]") -> None:
     Raises:
         ValueError: a family has not been evaluated.
     """
-    described = [_described(family) for family in families]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    preview = _embedded(paths.processed("images") / "preview.png")
     template = environment.get_template("html_report.html.jinja")
-    write_text(page, template.render(families=described, preview=preview))
+    families = list(families)
+    for lossy in (False, True):
+        described = [_described(family, lossy) for family in families]
+        preview = _embedded(paths.processed("images") / "preview.png", lossy)
+        text = template.render(families=described, preview=preview)
+        if len(text) <= HEAVIEST:
+            break
+    write_text(page, text)
 
 
-def _described(family: "Family") -> dict:
-    folder, headline = paths.report(family.key), family.headline().score
-    metrics = read_json(folder / "metrics.json")
-    pictures = [
-        folder / "confusion.png",
-        *sorted(p for p in (folder / "evaluation").glob("*.*") if p.suffix in (".png", ".gif")),
-        folder / "training/curves.png",
-    ]
-    order = list(PICTURES)
-    pictures.sort(key=lambda picture: order.index(picture.stem) if picture.stem in order else len(order))
+def _described(family: "Family", lossy: bool) -> dict:
+    folder = paths.report(family.key)
+    metrics, training = read_json(folder / "metrics.json"), read_json(folder / "training.json")
+    before = previous_metrics(folder / "metrics.json", metrics)
+    headline = family.headline().score
+    pictures = [_picture(path, lossy) for path in _pictures_in(folder)]
+    leads = [picture for stem in LEADING for picture in pictures if picture["stem"] == stem]
     samples = folder / "evaluation/samples.txt"
     return {
         "name": family.key,
         "title": family.title,
-        "headline": (headline.replace("_", " "), _shown(metrics[headline])),
-        "metrics": [(key, _shown(value)) for key, value in sorted(metrics.items())],
-        "training": [(key, _shown(value)) for key, value in sorted(read_json(folder / "training.json").items())],
-        "pictures": [(PICTURES.get(p.stem, p.stem.replace("_", " ")), _embedded(p), _is_wide(p)) for p in pictures],
-        "layers": _table(folder / "evaluation/layers.csv"),
-        "classes": _table(folder / "evaluation/classification_report.csv"),
-        "neighbours": _table(folder / "evaluation/neighbours.csv"),
+        "headline": _scored(headline, metrics, before),
+        "before": before[0] if before else "",
+        "lead": leads[0],
+        "pictures": [picture for picture in pictures if picture is not leads[0]],
+        "metrics": [_scored(name, metrics, before) for name in sorted(metrics) if not name.endswith("_spread")],
+        "training": [(name.replace("_", " "), shown(value)) for name, value in sorted(training.items())],
+        "tables": [
+            ("Each class", _table(folder / "evaluation/classification_report.csv")),
+            ("Nearest words", _table(folder / "evaluation/neighbours.csv")),
+            ("Layers", _table(folder / "evaluation/layers.csv")),
+        ],
         "samples": samples.read_text(encoding="utf-8") if samples.exists() else "",
     }
+
+
+def _scored(name: str, metrics: dict[str, float], before: tuple[str, dict[str, float]] | None) -> dict[str, str]:
+    """A score in words: its value, its 95 % interval, and how it differs from the earlier commit's."""
+    interval = interval_of(name, metrics)
+    return {
+        "name": name.replace("_", " "),
+        "value": shown(metrics[name]),
+        "exact": str(metrics[name]),
+        "interval": "–".join(map(shown, interval)) if interval else "",
+        "change": _changed(metrics[name], before[1].get(name) if before else None),
+    }
+
+
+def _changed(value: float, before: float | None) -> str:
+    if before is None:
+        return ""
+    if value == before:
+        return "same"
+    return f"{'+' if value > before else '−'}{shown(abs(value - before))}"
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a family's report, those that say most first."""
+    found = [folder / "confusion.png", *(folder / "evaluation").glob("*.*"), *(folder / "training").glob("*.*")]
+    order = list(PICTURES)
+    ranks = {path: order.index(path.stem) if path.stem in order else len(order) for path in found}
+    return sorted(
+        (path for path in found if path.suffix in (".png", ".gif")), key=lambda path: (ranks[path], path.name)
+    )
+
+
+def _picture(path: Path, lossy: bool) -> dict:
+    with Image.open(path) as image:
+        wide = image.width > PAGE_WIDTH
+    title = PICTURES.get(path.stem, path.stem.replace("_", " "))
+    return {"stem": path.stem, "title": title, "wide": wide, "source": _embedded(path, lossy)}
 
 
 def _table(path: Path) -> list[list[str]]:
@@ -86,21 +135,24 @@ def _table(path: Path) -> list[list[str]]:
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as lines:
-        return list(csv.reader(lines))
+        return [[_cell(value) for value in row] for row in csv.reader(lines)]
 
 
-def _shown(value: float) -> str:
-    """A number as the metrics file has it."""
-    return json.dumps(value)
+def _cell(text: str) -> str:
+    """A fraction with sensible digits; anything else as it is."""
+    try:
+        return shown(float(text)) if "." in text else text
+    except ValueError:
+        return text
 
 
-def _is_wide(picture: Path) -> bool:
-    """Whether a picture wants the page's whole width."""
-    from PIL import Image
-
-    with Image.open(picture) as image:
-        return image.width > PAGE_WIDTH
-
-
-def _embedded(picture: Path) -> str:
-    return f"data:image/{picture.suffix[1:]};base64," + base64.b64encode(picture.read_bytes()).decode()
+def _embedded(picture: Path, lossy: bool) -> str:
+    """A picture as a data URL: as it is, or compressed and at most twice as wide as its place on the page."""
+    content, kind = picture.read_bytes(), picture.suffix[1:]
+    if lossy and kind == "png":
+        with Image.open(io.BytesIO(content)) as image:
+            image.thumbnail((2 * PAGE_WIDTH, 2 * PAGE_WIDTH))
+            stream = io.BytesIO()
+            image.convert("RGB").save(stream, "WEBP", quality=70)
+        content, kind = stream.getvalue(), "webp"
+    return f"data:image/{kind};base64," + base64.b64encode(content).decode()

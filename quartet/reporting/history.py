@@ -1,0 +1,32 @@
+"""Metrics of earlier commits: what a rebuild is compared with."""
+
+import json
+import subprocess
+from pathlib import Path
+
+LOOKED_BACK = 200  # commits that changed the file
+
+
+def previous_metrics(path: Path, current: dict[str, float]) -> tuple[str, dict[str, float]] | None:
+    """The newest committed version of a metrics file that differs from the current one, and its short commit.
+
+    The same history gives the same answer before and after the current metrics are committed. None without git, in a
+    shallow clone, or where the metrics were never others.
+    """
+    history = _git("log", f"--max-count={LOOKED_BACK}", "--format=%h", "--", path.as_posix())
+    for commit in (history or "").split():
+        try:
+            metrics = json.loads(_git("show", f"{commit}:./{path.as_posix()}") or "null")
+        except ValueError:
+            continue
+        if isinstance(metrics, dict) and metrics != current:
+            return commit, metrics
+    return None
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout

@@ -1,0 +1,46 @@
+"""Numbers as people read them: sensible digits, and how far chance reaches."""
+
+import math
+
+SHARES_OF = {
+    # Scores that are shares, and the metric that counts what they are shares of.
+    "accuracy": ("test_examples", "test_tokens"),
+    "accuracy_augmented": ("test_examples",),
+    "baseline_accuracy": ("test_examples",),
+    "top5_accuracy": ("test_tokens",),
+    "fidelity": ("generated_images",),
+    "fidelity_unseen_templates": ("generated_images",),
+}
+Z = 1.959963984540054  # the normal distribution's 97.5th percentile
+
+
+def shown(value: float) -> str:
+    """Three decimals; more of numbers near zero, fewer of large ones, none of whole ones."""
+    if isinstance(value, bool) or not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if abs(value) >= 10:
+        return f"{value:.1f}"
+    if 0 < abs(value) < 0.01:
+        return f"{value:.2g}"
+    return f"{value:.3f}"
+
+
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of `count` independent examples (Wilson 1927)."""
+    centre = share + Z**2 / (2 * count)
+    reach = Z * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
+    scale = 1 + Z**2 / count
+    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
+
+
+def interval_of(name: str, metrics: dict[str, float]) -> tuple[float, float] | None:
+    """The 95 % interval of a score, of a share by its count, of others by their spread; None where neither is known."""
+    if f"{name}_spread" in metrics:
+        reach = Z * metrics[f"{name}_spread"]
+        return metrics[name] - reach, metrics[name] + reach
+    for counted in SHARES_OF.get(name, ()):
+        if metrics.get(counted):
+            return wilson_interval(min(max(metrics[name], 0.0), 1.0), int(metrics[counted]))
+    return None
