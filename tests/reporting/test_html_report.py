@@ -1,5 +1,6 @@
 """A picture on the report's page can be looked at in its full size."""
 
+import numpy as np
 import pytest
 from browser import PHONE, WIDE, page_at
 from PIL import Image
@@ -9,7 +10,12 @@ from quartet.artifacts.writing import write_json
 from quartet.families import FAMILIES
 from quartet.reporting.html_report import write_report
 
-SIZES = {"confusion.png": (2000, 1800), "evaluation/reliability.png": (600, 600), "training/curves.png": (400, 300)}
+SIZES = {
+    "confusion.png": (500, 450),
+    "evaluation/mistakes.png": (2000, 1800),
+    "evaluation/reliability.png": (600, 600),
+    "training/curves.png": (400, 300),
+}
 
 
 @pytest.fixture
@@ -49,3 +55,19 @@ def test_a_click_or_the_space_bar_shows_a_picture_at_full_size_and_again_shrinks
         pictures.nth(1).click()
         assert pictures.nth(1).bounding_box()["width"] == 600
         assert page.complaints == []
+
+
+def test_the_page_leads_with_pictures_and_shows_intervals(page_file):
+    page = page_file.read_text()
+    lead, first_table = page.index("Convolutional network</a>: Confusion matrix"), page.index("<table")
+    assert lead < page.index('<section id="cnn">') < first_table
+    assert '<td title="0.5">0.500</td>' in page
+
+
+def test_heavy_pictures_are_compressed_until_the_page_is_light(page_file):
+    noise = np.random.default_rng(0).integers(0, 255, (900, 1200, 3), np.uint8)
+    for family in FAMILIES:
+        for number in range(2):
+            Image.fromarray(noise).save(paths.report(family) / f"evaluation/noise{number}.png")
+    write_report(paths.REPORT_PAGE, FAMILIES.values())
+    assert page_file.stat().st_size <= 3_000_000 and "data:image/webp" in page_file.read_text()
