@@ -7,6 +7,7 @@ Code is named as `module:name` and imported by `pkgutil.resolve_name` when it is
 
 import dataclasses
 from collections.abc import Mapping
+from enum import StrEnum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,3 +160,7 @@ _FAMILIES = (
     ),
 )
 FAMILIES = {family.key: family for family in _FAMILIES}
+
+# What command lines let a user choose from. mypy wants members spelled out here; the tables are where they are.
+ItemKey = StrEnum("ItemKey", list(ITEMS))  # type: ignore[misc]
+FamilyKey = StrEnum("FamilyKey", list(FAMILIES))  # type: ignore[misc]

@@ -3,19 +3,16 @@
 Writes `data/raw/<item>/` with the files as they came and `manifest.json`. Offline sources take up to 15 s.
 """
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from quartet.families import ITEMS
-
-Item = StrEnum("Item", list(ITEMS))
+from quartet.families import ITEMS, ItemKey
 
 
 def main(
-    item: Annotated[Item, typer.Argument(help="What to bring.")],
+    item: Annotated[ItemKey, typer.Argument(help="What to bring.")],
     params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml"),
 ) -> None:
     """Bring the raw data of one item from the source that the settings name, verified."""

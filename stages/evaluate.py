@@ -4,22 +4,19 @@ Reads `models/<family>` and its data; writes `metrics.json`, the confusion files
 The only stage that opens the test split.
 """
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quartet.families import FAMILIES, Family
+from quartet.families import FAMILIES, Family, FamilyKey
 
 if TYPE_CHECKING:
     from quartet.settings import Settings
 
-Key = StrEnum("Key", list(FAMILIES))
-
 
 def main(
-    family: Annotated[Key, typer.Argument(help="Which model to score.")],
+    family: Annotated[FamilyKey, typer.Argument(help="Which model to score.")],
     params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml"),
 ) -> None:
     """Score one family's model on the held-out test data."""
@@ -45,7 +42,7 @@ def evaluate(family: Family, settings: "Settings") -> None:
     model, report = paths.model(family.key), paths.report(family.key)
     shutil.rmtree(report / "evaluation", ignore_errors=True)  # no picture of an earlier model stays
     sections = {name: settings.section(name) for name in family.evaluation_reads}
-    described = {"seed": settings.seed, "batch_size": settings.batch_size}
+    described: dict[str, object] = {"seed": settings.seed, "batch_size": settings.batch_size}
     own = sections.get(family.evaluation_section)
     if own is not None:
         described[family.key] = dataclasses.asdict(own)

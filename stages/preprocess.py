@@ -3,19 +3,16 @@
 Writes `data/processed/<item>/`. Each takes a few seconds on the embedded data.
 """
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from quartet.families import ITEMS
-
-Item = StrEnum("Item", list(ITEMS))
+from quartet.families import ITEMS, ItemKey
 
 
 def main(
-    item: Annotated[Item, typer.Argument(help="What to prepare.")],
+    item: Annotated[ItemKey, typer.Argument(help="What to prepare.")],
     params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml"),
 ) -> None:
     """Check, convert and split the raw data of one item."""

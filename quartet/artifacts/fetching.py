@@ -9,11 +9,15 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.paths import own
 from quartet.artifacts.writing import atomic_path
 from quartet.params.fields import setting
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,20 +115,22 @@ class _Progress:
     """pooch's progress protocol, shown by rich: bytes, rate and time left."""
 
     def __init__(self, url: str):
-        self.url, self.total, self.shown = url, 0, None
+        self.url, self.total = url, 0
+        self.shown: Progress | None = None
 
-    def _open(self) -> None:
+    def _opened(self) -> "Progress":
         from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-        self.shown = Progress(
+        shown = Progress(
             "{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
         )
-        self.task = self.shown.add_task(self.url.rsplit("/", 1)[-1], total=self.total or None)
-        self.shown.start()
+        self.task = shown.add_task(self.url.rsplit("/", 1)[-1], total=self.total or None)
+        shown.start()
+        return shown
 
     def update(self, count: int) -> None:
         if self.shown is None:
-            self._open()
+            self.shown = self._opened()
         self.shown.update(self.task, advance=count)
 
     def reset(self) -> None:

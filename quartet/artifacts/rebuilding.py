@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    Networks = Mapping[str, type[nn.Module]]
+Network = TypeVar("Network", bound="nn.Module")
 
 
-def build_network(networks: Networks, description: Mapping[str, object]) -> nn.Module:
+def build_network(networks: Mapping[str, type[Network]], description: Mapping[str, object]) -> Network:
     """The one of `networks` named `description["name"]`, freshly initialised, from the remaining arguments."""
     arguments = dict(description)
     return networks[str(arguments.pop("name"))](**arguments)
 
 
-def rebuild_network(networks: Networks, card: Mapping, weights: Mapping[str, Tensor]) -> nn.Module:
+def rebuild_network(networks: Mapping[str, type[Network]], card: Mapping, weights: Mapping[str, Tensor]) -> Network:
     """A trained network, ready to be asked, from its card and weights.
 
     Raises:

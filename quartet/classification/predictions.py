@@ -3,14 +3,16 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 VALIDATED = 4  # times a training batch: so many examples fit at once without gradients
 
 
 @torch.no_grad()
-def logits_over(network: nn.Module, inputs: Tensor, prepare: Callable[[Tensor], Tensor], batch_size: int) -> Tensor:
+def logits_over(
+    network: Callable[[Tensor], Tensor], inputs: Tensor, prepare: Callable[[Tensor], Tensor], batch_size: int
+) -> Tensor:
     """`(examples, classes)` logits of a whole split, batch by batch, `prepare` applied to each batch first."""
     return torch.cat([network(prepare(batch)) for batch in inputs.split(batch_size)])
 

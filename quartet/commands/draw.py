@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -72,13 +72,18 @@ def draw(
         from quartet.text_to_image.serving import Painter, to_pixels
 
         painter = Painter(paths.model("diffusion"))
-        chosen = {"steps": steps, "guidance": guidance, "temperature": temperature, "rejection": rejection}
+        chosen: dict[str, Any] = {
+            "steps": steps,
+            "guidance": guidance,
+            "temperature": temperature,
+            "rejection": rejection,
+        }
         how = {name: getattr(settings, name) if value is None else value for name, value in chosen.items()}
         if sampler is None and settings.sampler in SAMPLERS[painter.network.objective]:
             sampler = Sampler(settings.sampler)
         on_the_way = painter.drawing(captions, count, sampler=sampler and sampler.value, seed=seed, **how)
-        shown = {"console": Console(stderr=True), "disable": not sys.stderr.isatty()}
-        steps_shown = track(on_the_way, "drawing", total=how["steps"] + (how["rejection"] > 0), **shown)
+        total, console, hidden = how["steps"] + (how["rejection"] > 0), Console(stderr=True), not sys.stderr.isatty()
+        steps_shown = track(on_the_way, "drawing", total=total, console=console, disable=hidden)
         pixels = to_pixels(last(steps_shown))  # (pictures, size, size, channels)
         size, _, channels = pixels.shape[1:]
         sheet = pixels.reshape(len(captions), count, size, size, channels).swapaxes(1, 2)

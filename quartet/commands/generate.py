@@ -1,6 +1,6 @@
 """`python -m quartet generate PROMPT`: text from the trained language model."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,7 +32,7 @@ def generate(
         model, processed = paths.model("lm"), paths.processed("text")
         read_card_for(model, processed)
         generator = TextGenerator(model, {"tokenizer": processed / "tokenizer.json"})
-        choice = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        choice: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         if BLANK in prompt:
             typer.echo(generator.filled(prompt, **choice))
         elif next_words:

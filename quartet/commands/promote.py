@@ -1,17 +1,14 @@
 """`python -m quartet promote FAMILY`: make the committed model the champion of the registry, if it is better."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from quartet.artifacts.errors import clear_errors
-from quartet.families import FAMILIES
-
-Key = StrEnum("Key", list(FAMILIES))
+from quartet.families import FAMILIES, FamilyKey
 
 
-def promote(family: Annotated[Key, typer.Argument(help="Which model.")]) -> None:
+def promote(family: Annotated[FamilyKey, typer.Argument(help="Which model.")]) -> None:
     """Register the model that HEAD's dvc.lock names; if its test score is better, make it champion and tag its commit.
 
     Exits with 3 where the champion stays.

@@ -1,6 +1,5 @@
 """`python -m quartet summary`: the layers of the trained networks."""
 
-from enum import StrEnum
 from pkgutil import resolve_name
 from typing import Annotated
 
@@ -8,13 +7,11 @@ import typer
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import clear_errors
-from quartet.families import FAMILIES
-
-Key = StrEnum("Key", list(FAMILIES))
+from quartet.families import FAMILIES, FamilyKey
 
 
 def summary(
-    families: Annotated[list[Key] | None, typer.Argument(help="Which models; all if none is named.")] = None,
+    families: Annotated[list[FamilyKey] | None, typer.Argument(help="Which models; all if none is named.")] = None,
 ) -> None:
     """Print each trained network's layers: name, kind, output shape, parameters."""
     with clear_errors("summary"):
@@ -25,12 +22,12 @@ def summary(
         from quartet.artifacts.rebuilding import build_network
         from quartet.layers.layer_table import layer_table
 
-        for key in families or list(Key):
+        for key in families or list(FamilyKey):
             model, networks = paths.model(key.value), resolve_name(FAMILIES[key.value].networks)
             layers = layer_table(build_network(networks, read_card(model)["network"]))
             table = Table(title=f"{model}: {layers['parameters'].sum():,} parameters")
             for name in layers.columns:
                 table.add_column(name, justify="right" if name == "parameters" else "left")
             for row in layers.itertuples(index=False):
-                table.add_row(row.layer, row.kind, row.output, f"{row.parameters:,}")
+                table.add_row(str(row.layer), str(row.kind), str(row.output), f"{row.parameters:,}")
             Console().print(table)

@@ -37,6 +37,5 @@ def _refuse_taken(host: str, port: int) -> None:
     try:
         socket.create_server(address[:2], family=family).close()
     except OSError as error:
-        raise ValueError(
-            f"{host}:{port} cannot be listened on ({os.strerror(error.errno)}); choose another --port"
-        ) from error
+        why = error if error.errno is None else os.strerror(error.errno)
+        raise ValueError(f"{host}:{port} cannot be listened on ({why}); choose another --port") from error

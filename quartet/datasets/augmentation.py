@@ -41,7 +41,7 @@ def random_transforms(ranges: Augmentation, batch: int, generator: torch.Generat
 
     transforms: list[Transform] = []
     if ranges.rotation or ranges.shift or ranges.scale or ranges.shear:
-        moved = {
+        moved: dict[str, Tensor | float | str] = {
             "degrees": symmetric(ranges.rotation)[:, 0],
             "shifts": symmetric(ranges.shift, 2),
             "scales": 1 + symmetric(ranges.scale)[:, 0],

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 SPLITS = ("train", "validation", "test")
 TEST = 0.2  # share of all images where the source has no test set of its own
 
 
 def split_examples(
-    labels: Sequence[int],
+    labels: ArrayLike,
     official: Sequence[str | None],
     tracks: Sequence[str | None],
     validation: float,

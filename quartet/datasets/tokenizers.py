@@ -72,7 +72,10 @@ def decoded_tokens(tokenizer: Tokenizer) -> list[str]:
 def token_texts(tokenizer: Tokenizer) -> list[str]:
     """As `decoded_tokens`, but parts of characters by their vocabulary entry, which tells them apart."""
     texts = decoded_tokens(tokenizer)
-    return [tokenizer.id_to_token(n) if "\ufffd" in text or not text else text for n, text in enumerate(texts)]
+    return [
+        text if text and "\ufffd" not in text else tokenizer.id_to_token(number) or text
+        for number, text in enumerate(texts)
+    ]
 
 
 def _pieces(texts: Iterable[str]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from quartet.classification.report import report_classification, report_mistakes
 from quartet.datasets.images import load_images, normalise, unit
 from quartet.images.grad_cam import grad_cam
 from quartet.images.networks import NETWORKS
+from quartet.images.networks.interface import ImageNetwork
 from quartet.images.shifted_views import shifted_probabilities
 from quartet.reporting.figures import save_figure
 from quartet.reporting.image_sheets import attention_sheet, filter_sheet
@@ -46,7 +47,7 @@ def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, f
     }
 
 
-def _report_filters(folder: Path, network: nn.Module) -> None:
+def _report_filters(folder: Path, network: ImageNetwork) -> None:
     """The first layer's kernels as pictures."""
     first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
     save_figure(filter_sheet(first.weight.detach()[:FILTERS].cpu().numpy()), folder / "evaluation/filters.png")
@@ -54,7 +55,7 @@ def _report_filters(folder: Path, network: nn.Module) -> None:
 
 def report_attention(
     folder: Path,
-    network: nn.Module,
+    network: ImageNetwork,
     images: Tensor,
     labels: Tensor,
     prepare: Callable[[Tensor], Tensor],

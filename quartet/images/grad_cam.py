@@ -1,18 +1,20 @@
 """Grad-CAM (Selvaraju et al. 2017): which parts of an image spoke for a class."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from quartet.images.networks.interface import ImageNetwork
 
-def grad_cam(network: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
+
+def grad_cam(network: ImageNetwork, images: Tensor, classes: Tensor) -> Tensor:
     """Where the network looked for `classes`.
 
     With feature maps A_k and the logit z of an image's class, the weight of a map is its mean gradient,
     w_k = mean ∂z/∂A_k, and the answer ReLU(Σ_k w_k A_k), scaled to a largest value of 1.
 
     Args:
-        network: an image network with `feature_maps` and `logits_of`.
+        network: of the image family.
         images: `(batch, channels, size, size)`, normalised.
         classes: `(batch,)` labels.
 

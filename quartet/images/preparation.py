@@ -80,7 +80,7 @@ def _read_resized(raw: Path, manifest: dict, size: int | None) -> tuple[list[Raw
             "another side is set by preprocess.images.size",
             flush=True,
         )
-    return images, size
+    return images, size or MIXED_SIZE  # null is left where there is no image
 
 
 def mean_and_deviation(pixels: np.ndarray) -> tuple[list[float], list[float]]:
@@ -91,7 +91,8 @@ def mean_and_deviation(pixels: np.ndarray) -> tuple[list[float], list[float]]:
     levels = np.arange(256) / 255
     means, deviations = [], []
     for channel in range(pixels.shape[1]):
-        counts = sum(np.bincount(image[channel].ravel(), minlength=256) for image in pixels)
+        each = (np.bincount(image[channel].ravel(), minlength=256) for image in pixels)
+        counts = sum(each, start=np.zeros(256, np.int64))
         shares = counts / counts.sum()
         mean = float(shares @ levels)
         means.append(round(mean, 6))

@@ -10,9 +10,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 from PIL import ExifTags, Image
+
+if TYPE_CHECKING:
+    from PIL.TiffImagePlugin import TiffImageFile
 
 # What brings a picture upright, by its EXIF orientation; 1 is upright.
 _UPRIGHT = {
@@ -69,7 +73,7 @@ def read_raw_images(folder: Path, manifest: dict) -> Iterator[RawImage]:
         ) from error
 
 
-def decode(stream: io.BufferedIOBase, name: str) -> np.ndarray:
+def decode(stream: BinaryIO, name: str) -> np.ndarray:
     """The pixels of an encoded picture: upright, 8 bits, grey or RGB, transparency laid on white.
 
     Raises:
@@ -102,8 +106,9 @@ def _white_and_black(opened: Image.Image) -> tuple[int, int]:
     """Of grey of more than 8 bits; a TIFF's tags say how many bits, and whether 0 is white."""
     if opened.format != "TIFF":
         return 65535, 0
-    brightest = 2 ** opened.tag_v2.get(ExifTags.Base.BitsPerSample, (16,))[0] - 1
-    white_is_zero = opened.tag_v2.get(ExifTags.Base.PhotometricInterpretation) == 0
+    tags = cast("TiffImageFile", opened).tag_v2
+    brightest = 2 ** tags.get(ExifTags.Base.BitsPerSample, (16,))[0] - 1
+    white_is_zero = tags.get(ExifTags.Base.PhotometricInterpretation) == 0
     return (0, brightest) if white_is_zero else (brightest, 0)
 
 
@@ -151,7 +156,10 @@ def _cifar10(folder: Path) -> Iterator[RawImage]:
             file_name = Path(member.name).name
             if not file_name.endswith("_batch.bin") and not file_name.startswith("data_batch"):
                 continue
-            records = np.frombuffer(archive.extractfile(member).read(), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+            batch = archive.extractfile(member)
+            if batch is None:  # a folder
+                continue
+            records = np.frombuffer(batch.read(), np.uint8).reshape(-1, 1 + 3 * 32 * 32)
             split = "test" if file_name.startswith("test") else "train"
             for number, record in enumerate(records):
                 pixels = record[1:].reshape(3, 32, 32).transpose(1, 2, 0)

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from quartet.datasets.augmentation import affine
 from quartet.datasets.images import unit
+from quartet.images.networks.interface import ImageNetwork
 
 # Right and down in shares of the side: a pixel of MNIST's, which moves a stroke by less than its width.
 SHIFTS = ((0.0, 0.0), (1 / 28, 0.0), (-1 / 28, 0.0), (0.0, 1 / 28), (0.0, -1 / 28))
@@ -14,7 +15,7 @@ SHIFTS = ((0.0, 0.0), (1 / 28, 0.0), (-1 / 28, 0.0), (0.0, 1 / 28), (0.0, -1 / 2
 
 @torch.no_grad()
 def shifted_probabilities(
-    network: nn.Module, images: Tensor, prepare: Callable[[Tensor], Tensor], batch_size: int
+    network: ImageNetwork, images: Tensor, prepare: Callable[[Tensor], Tensor], batch_size: int
 ) -> Tensor:
     """The mean of the class probabilities over `SHIFTS`.
 
@@ -24,10 +25,10 @@ def shifted_probabilities(
     return torch.cat([_mean_over_shifts(network, unit(batch), prepare) for batch in images.split(batch_size)])
 
 
-def _mean_over_shifts(network: nn.Module, images: Tensor, prepare: Callable[[Tensor], Tensor]) -> Tensor:
+def _mean_over_shifts(network: ImageNetwork, images: Tensor, prepare: Callable[[Tensor], Tensor]) -> Tensor:
     still, whole = torch.zeros(len(images)), torch.ones(len(images))
     still, whole = still.to(images.device), whole.to(images.device)
-    total = 0
+    total = images.new_zeros(())  # of (images, classes), once something is added
     for shift in SHIFTS:
         shifts = images.new_tensor(shift).expand(len(images), 2)
         moved = affine(images, degrees=still, shifts=shifts, scales=whole, shears=still)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from quartet.artifacts.rebuilding import build_network
 from quartet.classification.predictions import VALIDATED, logits_over, validation_scores
@@ -13,6 +13,7 @@ from quartet.datasets.batches import ShuffledBatches
 from quartet.datasets.images import load_images, normalise, unit
 from quartet.images.losses import classification_loss
 from quartet.images.networks import NETWORKS
+from quartet.images.networks.interface import ImageNetwork
 from quartet.images.settings import TrainCnn
 from quartet.reporting.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet
@@ -75,7 +76,7 @@ class ImageTraining:
         self.images, self.labels = (tensor.to(device) for tensor in train)
         self.held_out, self.held_out_labels = (tensor.to(device) for tensor in held_out)
         self.description = describe_network(settings, info)
-        self.network = build_network(NETWORKS, self.description).to(device, memory_format=torch.channels_last)
+        self.network = build_network(NETWORKS, self.description).to(device).to(memory_format=torch.channels_last)
         self.batches = ShuffledBatches(len(self.images), settings.batch_size, seed, device)
         self.mean, self.std = (torch.tensor(info[name], device=device) for name in ("mean", "std"))
         self._augmented = compiled(self.augmented) if settings.compile else self.augmented
@@ -114,17 +115,17 @@ class ImageTraining:
         # Channels last is the layout in which convolutions are fastest.
         return normalise(images, self.mean, self.std).contiguous(memory_format=torch.channels_last)
 
-    def loss_of(self, network: nn.Module, batch: Batch) -> Tensor:
+    def loss_of(self, network: ImageNetwork, batch: Batch) -> Tensor:
         """The loss that the settings name."""
         inputs, targets = batch
         return classification_loss(network(inputs).float(), targets, self.settings.loss, self.settings.label_smoothing)
 
-    def validate(self, network: nn.Module) -> dict[str, float]:
+    def validate(self, network: ImageNetwork) -> dict[str, float]:
         """Loss and accuracy on the images held out."""
         logits = self.logits_of(network, self.held_out)
         return validation_scores(logits, self.held_out_labels)
 
-    def logits_of(self, network: nn.Module, images: Tensor) -> Tensor:
+    def logits_of(self, network: ImageNetwork, images: Tensor) -> Tensor:
         """`(images, classes)` logits of uint8 images as they are."""
         batch_size = VALIDATED * self.settings.batch_size
         return logits_over(network, images, lambda pixels: self.normalised(unit(pixels)), batch_size)

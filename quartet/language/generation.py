@@ -1,12 +1,14 @@
 """Text from a language model, token by token: temperature, top-k, nucleus (top-p) sampling; and filling in blanks."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from quartet.language.incremental_decoding import IncrementalDecoder
 from quartet.language.networks.encoder_decoder import EncoderDecoder
+from quartet.language.networks.interface import LanguageModel
 
 
 def sampled(
@@ -61,7 +63,7 @@ def _drawn(weights: Tensor, generator: torch.Generator | None) -> Tensor:
 
 
 @torch.inference_mode()
-def generate(network: nn.Module, prompt: Tensor, count: int, *, cached: bool = True, **choice: object) -> Tensor:
+def generate(network: LanguageModel, prompt: Tensor, count: int, *, cached: bool = True, **choice: Any) -> Tensor:
     """Continue `(batch, steps)` token ids by `count` tokens; returns `(batch, steps + count)`.
 
     `choice` is how to choose a token, as `sampled` takes it.
@@ -88,7 +90,7 @@ def generate(network: nn.Module, prompt: Tensor, count: int, *, cached: bool = T
     return tokens
 
 
-def begun(network: nn.Module, prompt: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+def begun(network: LanguageModel, prompt: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Read a prompt `(batch, steps)`, with a cache.
 
     Returns:
@@ -98,7 +100,7 @@ def begun(network: nn.Module, prompt: Tensor) -> tuple[Tensor, Callable[[Tensor]
     logits, past = network.begin(prompt)
     if IncrementalDecoder.suits(network, prompt):
         incremental = IncrementalDecoder(network, past)
-        return logits[:, -1], lambda token: incremental.advance(token.item())
+        return logits[:, -1], lambda token: incremental.advance(int(token))
 
     def advance(token: Tensor) -> Tensor:
         nonlocal past
@@ -114,7 +116,7 @@ def fill_blanks(
     pieces: list[list[int]],
     *,
     longest: int = 16,
-    **choice: object,
+    **choice: Any,
 ) -> list[list[int]]:
     """What belongs between the `pieces` of a text, each a list of token ids; one list of token ids per blank.
 
@@ -150,7 +152,7 @@ def fill_blanks(
             token = sampled(allowed, **choice)
             if token.item() == network.hole_tokens[number + 1]:
                 break
-            span.append(token.item())
+            span.append(int(token))
             logits, past = network.decode(token, past)
         filled.append(span)
     return filled
@@ -166,7 +168,7 @@ def _without_other_holes(logits: Tensor, network: EncoderDecoder, number: int) -
 
 @torch.inference_mode()
 def next_words(
-    network: nn.Module,
+    network: LanguageModel,
     prompt: Tensor,
     decode: Callable[[list[int]], str],
     vocabulary_size: int,

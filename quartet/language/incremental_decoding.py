@@ -5,12 +5,14 @@ are spread over, numpy a quarter of that. The equations are those of `decoder.py
 """
 
 import math
+from typing import TypeGuard
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from quartet.language.networks.decoder import BlockPast, CausalBlock, Decoder, Past
+from quartet.language.networks.interface import LanguageModel
 from quartet.language.networks.ngram_embedding import FACTORS
 from quartet.layers.attention import MultiHeadAttention
 
@@ -29,14 +31,14 @@ class IncrementalDecoder:
         self.embedding, self.embedding_gain = _array(network.embedding.weight), _array(network.embedding_norm.weight)
         self.output_gain = _array(network.output_norm.weight)
         self.position = None if network.position is None else _array(network.position.table)
-        self.tables = [] if network.ngrams is None else [_array(table.weight) for table in network.ngrams.tables]
+        self.tables = [] if network.ngrams is None else [*map(_array, network.ngrams.tables.parameters())]
         self.last = past.last[0].tolist()
         self.seen = past.blocks[0].seen.keys.shape[2]
         blocks = zip(network.blocks, past.blocks, strict=True)
         self.blocks = [_Block(block, kept, network.context) for block, kept in blocks]
 
     @staticmethod
-    def suits(network: nn.Module, prompt: Tensor) -> bool:
+    def suits(network: LanguageModel, prompt: Tensor) -> TypeGuard[Decoder]:
         """Whether a network and a prompt `(batch, steps)` can be read on in this way."""
         return isinstance(network, Decoder) and len(prompt) == 1 and network.embedding.weight.device.type == "cpu"
 

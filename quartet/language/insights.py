@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 from torch.nn import functional as F
+
+from quartet.language.networks.interface import LanguageModel
 
 KINDS = (
     *("lower case", "upper case", "digits", "spaces", "line breaks", "punctuation", "other letters"),
@@ -72,7 +73,9 @@ def cost_by_place(nats: np.ndarray, context: int, bytes_per_token: float) -> pd.
     return pd.DataFrame(rows)
 
 
-def neighbours(embedding: torch.Tensor, stream: np.ndarray, texts: list[str], words: int = 12, nearest: int = 6):
+def neighbours(
+    embedding: torch.Tensor, stream: np.ndarray, texts: list[str], words: int = 12, nearest: int = 6
+) -> pd.DataFrame:
     """The most frequent words that are one token, each with the tokens whose embeddings point most nearly its way.
 
     Args:
@@ -106,7 +109,7 @@ def _is_word(text: str, letters: int) -> bool:
 
 
 @torch.no_grad()
-def attention_maps(network: nn.Module, tokens: torch.Tensor) -> np.ndarray | None:
+def attention_maps(network: LanguageModel, tokens: torch.Tensor) -> np.ndarray | None:
     """How much each token of `(1, steps)` looks at each, `(layers, heads, steps, steps)`; None without attention."""
-    maps = getattr(network, "attention_maps", None)
-    return None if maps is None else torch.stack(maps(tokens))[:, 0].float().cpu().numpy()
+    maps = network.attention_maps(tokens)
+    return torch.stack(maps)[:, 0].float().cpu().numpy() if maps else None

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from torch import nn
 
 from quartet.artifacts.writing import write_table
 from quartet.datasets.tokenizers import decoded_tokens, token_texts
 from quartet.language.insights import attention_maps, cost_by_kind, cost_by_place, neighbours
+from quartet.language.networks.interface import LanguageModel
 from quartet.reporting.figures import bars, save_figure
 from quartet.reporting.text_figures import heads_sheet, text_heat
 
@@ -32,7 +32,7 @@ def draw_baselines(folder: Path, scores: Mapping[str, float]) -> None:
 
 def draw_insights(
     folder: Path,
-    network: nn.Module,
+    network: LanguageModel,
     tokenizer: Tokenizer,
     stream: np.ndarray,
     nats: np.ndarray,

@@ -2,10 +2,10 @@
 
 import torch
 from tokenizers import Tokenizer
-from torch import nn
 
 from quartet.language.generation import fill_blanks, generate, next_words
 from quartet.language.networks.encoder_decoder import EncoderDecoder
+from quartet.language.networks.interface import LanguageModel
 
 TEMPERATURES = (0.5, 0.8, 1.0)
 SAMPLE_TOKENS = 120
@@ -13,7 +13,7 @@ PROMPT = "It is one of the"
 BLANKS = ("This is the", " of all that", " in the end.")
 
 
-def samples(network: nn.Module, tokenizer: Tokenizer, device: torch.device) -> str:
+def samples(network: LanguageModel, tokenizer: Tokenizer, device: torch.device) -> str:
     """Continuations of an empty line at several temperatures, next words, and filled blanks, as text."""
     start = torch.tensor([tokenizer.encode("\n").ids], device=device)
     parts = []

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from torch import nn
 from torch.nn import functional as F
 
+from quartet.language.networks.interface import LanguageModel
 from quartet.language.windows import scored_windows
 
 VALIDATION_BATCH = 64
@@ -15,7 +15,7 @@ VALIDATION_BATCH = 64
 
 @torch.no_grad()
 def score_stream(
-    network: nn.Module,
+    network: LanguageModel,
     stream: np.ndarray,
     tokenizer: Tokenizer,
     batch_size: int,
@@ -50,7 +50,7 @@ def score_stream(
 
 
 def validation_scores(
-    network: nn.Module, stream: np.ndarray, tokenizer: Tokenizer, byte_count: int, device: torch.device
+    network: LanguageModel, stream: np.ndarray, tokenizer: Tokenizer, byte_count: int, device: torch.device
 ) -> dict[str, float]:
     """`loss` (nats per token), `bits_per_byte`, and `score`: the bits per byte below zero, so that higher is better."""
     nats = score_stream(network, stream, tokenizer, VALIDATION_BATCH, device, sliding=False)["nats"]

@@ -78,8 +78,8 @@ class TextGenerator(Served):
     def next_words(self, prompt: str, count: int) -> list[tuple[str, float]]:
         """The likeliest next words with their probabilities."""
         # The space before a word is part of its token.
-        prompt, tokenizer = self._encoded(prompt.removesuffix(" ")), self.tokenizer
-        return generation.next_words(self.network, prompt, tokenizer.decode, tokenizer.get_vocab_size(), count)
+        asked, tokenizer = self._encoded(prompt.removesuffix(" ")), self.tokenizer
+        return generation.next_words(self.network, asked, tokenizer.decode, tokenizer.get_vocab_size(), count)
 
     def _encoded(self, prompt: str) -> Tensor:
         return torch.tensor([self._tokens(prompt or "\n")])  # (1, tokens)

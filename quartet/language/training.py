@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from quartet.artifacts.rebuilding import build_network
 from quartet.datasets.batches import ShuffledBatches
 from quartet.datasets.tokenizers import load_tokenizer
 from quartet.language.networks import NETWORKS
+from quartet.language.networks.encoder_decoder import EncoderDecoder
+from quartet.language.networks.interface import LanguageModel
 from quartet.language.scoring import validation_scores
 from quartet.language.settings import TrainLm
 from quartet.language.span_corruption import with_holes
@@ -61,7 +63,6 @@ class LanguageTraining:
 
     def __init__(self, settings: TrainLm, folder: Path, info: Mapping, device: torch.device, *, seed: int):
         self.settings, self.device = settings, device
-        self.fills_holes = settings.architecture == "encoder-decoder"
         self.tokenizer = load_tokenizer(folder / "tokenizer.json")
         self.windows = TrainingWindows(token_stream(folder, "train"), settings.context, seed, device)
         self.batches = ShuffledBatches(self.windows.count, settings.batch_size, seed, torch.device("cpu"))
@@ -89,17 +90,17 @@ class LanguageTraining:
 
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
         """The windows as they are or, for an encoder-decoder, with holes: what is read, and what is written."""
-        if not self.fills_holes:
+        if not isinstance(self.network, EncoderDecoder):
             return examples
         tokens, _ = examples
         return with_holes(tokens, self.settings, self.network.hole_tokens, generator)
 
-    def loss_of(self, network: nn.Module, batch: Batch) -> Tensor:
+    def loss_of(self, network: LanguageModel, batch: Batch) -> Tensor:
         """Cross-entropy per token."""
         *inputs, targets = batch
-        logits = network.fill(*inputs) if self.fills_holes else network(*inputs)
+        logits = network.fill(*inputs) if isinstance(network, EncoderDecoder) else network(*inputs)
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
-    def validate(self, network: nn.Module) -> dict[str, float]:
+    def validate(self, network: LanguageModel) -> dict[str, float]:
         """Loss and bits per byte of the text held out."""
         return validation_scores(network, self.held_out, self.tokenizer, self.held_out_bytes, self.device)

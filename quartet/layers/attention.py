@@ -5,6 +5,8 @@ attention(Q, K, V) = softmax(Q Kᵀ / √d) V
 
 import dataclasses
 import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -141,7 +143,9 @@ class MultiHeadAttention(nn.Module):
             queries, keys = self.position(queries), self.position(keys)
         return attention_weights(queries, keys, causal=causal)
 
-    def _mixed(self, queries: Tensor, offered: KeyValues, *, mask: Tensor | None = None, causal: bool = False):
+    def _mixed(
+        self, queries: Tensor, offered: KeyValues, *, mask: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
         # (batch, heads, steps, head features)
         mixed = fastest_attention(queries, offered.keys, offered.values, mask, causal)
         return self.dropout(self.output(mixed.transpose(1, 2).flatten(2)))
@@ -181,3 +185,16 @@ class TransformerBlock(nn.Module):
         """`(batch, steps, features)` to the same shape; `mask` as in `MultiHeadAttention`."""
         tokens = tokens + self.attention(self.attention_norm(tokens), mask=mask)
         return tokens + self.feed_forward(self.feed_forward_norm(tokens))
+
+
+Block = TypeVar("Block", bound=nn.Module)
+
+
+class Stack(nn.ModuleList, Generic[Block]):
+    """Blocks one after another: torch's list of modules, which by itself does not say of what kind they are."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, blocks: Iterable[Block]): ...
+
+        def __iter__(self) -> Iterator[Block]: ...

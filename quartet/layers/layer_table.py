@@ -1,6 +1,8 @@
 """The layers of a network as the textbooks tabulate them: name, kind, output shape, parameters."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import pandas as pd
 import torch
@@ -17,6 +19,14 @@ class Layer:
     parameters: int
 
 
+@runtime_checkable
+class Exemplified(Protocol):
+    """A network that says what to ask it."""
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """Inputs for a batch of two."""
+
+
 def layer_table(network: nn.Module) -> pd.DataFrame:
     """`layer`, `kind`, `output` (shape without the batch) and `parameters`, a row per layer of `layers_of`."""
     rows = [
@@ -31,9 +41,11 @@ def layers_of(network: nn.Module) -> list[Layer]:
     A layer is a module that holds no others, or that has parameters beside those of the modules it holds. The network
     is run once on its `example_inputs`, then those of its parts that have some of their own.
     """
+    if not isinstance(network, Exemplified):
+        raise TypeError(f"{type(network).__name__} has no example_inputs")
     rows: dict[str, Layer] = {}
 
-    def look_at(name: str):
+    def look_at(name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(module: nn.Module, inputs: object, output: object) -> None:
             first = output[0] if isinstance(output, tuple) else output
             own = sum(p.numel() for p in module.parameters(recurse=False) if p.requires_grad)
@@ -53,7 +65,7 @@ def layers_of(network: nn.Module) -> list[Layer]:
         with torch.no_grad():
             network.eval()(*network.example_inputs())
             for part in network.children():
-                if hasattr(part, "example_inputs"):  # what is asked apart from the whole
+                if isinstance(part, Exemplified):  # what is asked apart from the whole
                     part(*part.example_inputs())
     finally:
         network.train(mode)

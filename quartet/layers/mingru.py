@@ -8,6 +8,8 @@ Since nothing but the last line looks back, all gates of a sequence are computed
 recurrence h_t = a_t ⊙ h_{t-1} + b_t, elementwise.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -59,7 +61,7 @@ class MinGru(nn.Module):
         for number, ways in enumerate(self.layers):
             if number:
                 states = self.dropout(states)
-            states = torch.cat([way(states, inside) for way in ways], dim=2)
+            states = torch.cat([way(states, inside) for way in ways.children()], dim=2)
         return states.transpose(0, 1), None
 
 
@@ -96,13 +98,13 @@ class _LinearRecurrence(torch.autograd.Function):
     """The gradient of a linear recurrence is the same recurrence backwards: g_t = ∂h_t + decay_{t+1} ⊙ g_{t+1}."""
 
     @staticmethod
-    def forward(ctx, decay: Tensor, drive: Tensor) -> Tensor:
+    def forward(ctx: Any, decay: Tensor, drive: Tensor) -> Tensor:
         states = _solve(decay, drive)
         ctx.save_for_backward(decay, states)
         return states
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         decay, states = ctx.saved_tensors
         to_drive = _solve(decay, gradient, backward=True)
         to_decay = torch.empty_like(to_drive)

@@ -24,13 +24,14 @@ def sinusoidal(positions: Tensor, features: int, longest: float = 10_000.0) -> T
 class AddedPosition(nn.Module):
     """Adds a position's vector to a token's: `sinusoidal` (fixed) or `learned`."""
 
+    fixed: Tensor  # (context, features), if nothing is learned
+
     def __init__(self, kind: str, context: int, features: int):
         super().__init__()
-        if kind == "learned":
-            self.learned = nn.Embedding(context, features)
+        self.learned = nn.Embedding(context, features) if kind == "learned" else None
+        if self.learned is not None:
             nn.init.normal_(self.learned.weight, std=0.02)
         else:
-            self.learned = None
             self.register_buffer("fixed", sinusoidal(torch.arange(context), features), persistent=False)
 
     @property
@@ -49,6 +50,9 @@ class RotaryPosition(nn.Module):
 
     The product of a rotated query and key then depends on their distance alone.
     """
+
+    sine: Tensor  # (context, head features / 2)
+    cosine: Tensor
 
     def __init__(self, context: int, head_features: int):
         super().__init__()

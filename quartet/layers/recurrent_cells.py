@@ -22,8 +22,15 @@ GRU (Cho et al. 2014)
 minGRU (Feng et al. 2024): see `mingru.py`.
 """
 
+from collections.abc import Callable
+
 from torch import nn
 
 from quartet.layers.mingru import MinGru
 
-CELLS: dict[str, type[nn.Module]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU, "mingru": MinGru}
+CELLS: dict[str, Callable[..., nn.RNNBase | MinGru]] = {
+    "rnn": nn.RNN,
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+    "mingru": MinGru,
+}

@@ -30,7 +30,7 @@ def read_file(kind: type[Section], path: Path) -> Section:
     return section
 
 
-def read_yaml(path: Path) -> object:
+def read_yaml(path: Path) -> typing.Any:
     """What a YAML file holds; an empty file is an empty mapping.
 
     Raises:
@@ -73,7 +73,7 @@ def build(kind: type[Section], given: object, where: str, errors: list[str]) -> 
             near = difflib.get_close_matches(str(key), fields, n=1)
             hint = f"did you mean `{near[0]}`?" if near else "allowed are " + ", ".join(fields)
             errors.append(f"{_join(where, key)}: unknown key; {hint}")
-    values = {}
+    values: dict[str, typing.Any] = {}
     annotations = typing.get_type_hints(kind)
     for name, field in fields.items():
         if name not in given:

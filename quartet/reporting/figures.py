@@ -67,8 +67,8 @@ def bars(names: Sequence[str], values: Sequence[float], title: str, unit: str, h
     axes = figure.subplots()
     colours = [BLUE if name == highlight else GREY for name in names]
     axes.barh(names, values, color=colours)
-    for name, value in zip(names, values, strict=True):
-        axes.text(value, name, f" {value:.3f}", va="center", fontsize=9, color=INK)
+    for place, value in enumerate(values):
+        axes.text(value, place, f" {value:.3f}", va="center", fontsize=9, color=INK)
     axes.invert_yaxis()
     axes.set(title=title, xlabel=unit)
     axes.margins(x=0.12)

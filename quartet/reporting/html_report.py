@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from quartet.families import Family
 
 PAGE_WIDTH = 1007  # pixels inside a section of the page
-HEAVIEST = 3_000_000  # bytes of the page; above it pictures are compressed with loss
+HEAVIEST = 3_000_000  # bytes of the page; above it pictures are compressed with loss, the less the better
+COMPRESSIONS = ((80, 2.0), (60, 1.0), (40, 0.6))  # quality, and largest width as a multiple of the page's
+Compression = tuple[int, float] | None  # one of `COMPRESSIONS`; None leaves pictures as they are
 PICTURES = {
     "samples": "Drawn from their captions",
     "next_character": "How probable it finds a held-out passage",
@@ -58,21 +60,21 @@ def write_report(page: Path, families: "Iterable[Family]") -> None:
     )
     template = environment.get_template("html_report.html.jinja")
     families = list(families)
-    for lossy in (False, True):
-        described = [_described(family, lossy) for family in families]
-        preview = _embedded(paths.processed("images") / "preview.png", lossy)
+    for compression in (None, *COMPRESSIONS):
+        described = [_described(family, compression) for family in families]
+        preview = _embedded(paths.processed("images") / "preview.png", compression)
         text = template.render(families=described, preview=preview)
         if len(text) <= HEAVIEST:
             break
     write_text(page, text)
 
 
-def _described(family: "Family", lossy: bool) -> dict:
+def _described(family: "Family", compression: Compression) -> dict:
     folder = paths.report(family.key)
     metrics, training = read_json(folder / "metrics.json"), read_json(folder / "training.json")
     before = previous_metrics(folder / "metrics.json", metrics)
     headline = family.headline().score
-    pictures = [_picture(path, lossy) for path in _pictures_in(folder)]
+    pictures = [_picture(path, compression) for path in _pictures_in(folder)]
     leads = [picture for stem in LEADING for picture in pictures if picture["stem"] == stem]
     samples = folder / "evaluation/samples.txt"
     return {
@@ -123,11 +125,11 @@ def _pictures_in(folder: Path) -> list[Path]:
     )
 
 
-def _picture(path: Path, lossy: bool) -> dict:
+def _picture(path: Path, compression: Compression) -> dict:
     with Image.open(path) as image:
         wide = image.width > PAGE_WIDTH
     title = PICTURES.get(path.stem, path.stem.replace("_", " "))
-    return {"stem": path.stem, "title": title, "wide": wide, "source": _embedded(path, lossy)}
+    return {"stem": path.stem, "title": title, "wide": wide, "source": _embedded(path, compression)}
 
 
 def _table(path: Path) -> list[list[str]]:
@@ -146,13 +148,15 @@ def _cell(text: str) -> str:
         return text
 
 
-def _embedded(picture: Path, lossy: bool) -> str:
-    """A picture as a data URL: as it is, or compressed and at most twice as wide as its place on the page."""
+def _embedded(picture: Path, compression: Compression) -> str:
+    """A picture as a data URL: as it is or, a PNG, compressed with loss."""
     content, kind = picture.read_bytes(), picture.suffix[1:]
-    if lossy and kind == "png":
+    if compression and kind == "png":
+        quality, widths = compression
+        side = round(widths * PAGE_WIDTH)
         with Image.open(io.BytesIO(content)) as image:
-            image.thumbnail((2 * PAGE_WIDTH, 2 * PAGE_WIDTH))
+            image.thumbnail((side, side))
             stream = io.BytesIO()
-            image.convert("RGB").save(stream, "WEBP", quality=70)
+            image.convert("RGB").save(stream, "WEBP", quality=quality)
         content, kind = stream.getvalue(), "webp"
     return f"data:image/{kind};base64," + base64.b64encode(content).decode()

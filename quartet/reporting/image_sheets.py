@@ -49,7 +49,7 @@ def image_sheet(
         centre = bottom + cell / 2 / height
         figure.text((left - 0.1) / width, centre, names[i], ha="right", va="center", fontsize=10, color=INK)
         for j, image in enumerate(row):
-            axes = figure.add_axes([(left + j * pitch) / width, bottom, cell / width, cell / height])
+            axes = figure.add_axes(((left + j * pitch) / width, bottom, cell / width, cell / height))
             shown = image / 255 if image.dtype == np.uint8 else image
             axes.imshow(shown[0] if len(shown) == 1 else shown.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
             axes.set_axis_off()

@@ -14,8 +14,7 @@ def heads_sheet(maps: np.ndarray, tokens: Sequence[str]) -> Figure:
     figure = Figure(figsize=(2.6 * heads + 0.6, 2.6 * layers + 0.9), layout="constrained")
     axes = figure.subplots(layers, heads, squeeze=False)
     names = [visible(token) for token in tokens]
-    for layer, head in np.ndindex(layers, heads):
-        panel = axes[layer, head]
+    for (layer, head), panel in np.ndenumerate(axes):
         panel.imshow(maps[layer, head], cmap="magma", vmin=0, vmax=maps[layer, head].max())
         panel.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=8, color=INK)
         panel.set_xticks(range(steps), names if layer == layers - 1 else [], rotation=90, fontsize=6)

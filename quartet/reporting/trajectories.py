@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import color_sequences
 from matplotlib.figure import Figure
 
 from quartet.reporting.figures import GREY, INK, tidy, visible
@@ -13,7 +13,7 @@ def paths_figure(paths: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
     """Paths `(steps, 2)` in a plane, coloured by name; a dot ends each."""
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.subplots()
-    colours = dict(zip(dict.fromkeys(names), colormaps["tab20"].colors, strict=False))
+    colours = dict(zip(dict.fromkeys(names), color_sequences["tab20"], strict=False))
     for path, name in zip(paths, names, strict=True):
         colour = colours.get(name, GREY)
         axes.plot(path[:, 0], path[:, 1], "-", color=colour, linewidth=1, alpha=0.8)

@@ -33,10 +33,10 @@ def linear_baseline(folder: Path, info: dict) -> dict[str, float]:
             train_features, test_features = train_features / scale, test_features / scale
         model = LogisticRegression(max_iter=200, tol=1e-3)
     model.fit(train_features, train.labels.numpy())
-    predicted = model.predict(test_features)
+    labels, predicted = test.labels.numpy(), model.predict(test_features)
     return {
-        "baseline_accuracy": float(accuracy_score(test.labels, predicted)),
-        "baseline_macro_f1": macro_f1(test.labels, predicted, len(info["classes"])),
+        "baseline_accuracy": float(accuracy_score(labels, predicted)),
+        "baseline_macro_f1": macro_f1(labels, predicted, len(info["classes"])),
     }
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import nn
 
 from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card_for
@@ -16,7 +15,7 @@ from quartet.reporting.trajectories import paths_figure
 from quartet.sequences.baselines import linear_baseline
 from quartet.sequences.hidden_states import TENTHS, accuracy_by_tenths_read, gradient_reach, trajectories
 from quartet.sequences.loading import Sequences, as_images, load_sequences, network_inputs
-from quartet.sequences.network import NETWORKS
+from quartet.sequences.network import NETWORKS, RecurrentClassifier
 from quartet.sequences.predictions import logits_over_sequences
 
 SHOWN = 12  # sequences whose hidden states are drawn
@@ -56,7 +55,7 @@ def _report_mistakes(folder: Path, processed: Path, sequences: Sequences, logits
 
 
 def _report_early_knowledge(
-    folder: Path, network: nn.Module, sequences: Sequences, data: dict, batch_size: int
+    folder: Path, network: RecurrentClassifier, sequences: Sequences, data: dict, batch_size: int
 ) -> None:
     accuracy = accuracy_by_tenths_read(network, sequences, data, batch_size)
     shares = [tenths / 10 for tenths in TENTHS]
@@ -71,7 +70,7 @@ def _report_early_knowledge(
     save_figure(figure, folder / "evaluation/early_knowledge.png")
 
 
-def _report_hidden_states(folder: Path, network: nn.Module, sequences: Sequences, data: dict) -> None:
+def _report_hidden_states(folder: Path, network: RecurrentClassifier, sequences: Sequences, data: dict) -> None:
     chosen = torch.arange(min(SHOWN, len(sequences)), device=sequences.labels.device)
     values, lengths = sequences.padded(chosen)
     names = [data["classes"][label] for label in sequences.labels[chosen].tolist()]
@@ -79,7 +78,7 @@ def _report_hidden_states(folder: Path, network: nn.Module, sequences: Sequences
     save_figure(figure, folder / "evaluation/hidden_states.png")
 
 
-def _report_gradient_reach(folder: Path, network: nn.Module, data: dict, seed: int) -> None:
+def _report_gradient_reach(folder: Path, network: RecurrentClassifier, data: dict, seed: int) -> None:
     """The vanishing gradient: a plain cell against a gated one, of this network's size, before training."""
     steps = min(int(data["steps"]), 200)
     size = {"steps": steps, "features": network.recurrent.input_size, "hidden_size": network.hidden_size, "seed": seed}

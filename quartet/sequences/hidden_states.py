@@ -4,16 +4,19 @@ import dataclasses
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from quartet.layers.recurrent_cells import CELLS
 from quartet.sequences.loading import Sequences
+from quartet.sequences.network import RecurrentClassifier
 from quartet.sequences.predictions import logits_over_sequences
 
 TENTHS = tuple(range(1, 11))
 
 
-def accuracy_by_tenths_read(network: nn.Module, sequences: Sequences, info: dict, batch_size: int) -> list[float]:
+def accuracy_by_tenths_read(
+    network: RecurrentClassifier, sequences: Sequences, info: dict, batch_size: int
+) -> list[float]:
     """Accuracy when only the first tenth, two tenths, … of each sequence is read."""
     accuracies = []
     for tenths in TENTHS:
@@ -32,7 +35,7 @@ def _beginnings(sequences: Sequences, tenths: int) -> Sequences:
 
 
 @torch.no_grad()
-def trajectories(network: nn.Module, inputs: Tensor, lengths: Tensor) -> list[np.ndarray]:
+def trajectories(network: RecurrentClassifier, inputs: Tensor, lengths: Tensor) -> list[np.ndarray]:
     """The path of each sequence's hidden state in the plane of the states' two principal components, `(steps, 2)`."""
     states = network.states(inputs, lengths)[..., : network.hidden_size]  # the forward direction
     paths = [path[:length].cpu().numpy() for path, length in zip(states, lengths.tolist(), strict=True)]

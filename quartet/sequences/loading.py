@@ -8,6 +8,7 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ def load_sequences(folder: Path, split: str) -> Sequences:
     return Sequences(**load_tensors(folder / f"{split}.safetensors"))
 
 
-def network_inputs(values: Tensor, info: Mapping[str, object]) -> Tensor:
+def network_inputs(values: Tensor, info: Mapping[str, Any]) -> Tensor:
     """Padded values `(batch, steps, features)` to what the network reads.
 
     `info` is that of `info.json`, or of the model's card. Pixels and numbers become normalised numbers of the same
@@ -64,7 +65,7 @@ def network_inputs(values: Tensor, info: Mapping[str, object]) -> Tensor:
     return (values.float() / scale - mean) / std
 
 
-def as_sequences(images: Tensor, info: Mapping[str, object]) -> Tensor:
+def as_sequences(images: Tensor, info: Mapping[str, Any]) -> Tensor:
     """`(batch, channels, height, width)` to `(batch, steps, features)`.
 
     A step is a row or a pixel, its features are its pixels, channel after channel; where `info` has an `order`, it says
@@ -75,7 +76,7 @@ def as_sequences(images: Tensor, info: Mapping[str, object]) -> Tensor:
     return sequences[:, info["order"]] if "order" in info else sequences
 
 
-def as_images(sequences: Tensor, info: Mapping[str, object]) -> Tensor:
+def as_images(sequences: Tensor, info: Mapping[str, Any]) -> Tensor:
     """The inverse of `as_sequences`."""
     batch, steps, features = sequences.shape
     if "order" in info:

@@ -1,16 +1,18 @@
 """What a sequence classifier says over a whole split."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from quartet.sequences.loading import Sequences, network_inputs
+from quartet.sequences.network import RecurrentClassifier
 
 
 @torch.no_grad()
 def logits_over_sequences(
-    network: nn.Module, sequences: Sequences, info: Mapping[str, object], batch_size: int
+    network: RecurrentClassifier, sequences: Sequences, info: Mapping[str, Any], batch_size: int
 ) -> Tensor:
     """`(examples, classes)` logits of sequences of any lengths; `info` says what their values are."""
     batches = torch.arange(len(sequences), device=sequences.lengths.device).split(batch_size)

@@ -28,7 +28,7 @@ class SequenceClassifier(Served):
         self.card = read_card(folder)
         self.network = rebuild_network(NETWORKS, self.card, load_weights(folder))
         tokenizer = (files or {}).get("tokenizer")
-        self.tokenizer = tokenizer and load_tokenizer(tokenizer)
+        self.tokenizer = load_tokenizer(tokenizer) if tokenizer else None
 
     @torch.inference_mode()
     def classify(self, sequences: np.ndarray | Sequence[str]) -> list[Answer]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from quartet.artifacts.rebuilding import build_network
@@ -13,7 +13,7 @@ from quartet.datasets.augmentation import augment
 from quartet.datasets.batches import ShuffledBatches
 from quartet.datasets.images import unit
 from quartet.sequences.loading import Sequences, as_images, as_sequences, load_sequences, network_inputs
-from quartet.sequences.network import NETWORKS
+from quartet.sequences.network import NETWORKS, RecurrentClassifier
 from quartet.sequences.predictions import logits_over_sequences
 from quartet.sequences.settings import TrainRnn
 from quartet.training.loop import Batch, Task
@@ -107,12 +107,12 @@ class SequenceTraining:
         inputs, labels = network_inputs(values, self.info), self.train.labels[chosen]
         return (inputs, lengths, labels) if self.varying else (inputs, labels)
 
-    def loss_of(self, network: nn.Module, batch: Batch) -> Tensor:
+    def loss_of(self, network: RecurrentClassifier, batch: Batch) -> Tensor:
         """Cross-entropy."""
         *inputs, labels = batch
         return F.cross_entropy(network(*inputs), labels)
 
-    def validate(self, network: nn.Module) -> dict[str, float]:
+    def validate(self, network: RecurrentClassifier) -> dict[str, float]:
         """Loss and accuracy on the sequences held out."""
         logits = logits_over_sequences(network, self.held_out, self.info, VALIDATED * self.settings.batch_size)
         return validation_scores(logits, self.held_out.labels)

@@ -5,6 +5,7 @@ Some templates train, others are held out: a model that has understood the words
 
 import difflib
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -68,7 +69,7 @@ class Captioner:
         """
         names = [set(split_words(name)) for name in self.classes]
         of_any_class = {word for template in TEMPLATES for word in split_words(self._filled(template, name=""))}
-        telling = set.union(*names) - set.intersection(*names) - of_any_class
+        telling = names[0].union(*names) - names[0].intersection(*names) - of_any_class
         if not telling:
             raise ValueError(
                 f"no word tells the classes {', '.join(map(repr, self.classes))} apart, so a matcher has nothing to "
@@ -88,7 +89,7 @@ class Captioner:
     def _filled(self, template: str, name: str) -> str:
         return template.format(subject=self.subject, name=name, **_PARAPHRASES.get(self.subject, _PARAPHRASE))
 
-    def table(self, templates: tuple[str, ...]) -> Tensor:
+    def table(self, templates: Sequence[str]) -> Tensor:
         """Word ids of every class in every template: `(classes, templates, words)` int64."""
         captions = [self.caption(label, template) for label in range(len(self.classes)) for template in templates]
         return self.encode(captions).view(len(self.classes), len(templates), -1)
@@ -136,7 +137,7 @@ def split_words(caption: str) -> list[str]:
     return [word for part in kept.split() if (word := part.strip("-"))]
 
 
-def captioner(info: dict) -> Captioner:
+def captioner(info: Mapping) -> Captioner:
     """The captioner for the images that `info.json` describes.
 
     Raises:

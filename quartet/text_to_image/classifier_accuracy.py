@@ -32,10 +32,10 @@ def classifier_accuracy(
         seeds: of one training each, two or more: what a single one finds is mostly luck.
         settings, info, device, train, test: as for `accuracy_after_training`.
     """
-    shown = {"console": Console(stderr=True), "disable": not sys.stderr.isatty()}
+    console, hidden = Console(stderr=True), not sys.stderr.isatty()
     accuracies = [
         accuracy_after_training(settings, info, device, seed=seed, train=train, test=test)
-        for seed in track(seeds, f"classifiers of {kind} images", **shown)
+        for seed in track(seeds, f"classifiers of {kind} images", console=console, disable=hidden)
     ]
     return statistics.mean(accuracies), statistics.stdev(accuracies)
 

@@ -7,6 +7,7 @@ ones, not copied, and good enough to train a classifier that knows real ones?
 import dataclasses
 
 import torch
+from torch import Tensor
 
 from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card_for
@@ -55,9 +56,12 @@ def evaluate(
             f"{len(captions.classes)} classes, {fewest_pictures(captions)} in all"
         )
     judge = trained_judge(captions, device, batch_size)
-    train, held_out, test = (
-        tuple(part.to(device) for part in load_images(processed, split)) for split in ("train", "validation", "test")
-    )
+
+    def loaded(split: str) -> tuple[Tensor, Tensor]:
+        images, labels = load_images(processed, split)
+        return images.to(device), labels.to(device)
+
+    train, held_out, test = loaded("train"), loaded("validation"), loaded("test")
     if train[1].bincount().max() < 2:
         raise ValueError(
             f"{processed}: every class has one training image, so none tells how varied they are; add some"
@@ -78,9 +82,18 @@ def evaluate(
     generator = torch.Generator(device).manual_seed(seed)
     draw_forward_process(pictures / "forward_process.png", train[0][0], network.schedule, generator)
     draw_reverse_process(pictures, network, captions, how, generator)
-    unguided = trained.caption_dropout == 0
-    compared = {"train": train, "held_out": held_out, "unguided": unguided, "batch_size": batch_size, "seed": seed}
-    write_sweep(pictures, sweep(network, captions, judge, how, **compared), how)
+    swept = sweep(
+        network,
+        captions,
+        judge,
+        how,
+        train=train,
+        held_out=held_out,
+        unguided=trained.caption_dropout == 0,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    write_sweep(pictures, swept, how)
 
     clouds = [(judge.features_of(images), owners) for images, owners in ((known, labels), test, train)]
     ratio, spread = fid_ratio(*clouds, draws=FID_DRAWS, seed=seed)
@@ -91,9 +104,10 @@ def evaluate(
         classifier, steps=how.classifier_steps, epochs=None, max_seconds=None, patience=None, compile=False
     )
     info, seeds = read_json(processed / "info.json"), range(seed, seed + how.classifiers)
-    scored = {"seeds": seeds, "test": test}
-    drawn_accuracy, drawn_spread = classifier_accuracy("drawn", brief, info, device, train=(known, labels), **scored)
-    real_accuracy, real_spread = classifier_accuracy("real", brief, info, device, train=train, **scored)
+    drawn_accuracy, drawn_spread = classifier_accuracy(
+        "drawn", brief, info, device, seeds=seeds, train=(known, labels), test=test
+    )
+    real_accuracy, real_spread = classifier_accuracy("real", brief, info, device, seeds=seeds, train=train, test=test)
     return {
         "fidelity": fidelity,
         "fidelity_unseen_templates": (unseen_seen_as == labels).float().mean().item(),

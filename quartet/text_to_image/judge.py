@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card_for
@@ -11,6 +11,7 @@ from quartet.artifacts.rebuilding import rebuild_network
 from quartet.classification.predictions import logits_over
 from quartet.datasets.images import normalise, unit
 from quartet.images.networks import NETWORKS
+from quartet.images.networks.interface import ImageNetwork
 from quartet.text_to_image.captions import Captioner
 
 
@@ -23,7 +24,7 @@ class Judge:
         batch_size: pictures at once.
     """
 
-    def __init__(self, network: nn.Module, data: Mapping, batch_size: int):
+    def __init__(self, network: ImageNetwork, data: Mapping, batch_size: int):
         self.network, self.data, self.batch_size = network, data, batch_size
 
     def classes_of(self, images: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from quartet.artifacts.rebuilding import build_network
@@ -14,6 +14,7 @@ from quartet.datasets.images import load_images
 from quartet.text_to_image.captions import TEMPLATES, Captioner, captioner
 from quartet.text_to_image.networks import NETWORKS
 from quartet.text_to_image.networks.text_encoder import without_caption
+from quartet.text_to_image.networks.text_to_image import TextToImage
 from quartet.text_to_image.networks.unet import patch_side
 from quartet.text_to_image.noise_schedules import add_noise, draw_times, to_signed, training_target
 from quartet.text_to_image.settings import TrainDiffusion
@@ -123,14 +124,14 @@ class TextToImageTraining:
         target = training_target(clean, noise, times, self.settings.objective, self.schedule)
         return add_noise(clean, noise, times, self.schedule), times, caption, target
 
-    def loss_of(self, network: nn.Module, batch: Batch) -> Tensor:
+    def loss_of(self, network: TextToImage, batch: Batch) -> Tensor:
         """Of the denoising network, and of the matcher if there is one."""
         *noisy_pictures, clean, caption = batch
         loss = denoising_loss(network, *noisy_pictures)
         return loss if network.matcher is None else loss - network.matcher.log_likelihood(clean, caption).mean()
 
     @torch.no_grad()
-    def validate(self, network: nn.Module) -> dict[str, float]:
+    def validate(self, network: TextToImage) -> dict[str, float]:
         """The denoising loss on the pictures held out, with the same noise and times each time, several per picture."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
         repeats = max(1, VALIDATED // len(self.held_out))
@@ -140,12 +141,12 @@ class TextToImageTraining:
         return {"loss": loss, "score": -loss}
 
 
-def denoising_loss(network: nn.Module, pictures: Tensor, times: Tensor, captions: Tensor, target: Tensor) -> Tensor:
+def denoising_loss(network: TextToImage, pictures: Tensor, times: Tensor, captions: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of the prediction."""
     return F.mse_loss(network(pictures, times, captions), target)
 
 
-def loss_over(network: nn.Module, *split: Tensor) -> float:
+def loss_over(network: TextToImage, *split: Tensor) -> float:
     """The mean over a whole split, of which only so much at a time is in memory as in training."""
     parts = zip(*(tensor.split(VALIDATED_AT_ONCE) for tensor in split), strict=True)
     return sum(denoising_loss(network, *part).item() * (len(part[0]) / len(split[0])) for part in parts)

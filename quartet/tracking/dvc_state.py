@@ -6,12 +6,16 @@ import os
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 from ruamel.yaml import YAML
 
 from quartet.artifacts.checksums import dvc_md5
 from quartet.artifacts.writing import read_json
+
+if TYPE_CHECKING:
+    from dvc.api import DVCFileSystem
 
 
 def tags(stage: str, dependencies: Iterable[Path]) -> dict[str, str]:
@@ -115,7 +119,7 @@ def tag_commit(name: str, message: str) -> None:
 
 
 @functools.cache
-def _at(revision: str):
+def _at(revision: str) -> "DVCFileSystem":
     """The repository's files in a commit or experiment, those in DVC's cache included."""
     from dvc.api import DVCFileSystem
     from dvc.scm import RevError

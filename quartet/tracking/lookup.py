@@ -3,10 +3,15 @@
 import datetime
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from quartet.artifacts import paths
 from quartet.artifacts.checksums import dvc_md5
 from quartet.tracking import dvc_state, store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ def runs_behind(revision: str | None, families: Iterable[str], ui: str) -> list[
     ]
 
 
-def _runs_of(client, experiment: str, family: str, revision: str | None) -> Iterator:
+def _runs_of(client: "MlflowClient", experiment: str, family: str, revision: str | None) -> "Iterator[Run]":
     model = paths.model(family)
     run_id = dvc_state.read_json_at(paths.report(family) / "run.json", revision).get("run_id")
     if not run_id:

@@ -92,7 +92,9 @@ def signature_of(interface: Mapping[str, Any]) -> "ModelSignature":
         ParamSpec(parameter["name"], kinds[type(parameter["default"])], parameter["default"])
         for parameter in interface["parameters"]
     ]
-    return ModelSignature(question, answer, ParamSchema(parameters) if parameters else None)
+    if not parameters:
+        return ModelSignature(question, answer)
+    return ModelSignature(question, answer, ParamSchema(parameters))
 
 
 def example_from(sent: Mapping[str, Any]) -> "pandas.DataFrame | numpy.ndarray":

@@ -14,10 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quartet.artifacts.writing import read_json
 from quartet.tracking import dvc_state, store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 SYSTEM_METRICS_SECONDS = 2.0
 PARENT_RUN = "QUARTET_PARENT_RUN"  # names the run below which the stages of a search's trial log
@@ -118,7 +122,7 @@ class Recorder:
             self._client.set_terminated(self.parent_id, "FINISHED")
 
 
-def _system_metrics_monitor(run_id: str):
+def _system_metrics_monitor(run_id: str) -> "SystemMetricsMonitor":
     """Logs processor, memory, disk, network and GPU use of the machine on the run until it is finished."""
     import logging
 
@@ -130,7 +134,7 @@ def _system_metrics_monitor(run_id: str):
     return monitor
 
 
-def _log_params(client, run_id: str, settings: Mapping[str, object]) -> None:
+def _log_params(client: "MlflowClient", run_id: str, settings: Mapping[str, object]) -> None:
     from mlflow.entities import Param
 
     entries = [Param(name, str(value)) for name, value in _flat(settings, "")]
@@ -146,7 +150,7 @@ def _flat(settings: Mapping[str, object], prefix: str) -> Iterator[tuple[str, ob
             yield prefix + name, value
 
 
-def _parent_run(client, experiment: str) -> str | None:
+def _parent_run(client: "MlflowClient", experiment: str) -> str | None:
     if os.environ.get(PARENT_RUN):
         return os.environ[PARENT_RUN]
     key = dvc_state.parent_key()
@@ -163,7 +167,7 @@ def _parent_run(client, experiment: str) -> str | None:
         return run_id
 
 
-def _reap(client, experiment: str) -> None:
+def _reap(client: "MlflowClient", experiment: str) -> None:
     """Mark as killed the runs whose process on this machine is gone, as after a power cut: nobody else will."""
     from quartet.artifacts.processes import is_alive
 

@@ -16,6 +16,9 @@ from quartet.artifacts.writing import read_json
 from quartet.tracking import dvc_state, store
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
     from quartet.families import Family
 
 CHAMPION = "champion"
@@ -115,7 +118,7 @@ def _check_scores(family: str) -> None:
         )
 
 
-def _register(client, family: str):
+def _register(client: "MlflowClient", family: str) -> "ModelVersion":
     """The version of the model in `models/<family>` with its scores, made if its checksum has none."""
     import mlflow
 
@@ -157,9 +160,9 @@ def _register(client, family: str):
     return client.create_model_version(name, uri, run_id=run_id, tags=tags, model_id=logged[0].model_id)
 
 
-def _champion(client, family: str):
+def _champion(client: "MlflowClient", family: str) -> "ModelVersion | None":
     return store.found(client.get_model_version_by_alias, registered_name(family), CHAMPION)
 
 
-def _score(version, name: str) -> float:
+def _score(version: "ModelVersion", name: str) -> float:
     return float(version.tags[f"test.{name}"])

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 class Run:
     """A run in MLflow; one that is not tracked answers to the same calls and does nothing."""
 
-    def __init__(self, recorder: subprocess.Popen | None = None):
+    def __init__(self, recorder: subprocess.Popen[str] | None = None):
         self._recorder, self._listens = recorder, recorder is not None
-        self._opened: dict[str, str | None] | None = None if recorder else {}
+        # What it reads our calls from, and where it answers.
+        self._calls, self._answers = (recorder.stdin, recorder.stdout) if recorder else (None, None)
+        self._opened: dict[str, str | None] = {}
 
     def opened(self) -> dict[str, str]:
         """`run_id` and, if it has one, `parent_run_id`; waits until the run is there. `{}` when untracked.
@@ -38,8 +40,8 @@ class Run:
         Raises:
             TrackingUnreachableError: MLflow could not open its store.
         """
-        if self._opened is None:
-            answer = self._recorder.stdout.readline()
+        if not self._opened and self._answers is not None:
+            answer = self._answers.readline()
             self._opened = json.loads(answer) if answer else {"error": store.refusal("its process ended")}
             if "error" in self._opened:
                 raise store.TrackingUnreachableError(self._opened["error"])
@@ -100,16 +102,16 @@ class Run:
     def end(self, status: str) -> None:
         """Close the run and wait until all is logged."""
         self._send("end", status=status)
-        if self._recorder is not None:
+        if self._recorder is not None and self._calls is not None:
             with contextlib.suppress(BrokenPipeError):
-                self._recorder.stdin.close()
+                self._calls.close()
             self._recorder.wait()
 
     def _send(self, call: str, **arguments: object) -> None:
         if not self._listens:
             return
         try:
-            print(json.dumps({"call": call, **arguments}), file=self._recorder.stdin, flush=True)
+            print(json.dumps({"call": call, **arguments}), file=self._calls, flush=True)
         except BrokenPipeError:
             self._listens = False  # it has said why, unless it was killed
 

@@ -7,11 +7,16 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException
+from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock
 
 from quartet.artifacts import paths
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Answer = TypeVar("Answer")
 EXPERIMENT = "quartet"
 PROBE_SECONDS = 3
 _SQLITE = "sqlite:///"
@@ -58,7 +63,7 @@ def prepare() -> None:
         _probe(address())
 
 
-def open_store():
+def open_store() -> "tuple[MlflowClient, str]":
     """An MLflow client and the id of our experiment, both created if need be.
 
     Raises:
@@ -85,7 +90,7 @@ def open_store():
     return client, experiment.experiment_id
 
 
-def found(ask: Callable, *about: str):
+def found(ask: Callable[..., Answer], *about: str) -> Answer | None:
     """What a client answers, or None where MLflow has no such thing.
 
     Raises:

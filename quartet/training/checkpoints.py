@@ -34,7 +34,7 @@ class Checkpoint:
         key = hashlib.sha256(described.encode()).hexdigest()[:16]
         self.folder = paths.checkpoints() / stage / key
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(self.folder.with_suffix(".lock"))
+        self._lock: FileLock | None = FileLock(self.folder.with_suffix(".lock"))
         try:
             self._lock.acquire(timeout=0)
         except Timeout:

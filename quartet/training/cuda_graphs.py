@@ -40,7 +40,7 @@ class Replayed:
         if self._calls <= WARM_UP:
             return self._aside(batches)
         if self._graph is None:
-            self._record(batches)
+            self._graph = self._recording_of(batches)
         if [_shapes(batch) for batch in batches] != [_shapes(batch) for batch in self._inputs]:
             return self.step(batches)
         for expected, batch in zip(self._inputs, batches, strict=True):
@@ -58,12 +58,13 @@ class Replayed:
         torch.cuda.current_stream().wait_stream(aside)
         return result
 
-    def _record(self, batches: list[Batch]) -> None:
+    def _recording_of(self, batches: list[Batch]) -> torch.cuda.CUDAGraph:
         self._inputs = [tuple(tensor.clone() for tensor in batch) for batch in batches]
-        self._graph = torch.cuda.CUDAGraph()
-        self._graph.register_generator_state(self.generator)
-        with torch.cuda.graph(self._graph):
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self.generator)
+        with torch.cuda.graph(graph):
             self._result = self.step(self._inputs)
+        return graph
 
 
 def _shapes(batch: Batch) -> list[torch.Size]:

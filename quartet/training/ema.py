@@ -13,8 +13,8 @@ class MovingAverage:
         self.decay = decay
         self.network = copy.deepcopy(network) if decay else network
         # Looking for them at every step would take longer than averaging them.
-        self._parameters = list(self.network.parameters()), list(network.parameters())
-        self._buffers = list(self.network.buffers()), list(network.buffers())
+        self._parameters = tuple(self.network.parameters()), tuple(network.parameters())
+        self._buffers = tuple(self.network.buffers()), tuple(network.buffers())
 
     @torch.no_grad()
     def update(self, step: int) -> None:

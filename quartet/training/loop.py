@@ -5,6 +5,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,13 +36,15 @@ class Task:
         validate_every: steps between two validations.
         replayable: a step does the same operations on the same shapes each time and looks at no values, so that a GPU
             may replay a recording of it.
+
+    The network is Any to `loss_of` and `validate`, since each family knows what its own network offers.
     """
 
     network: nn.Module
     examples_at: Callable[[int], Batch]
     batch_of: Callable[[Batch, torch.Generator], Batch]
-    loss_of: Callable[[nn.Module, Batch], Tensor]
-    validate: Callable[[nn.Module], dict[str, float]]
+    loss_of: Callable[[Any, Batch], Tensor]
+    validate: Callable[[Any], dict[str, float]]
     steps: int
     validate_every: int
     replayable: bool = False
@@ -115,10 +118,8 @@ class OngoingTraining:
         self.task, self.settings, self.seed = task, settings, seed
         if saved is not None:
             self.steps = saved.values["steps"]  # as measured when it began: another number would be another schedule
-        elif settings.max_seconds is not None:
-            self.steps = affordable_steps(task, settings, seed, device)
         else:
-            self.steps = task.steps
+            self.steps = affordable_steps(task, settings, seed, device)
         self.optimizers = build_optimizers(task.network, settings, device)
         self.average = MovingAverage(task.network, settings.ema)
         self.generator = torch.Generator(device)
@@ -260,7 +261,12 @@ def _known_to_be_wrong(loss: Tensor) -> bool:
 
 
 def affordable_steps(task: Task, settings: Training, seed: int, device: torch.device) -> int:
-    """Steps that fit into `max_seconds`, timed on a copy that is thrown away: `steps` then rebuilds the same bytes."""
+    """Steps that fit into `max_seconds`, timed on a copy that is thrown away: `steps` then rebuilds the same bytes.
+
+    Without `max_seconds` those of the task.
+    """
+    if settings.max_seconds is None:
+        return task.steps
     network = copy.deepcopy(task.network)
     optimizers = build_optimizers(network, settings, device)
     generator = torch.Generator(device)

@@ -24,22 +24,26 @@ class Muon(torch.optim.Optimizer):
     kernel); orthogonalisation moves along with the columns, so their order does not matter.
     """
 
-    def __init__(self, weights: Iterable[nn.Parameter], *, lr: float, weight_decay: float, momentum: float = 0.95):
+    def __init__(
+        self, weights: Iterable[nn.Parameter], *, lr: float | Tensor, weight_decay: float, momentum: float = 0.95
+    ):
         super().__init__(weights, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:
-        """Update every weight by its gradient."""
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Update every weight by its gradient; a closure, whose loss torch's optimizers return, is not asked."""
         for group in self.param_groups:
-            of_shape: dict[torch.Size, list[nn.Parameter]] = {}
+            of_shape: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = {}
             for weight in group["params"]:
                 if weight.grad is not None:
-                    of_shape.setdefault(_as_matrix(weight, weight).shape, []).append(weight)
-            for shape, weights in of_shape.items():
-                self._update(weights, shape, group)
+                    of_shape.setdefault(_as_matrix(weight, weight).shape, []).append((weight, weight.grad))
+            for shape, pairs in of_shape.items():
+                self._update(pairs, shape, group)
 
-    def _update(self, weights: list[nn.Parameter], shape: torch.Size, group: dict) -> None:
-        gradients = [_as_matrix(weight.grad, weight) for weight in weights]
+    def _update(self, pairs: list[tuple[nn.Parameter, Tensor]], shape: torch.Size, group: dict) -> None:
+        """Of all weights of a shape, each with its gradient."""
+        weights = [weight for weight, _ in pairs]
+        gradients = [_as_matrix(gradient, weight) for weight, gradient in pairs]
         momenta = [self._momentum(weight, shape) for weight in weights]
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
         wanted = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov's look ahead

@@ -12,7 +12,7 @@ def seed_everything(seed: int) -> None:
     # `use_deterministic_algorithms` without its import of the compiler, which takes 2.7 seconds.
     torch.set_deterministic_debug_mode("warn" if torch.cuda.is_available() else "error")
     # No operation here reads memory before writing it; filling each tensor first would cost a tenth of a small step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of the module
     torch.backends.cudnn.benchmark = False
 
 

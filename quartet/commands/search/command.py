@@ -1,19 +1,16 @@
 """`python -m quartet search FAMILY SETTING=RANGE…`: let Optuna try settings, each trial a DVC experiment."""
 
 import re
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from quartet.artifacts.errors import clear_errors
-from quartet.families import FAMILIES
-
-Key = StrEnum("Key", list(FAMILIES))
+from quartet.families import FAMILIES, FamilyKey
 
 
 def search(
-    family: Annotated[Key, typer.Argument(help="Which model to train.")],
+    family: Annotated[FamilyKey, typer.Argument(help="Which model to train.")],
     ranges: Annotated[
         list[str],
         typer.Argument(

@@ -61,7 +61,7 @@ def _run_trials(
         environment = searches.begin_trial(search_id, experiment, settings)
         scores = run_experiment(experiment, family.key, settings, environment, workspace)
         # Optuna first, as MLflow may be gone by now; without a value the trial counts as failed.
-        study.tell(trial, scores and scores[SCORE], state=None if scores else optuna.trial.TrialState.FAIL)
+        study.tell(trial, scores[SCORE] if scores else None, state=None if scores else optuna.trial.TrialState.FAIL)
         searches.end_trial(environment, scores)
         if scores is None:
             failures += 1

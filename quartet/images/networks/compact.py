@@ -5,9 +5,10 @@ import functools
 from torch import Tensor, nn
 
 from quartet.images.networks.activations import ACTIVATIONS
+from quartet.images.networks.interface import ImageNetwork
 
 
-class CompactCnn(nn.Module):
+class CompactCnn(ImageNetwork):
     """VGG-like (Simonyan & Zisserman 2015) with batch normalisation and global max-pooling.
 
     A stem, one convolution and a pooling; then levels of two convolutions of twice the channels, with poolings between
@@ -50,10 +51,6 @@ class CompactCnn(nn.Module):
         self.levels = nn.Sequential(*levels)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width, classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """`(batch, channels, size, size)` normalised images to `(batch, classes)` logits."""
-        return self.logits_of(self.feature_maps(images))
 
     def feature_maps(self, images: Tensor) -> Tensor:
         """The last level's maps, `(batch, features, side, side)`."""

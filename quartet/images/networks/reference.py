@@ -3,11 +3,12 @@
 from torch import Tensor, nn
 
 from quartet.images.networks.activations import ACTIVATIONS
+from quartet.images.networks.interface import ImageNetwork
 
 SIDE, CHANNELS = 48, 3
 
 
-class ReferenceCnn(nn.Module):
+class ReferenceCnn(ImageNetwork):
     """Convolutions 3→32→64→128 (3×3, padding 1), max-pooling after the second and the third, 512 hidden units.
 
     Args:
@@ -34,10 +35,6 @@ class ReferenceCnn(nn.Module):
         self.activation4 = activated()
         self.dropout2 = nn.Dropout(dropout)
         self.classifier = nn.Linear(512, classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """`(batch, 3, 48, 48)` normalised images to `(batch, classes)` logits."""
-        return self.logits_of(self.feature_maps(images))
 
     def feature_maps(self, images: Tensor) -> Tensor:
         """The last convolution's pooled maps, `(batch, 128, 12, 12)`."""

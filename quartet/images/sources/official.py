@@ -44,9 +44,11 @@ _GTSRB_PARTS = {
 
 
 def _bring_digits(fetching: Fetching, folder: Path) -> None:
-    package = Path(importlib.util.find_spec("sklearn").origin).parent
+    package = importlib.util.find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise ValueError("sklearn is not installed; the image source `digits` needs it. Run `make setup`")
     with atomic_path(folder / "digits.csv.gz") as temporary:
-        shutil.copyfile(package / "datasets/data/digits.csv.gz", temporary)
+        shutil.copyfile(Path(package.origin).parent / "datasets/data/digits.csv.gz", temporary)
 
 
 def _bring_mnist(fetching: Fetching, folder: Path) -> None:
@@ -140,8 +142,8 @@ def _checked_tar(path: Path) -> str:
     try:
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:
-                if member.isfile():
-                    archive.extractfile(member).read()
+                if member.isfile() and (stream := archive.extractfile(member)):
+                    stream.read()
     except tarfile.TarError as error:
         raise OSError(str(error)) from error
     return sha256(path)

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from quartet.language.networks.interface import LanguageModel
 from quartet.language.networks.ngram_embedding import NgramEmbedding
 from quartet.language.networks.short_convolution import ShortConvolution
-from quartet.layers.attention import FeedForward, KeyValues, MultiHeadAttention
+from quartet.layers.attention import FeedForward, KeyValues, MultiHeadAttention, Stack
 from quartet.layers.positional_encoding import positions
 
 
@@ -54,10 +55,10 @@ class CausalBlock(nn.Module):
 
     def forward(self, tokens: Tensor, past: BlockPast | None = None) -> tuple[Tensor, BlockPast]:
         """`(batch, steps, features)` to the same shape, and what the next piece of the text needs."""
-        mixed, attended = self.attention_convolution(self.attention_norm(tokens), past and past.attended)
-        found, seen = self.attention.causal(mixed, past and past.seen)
+        mixed, attended = self.attention_convolution(self.attention_norm(tokens), past.attended if past else None)
+        found, seen = self.attention.causal(mixed, past.seen if past else None)
         tokens = tokens + found
-        mixed, fed = self.feed_forward_convolution(self.feed_forward_norm(tokens), past and past.fed)
+        mixed, fed = self.feed_forward_convolution(self.feed_forward_norm(tokens), past.fed if past else None)
         return tokens + self.feed_forward(mixed), BlockPast(seen, attended, fed)
 
     def attention_weights(self, tokens: Tensor) -> Tensor:
@@ -65,7 +66,7 @@ class CausalBlock(nn.Module):
         return self.attention.weights(self.attention_convolution(self.attention_norm(tokens))[0], causal=True)
 
 
-class Decoder(nn.Module):
+class Decoder(LanguageModel):
     """Causal Transformer whose output layer shares the token embedding's weights.
 
     Args:
@@ -101,7 +102,7 @@ class Decoder(nn.Module):
         self.position, rotary = positions(position, context, width, heads)
         self.embedding_norm = nn.RMSNorm(width)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(
+        self.blocks = Stack(
             CausalBlock(width, heads, position=rotary, dropout=dropout, reach=convolution) for _ in range(layers)
         )
         self.output_norm = nn.RMSNorm(width)
@@ -146,7 +147,3 @@ class Decoder(nn.Module):
             hidden = self.position(hidden, past.blocks[0].seen.keys.shape[2] if past else 0)
         last = torch.cat([before, tokens], dim=1)[:, before.shape[1] + tokens.shape[1] - reach :]
         return self.dropout(self.embedding_norm(hidden)), last
-
-    def example_inputs(self) -> tuple[Tensor, ...]:
-        """Two contexts of the first token."""
-        return (torch.zeros(2, self.context, dtype=torch.long, device=self.embedding.weight.device),)

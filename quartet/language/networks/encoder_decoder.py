@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from quartet.layers.attention import FeedForward, KeyValues, MultiHeadAttention, TransformerBlock
+from quartet.language.networks.interface import LanguageModel
+from quartet.layers.attention import FeedForward, KeyValues, MultiHeadAttention, Stack, TransformerBlock
 from quartet.layers.positional_encoding import positions
 
 HOLES = 32  # tokens that stand for holes, the one that ends the last span included
@@ -53,7 +54,7 @@ class Past:
     seen: list[KeyValues | None]
 
 
-class EncoderDecoder(nn.Module):
+class EncoderDecoder(LanguageModel):
     """Two stacks of blocks that share one token embedding, which is the output layer too.
 
     Args:
@@ -84,11 +85,9 @@ class EncoderDecoder(nn.Module):
         self.position, rotary = positions(position, context + HOLES, width, heads)
         self.embedding_norm = nn.RMSNorm(width)
         self.dropout = nn.Dropout(dropout)
-        self.encoder = nn.ModuleList(
-            TransformerBlock(width, heads, position=rotary, dropout=dropout) for _ in range(layers)
-        )
+        self.encoder = Stack(TransformerBlock(width, heads, position=rotary, dropout=dropout) for _ in range(layers))
         self.encoder_norm = nn.RMSNorm(width)
-        self.blocks = nn.ModuleList(DecoderBlock(width, heads, position=rotary, dropout=dropout) for _ in range(layers))
+        self.blocks = Stack(DecoderBlock(width, heads, position=rotary, dropout=dropout) for _ in range(layers))
         self.output_norm = nn.RMSNorm(width)
         for block in [*self.encoder, *self.blocks]:
             # Every block begins as the identity, so that depth does not slow the start.
@@ -155,7 +154,3 @@ class EncoderDecoder(nn.Module):
         if self.position is not None:
             hidden = self.position(hidden, before)
         return self.dropout(self.embedding_norm(hidden))
-
-    def example_inputs(self) -> tuple[Tensor, ...]:
-        """Two contexts of the first token."""
-        return (torch.zeros(2, self.context, dtype=torch.long, device=self.embedding.weight.device),)

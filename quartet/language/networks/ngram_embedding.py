@@ -22,10 +22,10 @@ class NgramEmbedding(nn.Module):
     def __init__(self, rows: int, width: int):
         super().__init__()
         self.rows = rows
-        sizes = (width - width // 2, width // 2)
-        self.tables = nn.ModuleList(nn.Embedding(rows, size) for size in sizes)
-        for table in self.tables:
+        tables = [nn.Embedding(rows, size) for size in (width - width // 2, width // 2)]
+        for table in tables:
             nn.init.zeros_(table.weight)
+        self.tables = nn.ModuleList(tables)
 
     @property
     def reach(self) -> int:

@@ -1,13 +1,13 @@
 """The recurrent language model (Mikolov et al. 2010; Zaremba et al. 2014): LSTM or GRU, next-token prediction."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from quartet.language.networks.interface import LanguageModel
 from quartet.layers.recurrent_cells import CELLS
 
 
-class RecurrentLanguageModel(nn.Module):
+class RecurrentLanguageModel(LanguageModel):
     """Recurrent layers whose output layer shares the token embedding's weights.
 
     Args:
@@ -46,7 +46,3 @@ class RecurrentLanguageModel(nn.Module):
         hidden = self.dropout(self.embedding_norm(self.embedding(tokens)))  # (batch, steps, width)
         states, past = self.recurrent(hidden, past)
         return F.linear(self.output_norm(self.dropout(states)), self.embedding.weight), past
-
-    def example_inputs(self) -> tuple[Tensor, ...]:
-        """Two contexts of the first token."""
-        return (torch.zeros(2, self.context, dtype=torch.long, device=self.embedding.weight.device),)

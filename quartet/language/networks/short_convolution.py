@@ -4,6 +4,8 @@ Before attention and before the feed-forward layer it hands both of them short s
 has to learn to find (So et al. 2021, "Primer"; Allen-Zhu 2025, "Canon layers").
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -43,7 +45,7 @@ class _Mixed(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, known: Tensor, shares: Tensor) -> Tensor:
+    def forward(ctx: Any, known: Tensor, shares: Tensor) -> Tensor:
         """`(batch, reach + steps, features)` and `(reach, features)` to `(batch, steps, features)`."""
         ctx.save_for_backward(known, shares)
         reach = len(shares)
@@ -53,7 +55,7 @@ class _Mixed(torch.autograd.Function):
         return mixed
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """The gradients of both, from that of the result."""
         known, shares = ctx.saved_tensors
         reach = len(shares)

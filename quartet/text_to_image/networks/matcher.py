@@ -24,6 +24,8 @@ class Matcher(nn.Module):
         groups: of channels that are normalised together, as in the UNet.
     """
 
+    words: Tensor  # (telling words,)
+
     def __init__(self, *, channels: int, size: int, words: Sequence[int], width: int, groups: int):
         super().__init__()
         self.picture_shape = (channels, size, size)

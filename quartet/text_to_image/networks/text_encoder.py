@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from quartet.layers.attention import TransformerBlock
+from quartet.layers.attention import Stack, TransformerBlock
 from quartet.layers.positional_encoding import AddedPosition
 
 
@@ -22,7 +22,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, width)
         self.position = AddedPosition("sinusoidal", words, width)
-        self.blocks = nn.ModuleList(TransformerBlock(width, heads) for _ in range(layers))
+        self.blocks = Stack(TransformerBlock(width, heads) for _ in range(layers))
         self.output_norm = nn.RMSNorm(width)
 
     def forward(self, captions: Tensor) -> tuple[Tensor, Tensor]:

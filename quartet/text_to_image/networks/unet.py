@@ -57,8 +57,8 @@ class UNet(nn.Module):
             self.up.append(block(2 * fine, fine))
         self.leave_norm = nn.GroupNorm(groups, width)
         self.leave = nn.Conv2d(width, channels * self.patch**2, 3, padding=1)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        for parameter in self.leave.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, pictures: Tensor, times: Tensor, words: Tensor, mask: Tensor) -> Tensor:
         """Denoise.
