@@ -37,7 +37,7 @@ class Clone:
         for name in listed:
             if (TOP / name).is_file() and name != "dvc.lock":
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(TOP / name, folder / name)
+                shutil.copy2(TOP / name, folder / name)
         (folder / "own.txt").write_text(REFERENCE[:400_000])
         self.set(SHRUNKEN)
         self.git("init", "-q")

@@ -40,9 +40,9 @@ def clone(tmp_path_factory):
 def insert(clone, name, before, text):
     """Into a file of the clone, at the one place where `before` stands."""
     path = clone.folder / name
-    content = path.read_text()
-    assert content.count(before) == 1, (name, before)
-    path.write_text(content.replace(before, text + before))
+    start, found, rest = path.read_text().partition(before)
+    assert found and before not in rest, (name, before)
+    path.write_text(start + text + before + rest)
 
 
 def test_it_is_trained_scored_and_reported(clone):
