@@ -1,1 +1,1 @@
-"""Every path named once; fetching; atomic writes; the model store."""
+"""Paths, downloads, atomic writes, and models on disk."""

@@ -1,4 +1,4 @@
-"""Checksums: SHA-256 for our own records, DVC's MD5 to find a file or folder again in its cache."""
+"""Checksums: SHA-256 for our own records, and DVC's MD5, under which its cache stores files and folders."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ def sha256(path: Path) -> str:
 
 
 def md5(path: Path) -> str:
-    """MD5 of a file's bytes: what some official homes publish."""
+    """MD5 of a file's bytes; some datasets publish only this checksum."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "md5").hexdigest()
 
@@ -26,7 +26,7 @@ def sha256_of_folder(folder: Path) -> str:
 
 
 def dvc_md5(path: Path) -> str:
-    """The checksum under which DVC stores a file, or a folder (then it ends in `.dir`)."""
+    """The checksum under which DVC stores a file or folder; that of a folder ends in `.dir`."""
     if path.is_file():
         return md5(path)
     listing = [{"md5": dvc_md5(file), "relpath": file.relative_to(path).as_posix()} for file in _files(path)]

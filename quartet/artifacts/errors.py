@@ -1,4 +1,4 @@
-"""What a user sees when something is wrong: one clear message and a non-zero exit code, no traceback."""
+"""Report expected errors as one clear message and a non-zero exit code, without a traceback."""
 
 import contextlib
 import os
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from quartet.artifacts.fetching import FetchError
 from quartet.params.reading import BadSettings
 
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # what torch says
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # torch's wordings
 
 
 @contextlib.contextmanager
 def clear_errors(stage: str) -> Iterator[None]:
-    """Report an expected error as `stage: message` and exit: 2 for bad settings, 1 for anything else.
+    """Print an expected error as `stage: message` and exit with 2 for bad settings, 1 for anything else.
 
-    `QUARTET_TRACEBACK=1` shows the traceback as well.
+    `QUARTET_TRACEBACK=1` also prints the traceback.
     """
     try:
         yield
@@ -28,10 +28,10 @@ def clear_errors(stage: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
-        _report(stage, "out of memory; lower `batch_size` (here or in `evaluate`), `width` or the size of the data")
+        _report(stage, "out of memory; lower `batch_size` (of this stage or of `evaluate`), `width` or the data's size")
         raise SystemExit(1) from None
     except OSError as error:
-        _report(stage, f"{error.strerror or error}: {error.filename or ''} (nothing half-written was kept)")
+        _report(stage, f"{error.strerror or error}: {error.filename or ''} (no partial output was kept)")
         raise SystemExit(1) from None
 
 

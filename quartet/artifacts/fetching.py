@@ -1,4 +1,4 @@
-"""Fetch a file from its official home or a mirror: verified, retried, never half-written."""
+"""Download a file from its official site or a mirror, with retries and a checksum; never leaves a partial file."""
 
 import contextlib
 import dataclasses
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Fetching:
-    """Where files come from, and how long to try."""
+    """Where files are downloaded from, and how often and how long to try."""
 
-    mirror: str | None = setting(None, "folder or URL that serves the sources instead of their official homes")
-    retries: int = setting(4, "further attempts after a failed transfer, with growing pauses", at_least=0, at_most=20)
-    timeout: float = setting(30.0, "seconds without an answer before an attempt counts as failed", above=0)
+    mirror: str | None = setting(None, "folder or URL to download from instead of the official sites")
+    retries: int = setting(4, "retries after a failed download, with growing pauses", at_least=0, at_most=20)
+    timeout: float = setting(30.0, "seconds without a response before an attempt counts as failed", above=0)
 
 
 class FetchError(RuntimeError):
-    """A file could not be had, or is not the one expected."""
+    """A file could not be downloaded, or is not the expected one."""
 
 
 def fetch(
@@ -42,14 +42,14 @@ def fetch(
     expected: str | None = None,
     checksum_of: Callable[[Path], str] = sha256,
 ) -> str:
-    """Bring a file to `target` and return its checksum.
+    """Download a file to `target` and return its checksum.
 
-    `name` is its path in a mirror, `official` the URL of its home. `checksum_of` computes the checksum that
-    `expected` is compared with (`sha256_unpacked` looks inside a .gz) and may raise OSError for a damaged file.
-    `settings.retries` further attempts follow a failed transfer after pauses of 1, 2, 3, … seconds, at most 10.
+    `name` is its path in a mirror, `official` its official URL. `checksum_of` computes the checksum to compare with
+    `expected` (`sha256_unpacked` reads the content of a .gz) and may raise OSError for a damaged file. A failed
+    download is retried `settings.retries` times, after pauses of 1, 2, 3, … seconds, at most 10.
 
     Raises:
-        FetchError: unreachable, truncated or wrong; nothing is left at `target`.
+        FetchError: the file is unreachable, truncated or wrong; nothing is left at `target`.
     """
     source = official if settings.mirror is None else f"{settings.mirror.rstrip('/')}/{name}"
     with atomic_path(target) as temporary:
@@ -66,11 +66,11 @@ def fetch(
     return found
 
 
-_REMEDY = "Nothing was kept; try again, or name a mirror in download.mirror. `dvc checkout` restores earlier data."
+_REMEDY = "Nothing was kept. Try again, or set download.mirror; `dvc checkout` restores earlier data."
 
 
 def sha256_unpacked(path: Path) -> str:
-    """SHA-256 of what a gzip file holds: the same data may be packed in many ways."""
+    """SHA-256 of a gzip file's content, which stays the same however it is compressed."""
     with gzip.open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -89,7 +89,7 @@ def _transfer(url: str, target: Path, retries: int, timeout: float) -> None:
     pooch.get_logger().setLevel("ERROR")
 
     def download(url: str, output: str, pup: pooch.Pooch) -> None:
-        """One attempt, as pooch makes it; what trying again cannot mend ends all attempts."""
+        """Make one attempt; an error that a retry cannot fix, such as 404, is raised as FetchError and ends them."""
         with contextlib.closing(_Progress(url)) as progress:
             try:
                 pooch.HTTPDownloader(progressbar=progress, timeout=timeout)(url, output, pup)
@@ -100,7 +100,7 @@ def _transfer(url: str, target: Path, retries: int, timeout: float) -> None:
                 print(f"{url}: {error}", flush=True)
                 raise
 
-    # The checksum is ours to compare, since it may be of the unpacked content.
+    # `fetch` compares the checksum, which may be of the unpacked content, so pooch gets none.
     pup = pooch.create(
         target.parent, "", registry={target.name: None}, urls={target.name: url}, retry_if_failed=retries
     )
@@ -112,7 +112,7 @@ def _transfer(url: str, target: Path, retries: int, timeout: float) -> None:
 
 
 class _Progress:
-    """pooch's progress protocol, shown by rich: bytes, rate and time left."""
+    """pooch's progress bar, drawn by rich: bytes, rate and time left."""
 
     def __init__(self, url: str):
         self.url, self.total = url, 0

@@ -1,4 +1,4 @@
-"""Models on disk: `model.safetensors` beside a readable `card.json`, together all that rebuilds the network."""
+"""Models on disk: `model.safetensors` (the weights) and a readable `card.json` (how to rebuild the network)."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -22,10 +22,10 @@ def save_model(
     data: Mapping[str, object],
     training: Mapping[str, object],
 ) -> None:
-    """Write a model folder, whole or not at all.
+    """Write a model folder atomically.
 
-    `network` holds the arguments that rebuild the network, `data` what its inputs mean and their checksum,
-    `training` the steps taken and the validation scores.
+    `network` holds the arguments that rebuild the network, `data` describes its inputs and has their checksum,
+    `training` has the steps taken and the validation scores.
     """
     with atomic_folder(folder) as temporary:
         save_tensors(temporary / "model.safetensors", weights)
@@ -40,10 +40,10 @@ def save_model(
 
 
 def read_card(folder: Path) -> dict:
-    """The card of a model.
+    """Read a model's card.
 
     Raises:
-        ValueError: the card is missing or broken, or does not belong to the weights beside it.
+        ValueError: the card is missing or broken, or does not match the weights beside it.
     """
     card = read_json(folder / "card.json")
     found = sha256(folder / "model.safetensors")
@@ -56,22 +56,22 @@ def read_card(folder: Path) -> dict:
 
 
 def read_card_for(folder: Path, processed: Path) -> dict:
-    """The card of a model that is asked about the data in `processed`.
+    """Read the card of a model that is used on the data in `processed`.
 
     Raises:
-        ValueError: as `read_card`; or the model was trained on other data, whose tokens or classes mean other things.
+        ValueError: as `read_card`; or the model was trained on other data, so its tokens or classes may differ.
     """
     card = read_card(folder)
     if card["data"]["sha256"] != read_json(processed / "info.json")["sha256"]:
         raise ValueError(
-            f"{folder} was trained on other data than {processed} holds now; "
-            "`dvc repro` trains it anew, `dvc checkout` brings back what belongs together"
+            f"{folder} was not trained on the data that is now in {processed}; "
+            "`dvc repro` retrains it, `dvc checkout` restores the last matching pair"
         )
     return card
 
 
 def load_weights(folder: Path) -> dict[str, "torch.Tensor"]:
-    """The tensors of a model, on the CPU."""
+    """Load a model's tensors, on the CPU."""
     return load_tensors(folder / "model.safetensors")
 
 
@@ -87,7 +87,7 @@ def save_arrays(path: Path, arrays: Mapping[str, "numpy.ndarray"]) -> None:
     import numpy
     from safetensors.numpy import save
 
-    # safetensors writes the memory as it lies, whatever the strides say.
+    # safetensors ignores strides and writes the memory as it is.
     write_bytes(path, save({name: numpy.ascontiguousarray(arrays[name]) for name in sorted(arrays)}))
 
 
@@ -106,7 +106,7 @@ def _loaded(path: Path, load: Callable[[bytes], dict]) -> dict:
     from safetensors import SafetensorError
 
     try:
-        # Read whole rather than memory-mapped: a mapped file that is replaced would change under the tensors.
+        # Not memory-mapped: replacing a mapped file would change the tensors.
         return load(path.read_bytes())
     except FileNotFoundError as error:
         raise ValueError(f"{path} is missing; `dvc repro` builds it") from error

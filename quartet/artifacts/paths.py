@@ -1,7 +1,7 @@
-"""Every path of the pipeline, named once.
+"""Every path of the pipeline.
 
-Stage inputs and outputs are relative to the current folder; what outlives an experiment's temporary copy
-(tracking, checkpoints, locks) and paths in settings resolve against `$DVC_ROOT`, else the current folder.
+Inputs and outputs of stages are relative to the current folder. Tracking, checkpoints and locks, which outlive an
+experiment's temporary copy, and paths in settings are relative to `$DVC_ROOT` if it is set.
 """
 
 import os
@@ -15,12 +15,12 @@ REPORT_PAGE = REPORTS / "index.html"
 
 
 def raw(item: str) -> Path:
-    """What `download` leaves for `item`."""
+    """The folder that `download` writes for `item`."""
     return RAW / item
 
 
 def processed(item: str) -> Path:
-    """What `preprocess` leaves for `item`."""
+    """The folder that `preprocess` writes for `item`."""
     return PROCESSED / item
 
 
@@ -35,15 +35,15 @@ def report(family: str) -> Path:
 
 
 def home() -> Path:
-    """The repository that owns tracking, checkpoints and locks, also for an experiment in a temporary copy."""
+    """The repository that holds tracking, checkpoints and locks; an experiment in a temporary copy uses it too."""
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 
 def own(path: str) -> Path:
-    """A path that a user wrote into a setting.
+    """Resolve a path that a user wrote into a setting.
 
     Raises:
-        ValueError: it begins with `~` and the name of no user.
+        ValueError: it begins with `~NAME`, and there is no such user.
     """
     try:
         return home() / Path(path).expanduser()

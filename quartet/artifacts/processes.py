@@ -1,4 +1,4 @@
-"""Processes by name: whether the one that began a run or a trial still lives, told by its number and its start."""
+"""Tell whether the process that started a run or a trial is still alive, by its id and start time."""
 
 import socket
 
@@ -6,12 +6,12 @@ import psutil
 
 
 def this_process() -> str:
-    """What names this process on this machine, also after its number is given to another."""
+    """A name for this process that stays unique on this machine even if its id is reused."""
     return _named(psutil.Process())
 
 
 def process_tags() -> dict[str, str]:
-    """Tags that tell who logs to a run and, later, whether this process still lives."""
+    """Run tags with the user, the host and this process, so that `is_alive` can check it later."""
     return {
         "mlflow.user": psutil.Process().username(),
         "quartet.host": socket.gethostname(),
@@ -20,7 +20,7 @@ def process_tags() -> dict[str, str]:
 
 
 def is_alive(name: str) -> bool:
-    """Whether the process of that name, on this machine, still runs."""
+    """Whether the process that `this_process` gave this name is still running."""
     pid = name.partition(" ")[0]
     process = living(int(pid)) if pid.isdigit() else None
     try:
@@ -30,7 +30,7 @@ def is_alive(name: str) -> bool:
 
 
 def living(pid: int) -> psutil.Process | None:
-    """The process of that number; none where it has ended, even if nobody has waited for it yet."""
+    """The process with this id, or None if it has ended (a zombie counts as ended)."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process

@@ -1,4 +1,4 @@
-"""Rebuild a network from the arguments that its model card keeps."""
+"""Rebuild a network from the arguments in its model card."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ Network = TypeVar("Network", bound="nn.Module")
 
 
 def build_network(networks: Mapping[str, type[Network]], description: Mapping[str, object]) -> Network:
-    """The one of `networks` named `description["name"]`, freshly initialised, from the remaining arguments."""
+    """Build the network that `description["name"]` names; the rest of `description` are its arguments."""
     arguments = dict(description)
     return networks[str(arguments.pop("name"))](**arguments)
 
 
 def rebuild_network(networks: Mapping[str, type[Network]], card: Mapping, weights: Mapping[str, Tensor]) -> Network:
-    """A trained network, ready to be asked, from its card and weights.
+    """Rebuild a trained network in evaluation mode from its card and weights.
 
     Raises:
-        ValueError: the network's code is no longer the one that the model was trained with.
+        ValueError: the network's code has changed since the model was trained.
     """
     try:
         network = build_network(networks, card["network"])
         network.load_state_dict(weights)
     except (KeyError, TypeError, RuntimeError) as error:
         raise ValueError(
-            f"the {card['family']} model does not fit this version of the code; `dvc repro` trains it anew"
+            f"the {card['family']} model does not fit this version of the code; `dvc repro` retrains it"
         ) from error
     return network.eval()
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Trainable numbers in the network."""
+    """The number of trainable parameters."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

@@ -1,4 +1,4 @@
-"""Atomic writes: a file appears whole under its name or not at all."""
+"""Atomic writes: a file appears complete or not at all."""
 
 import contextlib
 import errno
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; it takes `path`'s place when the block ends without error.
+    """Yield a temporary path beside `path`; it replaces `path` if the block ends without error.
 
     Raises:
-        OSError: the disk is full, the folder is not writable, or `path` is a folder; it is then as it was.
+        OSError: the disk is full, the folder is not writable, or `path` is a folder; `path` is left unchanged.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays, since writers of pictures choose their format by it.
+    # Image writers choose the format by the suffix.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
@@ -40,14 +40,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place, whole, when the block ends without error."""
+    """Yield a temporary folder beside `path`; it replaces `path` if the block ends without error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".unfinished-"))
     try:
         yield temporary
         temporary.chmod(0o755)
         if path.exists():
-            # Two renamings, since deleting takes long enough to be killed in, with neither folder there.
+            # Rename the old folder first: deleting it takes long enough that a kill could leave neither folder.
             former = Path(tempfile.mkdtemp(dir=path.parent, prefix=".unfinished-"))
             path.replace(former)
             temporary.replace(path)
@@ -65,7 +65,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, line ends untouched, atomically."""
+    """Write `text` as UTF-8 atomically; line endings stay as they are."""
     write_bytes(path, text.encode("utf-8"))
 
 
@@ -83,7 +83,7 @@ def read_json(path: Path) -> dict:
     """Read a JSON object.
 
     Raises:
-        ValueError: the file is missing or broken; the message says which stage writes it.
+        ValueError: the file is missing or broken.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -94,5 +94,5 @@ def read_json(path: Path) -> dict:
 
 
 def rounded(scores: Mapping[str, float], digits: int = 6) -> dict[str, float]:
-    """Scores as they go into a metrics file: rounded, whole numbers kept whole."""
+    """Round scores for a metrics file; integers stay integers."""
     return {name: value if isinstance(value, int) else round(float(value), digits) for name, value in scores.items()}

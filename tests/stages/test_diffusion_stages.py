@@ -149,7 +149,7 @@ def test_a_judge_of_other_images_is_refused(digits):
         told = run(digits, "stages.evaluate", "diffusion", code=1)
     finally:
         card.write_text(text)
-    assert "models/cnn was trained on other data than data/processed/images holds" in told
+    assert "models/cnn was not trained on the data that is now in data/processed/images" in told
 
 
 def test_too_few_pictures_are_refused_before_any_is_drawn(digits):

@@ -45,4 +45,4 @@ def test_an_architecture_is_trained_scored_and_asked(tmp_path, architecture):
         for stage in ("download", "preprocess"):
             run(tmp_path, f"stages.{stage}", "text")
         for command in (asked, ("stages.evaluate", "lm")):
-            assert "was trained on other data than" in run(tmp_path, *command, code=1)
+            assert "was not trained on the data that is now in" in run(tmp_path, *command, code=1)
