@@ -1,8 +1,8 @@
-"""The four families and the data that they read, each named once.
+"""The tables of the four families and of the data that they read.
 
-Everything that all families have in common (stages, commands, tracking, the report) finds its way through these two
-tables. A fifth family is a folder, an entry here, and its settings and stages in `params.yaml` and `dvc.yaml`.
-Code is named as `module:name` and imported by `pkgutil.resolve_name` when it is needed, since most of it imports torch.
+Code that serves all families (stages, commands, tracking, the report) finds them through these two tables. To add a
+family, add a package, an entry here, and its settings and stages in `params.yaml` and `dvc.yaml`. The tables name code
+as `module:name`; `pkgutil.resolve_name` imports it only when it is needed, since most of it imports torch.
 """
 
 import dataclasses
@@ -20,14 +20,14 @@ class Headline:
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """Data that is downloaded and prepared.
+    """A dataset that is downloaded and prepared.
 
     Attributes:
-        key: names it in `data/raw/`, `data/processed/` and the settings `download.KEY` and `preprocess.KEY`.
+        key: its name in `data/raw/`, `data/processed/` and the settings `download.KEY` and `preprocess.KEY`.
         source: the setting that says where it comes from.
         settings: the section that says how it is prepared.
-        download: a function of the source, the fetching settings and a folder to fill, which returns a manifest.
-        prepare: a function of the raw folder, a folder to fill and the settings, which returns what `info.json` holds.
+        download: takes the source, the fetching settings and a folder to fill; returns the manifest.
+        prepare: takes the raw folder, a folder to fill and the settings; returns the content of `info.json`.
     """
 
     key: str
@@ -42,16 +42,16 @@ class Family:
     """A kind of model.
 
     Attributes:
-        key: names it in `models/`, `reports/` and the settings.
-        title: for people.
-        item: the data that it is trained on.
-        headlines: its headline score by task; the first is that of models that name no task.
-        sections: its sections of `params.yaml` by dotted name, `train_KEY` among them.
-        networks: a table of its networks by the name that a model's card has.
-        plan: a function that returns the `Plan` of a training (`training/run.py`).
-        evaluation: a function that scores the model on the test split, writes pictures and tables, and returns scores.
-        evaluation_reads: the sections that it takes, in order, by dotted name.
-        served: the class that answers questions to a trained model (`tracking/served_model.py`).
+        key: its name in `models/`, `reports/` and the settings.
+        title: its name in the report.
+        item: the key of the data that it is trained on.
+        headlines: its headline score per task; models whose card names no task use the first.
+        sections: its sections of `params.yaml`, among them `train_KEY`, by dotted name.
+        networks: a table of its networks by the name in a model's card.
+        plan: returns the `Plan` of a training (`training/run.py`).
+        evaluation: scores the model on the test split, writes pictures and tables, and returns the scores.
+        evaluation_reads: the dotted names of the sections that `evaluation` takes, in order.
+        served: the class through which a trained model is served (`tracking/served_model.py`).
     """
 
     key: str
@@ -67,16 +67,16 @@ class Family:
 
     @property
     def training_section(self) -> str:
-        """The name of the settings of its training."""
+        """The name of its training section in `params.yaml`."""
         return f"train_{self.key}"
 
     @property
     def evaluation_section(self) -> str:
-        """The name of the settings of its evaluation, if it has any."""
+        """The name of its evaluation section in `params.yaml`, which may not exist."""
         return f"evaluate.{self.key}"
 
     def headline(self, task: str | None = None) -> Headline:
-        """The score that stands for a model of this task."""
+        """The headline score of models of this task."""
         return self.headlines[task] if task else next(iter(self.headlines.values()))
 
 
@@ -161,6 +161,6 @@ _FAMILIES = (
 )
 FAMILIES = {family.key: family for family in _FAMILIES}
 
-# What command lines let a user choose from. mypy wants members spelled out here; the tables are where they are.
+# The choices of command-line arguments. mypy would like the members listed here, but the tables already have them.
 ItemKey = StrEnum("ItemKey", list(ITEMS))  # type: ignore[misc]
 FamilyKey = StrEnum("FamilyKey", list(FAMILIES))  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The settings of the whole pipeline: `params.yaml`, put together from the sections of items and families."""
+"""The settings of the whole pipeline, `params.yaml`, combined from the sections of items and families."""
 
 import dataclasses
 import functools
@@ -29,7 +29,7 @@ class Settings:
 
     @property
     def seed(self) -> int:
-        """The seed of every random choice but the splits."""
+        """The seed of all randomness except the splits."""
         return self.tree.seed
 
     @property
@@ -44,7 +44,7 @@ class Settings:
 
     @property
     def batch_size(self) -> int:
-        """Examples that an evaluation scores at once."""
+        """How many examples an evaluation scores at once."""
         return self.tree.evaluate.batch_size
 
     def source(self, item: str) -> str:
@@ -64,7 +64,7 @@ class Settings:
         return functools.reduce(getattr, name.split("."), self.tree)
 
     def contradictions(self) -> Iterator[str]:
-        """What is wrong between settings that are right one by one."""
+        """Errors that checking each setting by itself cannot find."""
         for item in ITEMS:
             yield from self.preparation(item).contradictions()
         for family in FAMILIES.values():
@@ -74,7 +74,7 @@ class Settings:
 
 
 def read_settings(path: Path = PARAMS) -> Settings:
-    """Every setting of the pipeline; keys that the file leaves out keep their defaults.
+    """Read every setting of the pipeline; missing keys keep their defaults.
 
     Raises:
         BadSettings: the file is missing or is not YAML, a key is unknown, of the wrong type or out of its range, or
@@ -84,7 +84,7 @@ def read_settings(path: Path = PARAMS) -> Settings:
 
 
 def settings_of(given: object, path: Path = PARAMS) -> Settings:
-    """The settings in a mapping as YAML gives it; `path` names it in messages.
+    """Build the settings from a mapping read from YAML; error messages name `path`.
 
     Raises:
         BadSettings: as `read_settings`.
@@ -98,20 +98,20 @@ def settings_of(given: object, path: Path = PARAMS) -> Settings:
 
 
 def preset(name: str) -> Settings:
-    """The defaults with the changes of `presets/NAME.yaml`.
+    """The default settings, changed by `presets/NAME.yaml`.
 
     Raises:
-        BadSettings: there is no such preset, or it is wrong.
+        BadSettings: there is no such preset, or it has errors.
     """
     path = preset_file(name)
     return settings_of(read_yaml(path), path)
 
 
 def preset_file(name: str) -> Path:
-    """Where a preset is.
+    """The path of a preset.
 
     Raises:
-        BadSettings: there is none of this name; those that there are are listed.
+        BadSettings: there is no such preset; the message lists those that exist.
     """
     path = PRESETS / f"{name}.yaml"
     if name not in preset_names():
@@ -120,13 +120,13 @@ def preset_file(name: str) -> Path:
 
 
 def preset_names() -> list[str]:
-    """The presets that there are."""
+    """The names of all presets."""
     return sorted(file.stem for file in PRESETS.glob("*.yaml"))
 
 
 @functools.cache
 def schema() -> type:
-    """The dataclass of `params.yaml` as a whole, its sections nested in it."""
+    """The dataclass of the whole `params.yaml`, with nested sections."""
     sections = {name: resolve_name(place) for family in FAMILIES.values() for name, place in family.sections.items()}
     trainings = {name: kind for name, kind in sections.items() if name.startswith("train_")}
     evaluations = {
@@ -144,10 +144,10 @@ def schema() -> type:
     return dataclasses.make_dataclass("Params", [("seed", int, _SEED), *_fields(parts)], frozen=True)
 
 
-_SEED = setting(0, "seed of every random choice but the splits", at_least=0, below=2**32)
+_SEED = setting(0, "seed of all randomness except the splits", at_least=0, below=2**32)
 _BATCH_SIZE = setting(
     256,
-    "examples scored or drawn at once; `ddpm`, and `rejection` without a matcher, draw others with another size",
+    "examples scored or drawn at once; with `ddpm`, or `rejection` without a matcher, it affects what is drawn",
     at_least=1,
     at_most=65536,
 )

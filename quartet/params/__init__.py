@@ -1,1 +1,1 @@
-"""How settings are declared, read, checked, printed and changed; `quartet/settings.py` puts the sections together."""
+"""Settings: declare, read, check, print and edit them; `quartet/settings.py` combines all sections."""

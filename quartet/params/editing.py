@@ -7,9 +7,9 @@ from typing import Any
 
 
 def changed_yaml(path: Path, changes: Mapping[str, object]) -> tuple[str, Any]:
-    """The text of a YAML file with some dotted keys set to other values, and what it then holds.
+    """Set some dotted keys of a YAML file; returns its new text and content, and writes nothing.
 
-    Comments and the order of what is there stay; sections and keys that are missing are added.
+    Comments and order are kept; missing sections and keys are added.
     """
     from ruamel.yaml import YAML
 
@@ -33,12 +33,12 @@ def changed_yaml(path: Path, changes: Mapping[str, object]) -> tuple[str, Any]:
 
 
 def _represent_null(representer: Any, value: None) -> Any:
-    """As `null`; ruamel would leave the place empty."""
+    """Write None as `null`; ruamel would write nothing."""
     return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def flattened(content: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """Nested settings by dotted name."""
+    """Nested settings as a flat mapping from dotted names."""
     found: dict[str, object] = {}
     for key, value in content.items():
         name = f"{prefix}{key}"

@@ -1,4 +1,4 @@
-"""A setting: a dataclass field that carries its own default, range and line of documentation."""
+"""A setting: a dataclass field with a default, a range and one line of documentation."""
 
 import dataclasses
 import math
@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What values a setting accepts, beside its type.
+    """Which values a setting accepts, in addition to its type.
 
-    `choices` are whole values; `prefixes` are kinds such as `folder:` that a value follows after the colon.
-    Bounds are inclusive unless named `above` or `below`.
+    `choices` are complete values; `prefixes`, such as `folder:`, are followed by a value. `at_least` and `at_most` are
+    inclusive bounds, `above` and `below` exclusive ones.
     """
 
     meaning: str
@@ -24,7 +24,7 @@ class Rule:
     prefixes: tuple[str, ...] = ()
 
     def allowed(self, annotation: object) -> str:
-        """The accepted values in words, for error messages and the settings table."""
+        """Describe the accepted values, for error messages and the settings table."""
         kinds, optional = kinds_of(annotation)
         if self.choices or self.prefixes:
             words = [f"`{choice}`" for choice in self.choices] + [f"`{prefix}PATH`" for prefix in self.prefixes]
@@ -40,7 +40,7 @@ class Rule:
         return f"{text}, or null" if optional else text
 
     def accepts(self, value: object, annotation: object) -> bool:
-        """Whether `value`, as YAML gave it, is of the annotated type and within the rule."""
+        """Whether `value`, as read from YAML, has the annotated type and satisfies the rule."""
         kinds, optional = kinds_of(annotation)
         if value is None:
             return optional
@@ -84,21 +84,21 @@ class Setting:
 
     @property
     def allowed(self) -> str:
-        """The accepted values in words."""
+        """A description of the accepted values."""
         return self.rule.allowed(self.annotation)
 
     def takes_only(self, kind: type) -> bool:
-        """Whether every value but null is of this type."""
+        """Whether this type is the only one allowed, apart from null."""
         return kinds_of(self.annotation)[0] == (kind,)
 
 
 def setting(default: object, meaning: str, **rule: typing.Any) -> typing.Any:
-    """A dataclass field with its `Rule`; keyword arguments are those of `Rule`."""
+    """A dataclass field with a `Rule`, which takes the keyword arguments."""
     return dataclasses.field(default=default, metadata={"rule": Rule(meaning, **rule)})
 
 
 def section(kind: type) -> typing.Any:
-    """A dataclass field that holds a nested section with its own defaults."""
+    """A dataclass field that holds a nested section."""
     return dataclasses.field(default_factory=kind)
 
 
@@ -109,7 +109,7 @@ def retuned(kind: type, name: str, default: object) -> typing.Any:
 
 
 def every_setting(kind: type, where: str = "") -> Iterator[Setting]:
-    """The settings of section `kind` and of those inside it, in the order in which they are declared."""
+    """The settings of section `kind` and its nested sections, in the order of declaration."""
     annotations = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         name, annotation = where + field.name, annotations[field.name]

@@ -1,4 +1,4 @@
-"""Read settings from YAML 1.2, as DVC reads it: checked whole, every error reported together."""
+"""Read settings from YAML 1.2, which DVC reads too, and report all errors together."""
 
 import dataclasses
 import difflib
@@ -9,7 +9,7 @@ Section = typing.TypeVar("Section")
 
 
 class BadSettings(ValueError):
-    """One or more settings are wrong; `str()` lists them all, a line each."""
+    """One or more settings are wrong; `str()` lists them all, one per line."""
 
     def __init__(self, path: Path, errors: list[str]):
         self.errors = errors
@@ -18,7 +18,7 @@ class BadSettings(ValueError):
 
 
 def read_file(kind: type[Section], path: Path) -> Section:
-    """An instance of section `kind` from a YAML file; settings that it leaves out keep their defaults.
+    """Read section `kind` from a YAML file; missing settings keep their defaults.
 
     Raises:
         BadSettings: the file is missing or is not YAML, or a key is unknown, of the wrong type or out of its range.
@@ -31,7 +31,7 @@ def read_file(kind: type[Section], path: Path) -> Section:
 
 
 def read_yaml(path: Path) -> typing.Any:
-    """What a YAML file holds; an empty file is an empty mapping.
+    """Read a YAML file; an empty file gives an empty mapping.
 
     Raises:
         BadSettings: the file is missing or is not YAML.
@@ -50,7 +50,7 @@ def read_yaml(path: Path) -> typing.Any:
 
 
 def section_of(kind: type[Section], given: dict) -> Section:
-    """An instance of section `kind` with the given settings and the others' defaults.
+    """Build section `kind` from the given settings; missing ones keep their defaults.
 
     Raises:
         ValueError: a setting is unknown, of the wrong type or out of its range.
@@ -63,9 +63,9 @@ def section_of(kind: type[Section], given: dict) -> Section:
 
 
 def build(kind: type[Section], given: object, where: str, errors: list[str]) -> Section:
-    """An instance of section `kind` from the mapping `given`; what is wrong is appended to `errors`."""
+    """Build section `kind` from the mapping `given`, and append a line to `errors` for each setting that is wrong."""
     if not isinstance(given, dict):
-        errors.append(f"{where or 'the file'}: found {given!r}, allowed is a mapping of settings")
+        errors.append(f"{where or 'the file'}: found {given!r}, expected a mapping of settings")
         return kind()
     fields = {field.name: field for field in dataclasses.fields(typing.cast(typing.Any, kind))}
     for key in given:

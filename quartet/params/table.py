@@ -4,7 +4,7 @@ from quartet.params.fields import every_setting
 
 
 def settings_table(kind: type) -> str:
-    """Every setting of section `kind`, a row each."""
+    """A table with one row per setting of section `kind`."""
     lines = ["| setting | default | allowed | meaning |", "|---|---|---|---|"]
     for setting in every_setting(kind):
         shown = {"None": "null", "True": "true", "False": "false"}.get(str(setting.default), setting.default)
