@@ -1,1 +1,1 @@
-"""Data as more than one family reads it: images, splits, augmentation, tokenizers, batches."""
+"""Data code that several families share: images, splits, augmentation, tokenizers, batches."""

@@ -1,7 +1,7 @@
-"""Random changes of whole image batches, on their device, with parameters of each image's own.
+"""Augment whole batches of images on their device, with separate random parameters for each image.
 
-One affine map per image by resampling (`affine_grid`, as torchvision does for a single picture), brightness and
-contrast as torchvision's `adjust_brightness` and `adjust_contrast` define them, mirror images, and cutout.
+An affine transform (by `affine_grid`, as torchvision does for a single image), brightness and contrast (as in
+torchvision's `adjust_brightness` and `adjust_contrast`), horizontal flips, and cutout.
 """
 
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from torch.nn import functional as F
 
 from quartet.params.shared import Augmentation
 
-# A function of images, and its other arguments.
+# A function of images, and its keyword arguments.
 Transform = tuple[Callable[..., Tensor], dict[str, Tensor | float | str]]
 
 
 def augment(images: Tensor, ranges: Augmentation, generator: torch.Generator) -> Tensor:
-    """Change each image by its own random parameters.
+    """Change each image randomly.
 
     Args:
         images: `(batch, channels, height, width)` in [0, 1].
-        ranges: largest changes; 0 switches one off.
+        ranges: the largest changes; 0 switches a change off.
         generator: source of randomness, on the images' device.
 
     Returns:
@@ -31,7 +31,7 @@ def augment(images: Tensor, ranges: Augmentation, generator: torch.Generator) ->
 
 
 def random_transforms(ranges: Augmentation, batch: int, generator: torch.Generator) -> list[Transform]:
-    """What is done to a batch, in order, each with parameters of every image's own."""
+    """Draw the transforms of a batch, in the order in which they apply, with parameters for each image."""
 
     def uniform(count: int) -> Tensor:
         return torch.rand(batch, count, generator=generator, device=generator.device)
@@ -61,7 +61,10 @@ def random_transforms(ranges: Augmentation, batch: int, generator: torch.Generat
 
 
 def transformed(images: Tensor, transforms: list[Transform]) -> Tensor:
-    """`(batch, channels, height, width)` in [0, 1] after these changes; draws nothing, so that it can be compiled."""
+    """Apply transforms to `(batch, channels, height, width)` images in [0, 1].
+
+    It draws no random numbers, so that it can be compiled.
+    """
     for transform, parameters in transforms:
         images = transform(images, **parameters)
     return images
@@ -76,25 +79,25 @@ def affine(
     shears: Tensor,
     interpolation: str = "bilinear",
 ) -> Tensor:
-    """Scale, slant and rotate each image about its centre, then shift it; what comes from outside is black.
+    """Scale, shear and rotate each image about its centre, then shift it; pixels from outside are black.
 
     Args:
         images: `(batch, channels, height, width)`.
         degrees: `(batch,)` rotations, counter-clockwise.
-        shifts: `(batch, 2)`, right and down, in shares of the width and height.
+        shifts: `(batch, 2)`, right and down, as shares of the width and height.
         scales: `(batch,)` factors.
-        shears: `(batch,)` slants in degrees; a positive one moves the top to the right.
+        shears: `(batch,)` angles in degrees; a positive one moves the top to the right.
         interpolation: `bilinear`, which blurs a little, or `bicubic` (Keys 1981, with a = −0.75), which keeps edges.
     """
     height, width = images.shape[-2:]
     angles = torch.deg2rad(degrees)
     cos, sin, slant = torch.cos(angles), torch.sin(angles), torch.tan(torch.deg2rad(shears))
-    # The map from output to input, in pixels from the centre: undo the rotation, the slant, the scale.
+    # The map from output to input, in pixels from the centre: undo the rotation, the shear, the scale.
     matrix = [
         [(cos + slant * sin) / scales, (slant * cos - sin) / scales],
         [sin / scales, cos / scales],
     ]
-    # The grid's coordinates run from -1 to 1 whatever the sides.
+    # The grid's coordinates run from -1 to 1 along both sides.
     aspect = height / width
     matrix[0][1], matrix[1][0] = matrix[0][1] * aspect, matrix[1][0] / aspect
     right, down = 2 * shifts[:, 0], 2 * shifts[:, 1]
@@ -102,19 +105,19 @@ def affine(
     matrices = torch.stack(rows, dim=1)  # (batch, 2, 3)
     grid = F.affine_grid(matrices.to(images.dtype), list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid, mode=interpolation, padding_mode="zeros", align_corners=False)
-    return moved.clamp(0, 1) if interpolation == "bicubic" else moved  # whose polynomials go beyond at edges
+    return moved.clamp(0, 1) if interpolation == "bicubic" else moved  # cubic polynomials overshoot at edges
 
 
 def flip_horizontally(images: Tensor, chosen: Tensor) -> Tensor:
-    """Exchange left and right where `(batch,)` is true."""
+    """Mirror the images for which `chosen`, `(batch,)`, is true."""
     return torch.where(chosen.view(-1, 1, 1, 1), images.flip(3), images)
 
 
 def cut_out(images: Tensor, share: float, places: Tensor) -> Tensor:
     """Blacken a square in each image (DeVries & Taylor 2017).
 
-    `share` is the square's side as a share of the image's; `places` `(batch, 2)` in [0, 1] are the square's centres,
-    down and right, so that part of it may lie outside.
+    `share` is the square's side as a share of the image's side; `places` `(batch, 2)` in [0, 1] are the squares'
+    centres, down and right. Part of a square may lie outside the image.
     """
     inside = []
     for dimension, place in ((2, places[:, 0]), (3, places[:, 1])):

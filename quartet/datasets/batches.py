@@ -1,4 +1,4 @@
-"""Which examples each training step sees: epochs without repetition, any step computable without those before it."""
+"""Which examples each training step uses: a shuffle per epoch, computable for any step without the earlier ones."""
 
 import numpy as np
 import torch
@@ -6,15 +6,14 @@ from torch import Tensor
 
 
 class ShuffledBatches:
-    """Index batches over `count` examples: each epoch is a fresh permutation, seeded by `seed` and the epoch.
+    """Batches of indices of `count` examples: each epoch is a new permutation, seeded by `seed` and the epoch.
 
-    An epoch has as many full batches as fit (at least one, then smaller than `batch_size`); the rest of a permutation
-    is left out, and comes up in other epochs.
+    Only full batches are used; the leftover examples of a permutation come up in other epochs. With fewer than
+    `batch_size` examples, one smaller batch holds them all.
 
     Args:
-        lengths: `(count,)`, where examples of like lengths shall share a batch, so that little of it is padding: each
-            window of so many batches of the permutation is sorted by length before it is cut, and the batches change
-            places.
+        lengths: `(count,)`; if given, each batch gets examples of similar length, to save padding. Every `WINDOW`
+            batches of the permutation are sorted by length before they are cut, then all batches are shuffled.
     """
 
     WINDOW = 16  # batches
@@ -27,7 +26,7 @@ class ShuffledBatches:
         self._epoch, self._batches = -1, torch.empty(0)
 
     def indices(self, step: int) -> Tensor:
-        """The examples of a step: `(batch,)` int64 on the device."""
+        """The indices of a step's examples: `(batch,)` int64 on the device."""
         epoch, within = self.epoch(step), step % self.steps_per_epoch
         if epoch != self._epoch:
             self._batches = torch.from_numpy(self._shuffled(epoch)).to(self.device)
@@ -39,12 +38,12 @@ class ShuffledBatches:
         return step // self.steps_per_epoch
 
     def steps_in(self, epochs: int, accumulate: int) -> int:
-        """Training steps that so many epochs take, if a step takes `accumulate` batches."""
+        """How many training steps `epochs` take if each step takes `accumulate` batches."""
         return -(-epochs * self.steps_per_epoch // accumulate)
 
     def _shuffled(self, epoch: int) -> np.ndarray:
         """An epoch's batches, `(steps, batch)`."""
-        # numpy mixes seed and epoch well, and permutes on the CPU: the order does not depend on the device.
+        # numpy mixes seed and epoch well, and permutes on the CPU, so the order is the same on every device.
         generator = np.random.default_rng((self.seed, epoch))
         order = generator.permutation(self.count)[: self.steps_per_epoch * self.batch_size]
         if self.lengths is None:

@@ -1,8 +1,8 @@
 """English prose from the docstrings of the installed scikit-learn, scipy, numpy and pandas.
 
-The source files are parsed, not imported. Code, tables, directives and vendored packages are left out, and so are
-sentences that share a five-word shingle with an earlier one: raw docstrings repeat themselves so much that test text
-would be known by heart.
+The source files are parsed, not imported. Code, tables, directives and vendored packages are left out. So are sentences
+that share five consecutive words with an earlier one: docstrings repeat themselves so much that a model would know
+much of the test text from training.
 """
 
 import ast
@@ -16,7 +16,7 @@ from pathlib import Path
 PACKAGES = {"sklearn": "scikit-learn", "scipy": "scipy", "numpy": "numpy", "pandas": "pandas"}
 SHINGLE = 5
 
-_NOT_OURS = {"tests", "externals", "_vendor", "vendored", "_external", "array_api_extra", "array_api_compat", "_lib"}
+_LEFT_OUT = {"tests", "externals", "_vendor", "vendored", "_external", "array_api_extra", "array_api_compat", "_lib"}
 _UNDERLINE = re.compile(r"^\s*([=\-~^#*+\"'`])\1{2,}\s*$")
 _TABLE = re.compile(r"^\s*(=+\s+=+|\+[-=+]+\+|\|.*\|)\s*")
 _PARAMETER = re.compile(r"^\s*[\w*\\.,{}\[\] ]{1,60}\s:(\s|$)")
@@ -30,7 +30,7 @@ _WORD = re.compile(r"[a-z0-9]+")
 
 @dataclass(frozen=True)
 class Prose:
-    """Cleaned text by documented object, with what cleaning removed."""
+    """Cleaned text per documented object, and counts of what cleaning kept and removed."""
 
     passages: list[tuple[str, str]]  # (object's dotted name, text)
     versions: dict[str, str]
@@ -40,7 +40,7 @@ class Prose:
 
 
 def docstring_prose() -> Prose:
-    """Read, clean and thin out the docstrings; the same installed versions give the same text."""
+    """Read, clean and deduplicate the docstrings; the same installed versions give the same text."""
     seen: set[tuple[str, ...]] = set()
     passages, found, kept, repeated = [], 0, 0, 0
     for name, docstring in _docstrings():
@@ -51,7 +51,7 @@ def docstring_prose() -> Prose:
             for sentence in _SENTENCE.split(paragraph):
                 words = _WORD.findall(sentence.lower())
                 if len(words) < SHINGLE:
-                    # Too short to compare by shingles: compared whole.
+                    # Shorter than a shingle: compare the whole sentence.
                     shingles = {tuple(words)}
                 else:
                     shingles = {tuple(words[i : i + SHINGLE]) for i in range(len(words) - SHINGLE + 1)}
@@ -68,7 +68,7 @@ def docstring_prose() -> Prose:
 
 
 def prose_paragraphs(docstring: str) -> Iterator[str]:
-    """The paragraphs of running English in one docstring, a line each."""
+    """The paragraphs of English prose in a docstring, one line each."""
     lines = docstring.expandtabs().splitlines()
     block: list[str] = []
     skip_deeper_than: int | None = None
@@ -81,7 +81,7 @@ def prose_paragraphs(docstring: str) -> Iterator[str]:
         following = lines[number + 1] if number + 1 < len(lines) else ""
         if _DIRECTIVE.match(line):
             skip_deeper_than = indent
-        starts_over = (
+        ends_paragraph = (
             not line.strip()
             or _UNDERLINE.match(line)
             or _UNDERLINE.match(following)
@@ -89,7 +89,7 @@ def prose_paragraphs(docstring: str) -> Iterator[str]:
             or _PARAMETER.match(line)
             or _DIRECTIVE.match(line)
         )
-        if not starts_over:
+        if not ends_paragraph:
             block.append(line)
             if line.rstrip().endswith("::"):
                 skip_deeper_than = indent
@@ -101,7 +101,7 @@ def prose_paragraphs(docstring: str) -> Iterator[str]:
 
 
 def _clean(block: list[str]) -> str:
-    """One line of prose from the lines of a paragraph; empty where they are code, a formula or a list of names."""
+    """Join a paragraph's lines into one line of prose; empty if they are code, a formula or a list of names."""
     if not block or any(line.lstrip().startswith((">>>", "...", "In [", "$ ")) for line in block):
         return ""
     text = " ".join(" ".join(line.split()) for line in block)
@@ -125,13 +125,13 @@ def _docstrings() -> Iterator[tuple[str, str]]:
         root = Path(specification.origin).parent
         for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):
             relative = path.relative_to(root)
-            if not _NOT_OURS.intersection(relative.parts):
+            if not _LEFT_OUT.intersection(relative.parts):
                 module = ".".join([package, *relative.with_suffix("").parts])
                 yield from _docstrings_in(ast.parse(path.read_text(encoding="utf-8")), module)
 
 
 def _docstrings_in(tree: ast.Module, module: str) -> Iterator[tuple[str, str]]:
-    """Docstrings of the module, its classes and functions, and those that numpy adds by `add_newdoc`."""
+    """Docstrings of the module, its classes and functions, and those that numpy adds with `add_newdoc`."""
     stack: list[tuple[str, ast.AST]] = [(module, tree)]
     while stack:
         name, node = stack.pop()

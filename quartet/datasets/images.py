@@ -1,4 +1,4 @@
-"""Images as the pipeline keeps them: one uint8 tensor per split, and what networks read of them.
+"""Prepared images: one uint8 tensor per split, and their conversion to network inputs.
 
 `data/processed/images/` holds `{train,validation,test}.safetensors`, each with `images` `(images, channels, size,
 size)` uint8 and `labels` `(images,)` int64, and `info.json`.
@@ -24,11 +24,11 @@ def load_images(folder: Path, split: str) -> tuple[Tensor, Tensor]:
 
 
 def unit(images: Tensor) -> Tensor:
-    """uint8 images as numbers in [0, 1]."""
+    """Scale uint8 images to [0, 1]."""
     return images.float() / 255
 
 
 def normalise(images: Tensor, mean: Tensor | Sequence[float], std: Tensor | Sequence[float]) -> Tensor:
-    """`(batch, channels, height, width)` in [0, 1] to zero mean and unit deviation over the training split."""
+    """Standardise `(batch, channels, height, width)` images in [0, 1] with the training split's `mean` and `std`."""
     mean, std = (torch.as_tensor(part, dtype=images.dtype, device=images.device) for part in (mean, std))
     return (images - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)

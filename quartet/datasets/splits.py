@@ -1,4 +1,4 @@
-"""Which examples train, which validate, which test: stratified by class, reproducible by a seed of its own."""
+"""Split examples into training, validation and test sets, stratified by class, with a seed of their own."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 SPLITS = ("train", "validation", "test")
-TEST = 0.2  # share of all images where the source has no test set of its own
+TEST = 0.2  # share of all examples, for sources without an official test set
 
 
 def split_examples(
@@ -17,14 +17,14 @@ def split_examples(
     seed: int,
     classes: Sequence[str],
 ) -> dict[str, np.ndarray]:
-    """Index arrays of `train`, `validation` and `test`, each ascending.
+    """The ascending indices of `train`, `validation` and `test`.
 
-    An official test set stays the test set, and `validation` is that share of the rest; without one, 20 % of all
-    examples test and the share `validation` of all validates. Examples of one track, which show the same thing, stay
-    together.
+    If there is an official test set, it is used, and `validation` is a share of the rest. Otherwise the test set is
+    20 % of all examples, and `validation` is a share of all. Examples of one track, which show the same object, stay
+    in one split.
 
     Raises:
-        ValueError: a class has too few examples to be in every split.
+        ValueError: a class has too few examples for three splits.
     """
     labels_of = np.asarray(labels)
     everything = np.arange(len(labels_of))
@@ -56,7 +56,7 @@ def _refuse_small_classes(labels: np.ndarray, classes: Sequence[str]) -> None:
 
 
 def _draw(indices: np.ndarray, labels: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
-    """`share` of `indices`, class by class, at least one of each class."""
+    """Draw `share` of the indices of each class, at least one."""
     drawn = []
     for label in np.unique(labels[indices]):
         members = indices[labels[indices] == label]
@@ -67,7 +67,7 @@ def _draw(indices: np.ndarray, labels: np.ndarray, share: float, random: np.rand
 def _draw_tracks(
     indices: np.ndarray, labels: np.ndarray, tracks: Sequence[str | None], share: float, random: np.random.Generator
 ) -> np.ndarray:
-    """Whole tracks, class by class, until `share` of the class is drawn; a class's last track stays in training."""
+    """Draw whole tracks until `share` of each class is drawn; at least one track per class is left for training."""
     drawn: list[int] = []
     for label in np.unique(labels[indices]):
         members = indices[labels[indices] == label]

@@ -1,7 +1,7 @@
-"""Tokenizers, all byte-level and so lossless on any text: BPE, character, byte.
+"""Tokenizers: BPE, character and byte. All are byte-level, so they encode any text without loss.
 
-The three differ in their vocabulary alone: the 256 bytes (`byte`), and the merges that join them into the characters
-of the training text (`character`) or into its frequent strings (`bpe`; Sennrich et al. 2016, Radford et al. 2019).
+They differ only in their vocabulary: the 256 bytes (`byte`), plus merges into the characters of the training text
+(`character`) or into its frequent strings (`bpe`; Sennrich et al. 2016, Radford et al. 2019).
 """
 
 import itertools
@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-LONGEST_PIECE = 2048  # characters; merging takes the square of what no space or punctuation divides
+LONGEST_PIECE = 2048  # characters; the time to merge a string without spaces or punctuation grows with its square
 
 
 def train_tokenizer(kind: str, texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
-    """A tokenizer of the given kind (`bpe`, `character`, `byte`) fitted to the training `texts`.
+    """Fit a tokenizer of the given kind (`bpe`, `character`, `byte`) to the training `texts`.
 
-    `vocabulary_size` bounds BPE alone.
+    `vocabulary_size` is the size of a BPE vocabulary; the other kinds ignore it.
     """
     bytes_only = {letter: number for number, letter in enumerate(_byte_letters())}
     if kind == "bpe":
@@ -53,24 +53,24 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 
 def encoded_lines(tokenizer: Tokenizer, lines: Iterable[str], dtype: type, at_once: int = 8192) -> Iterator[np.ndarray]:
-    """The token ids of a text that comes in lines, `(tokens,)` of so many lines at once."""
+    """Encode a text given as lines; yields the `(tokens,)` ids of `at_once` lines at a time."""
     lines = iter(lines)
     while batch := list(itertools.islice(lines, at_once)):
         yield np.concatenate([np.asarray(line.ids, dtype) for line in tokenizer.encode_batch_fast(batch)])
 
 
 def encode_each(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
-    """The token ids of each text, `(tokens,)` int32; a text without tokens is an error of the caller's."""
+    """The token ids of each text, `(tokens,)` int32; no text may be empty."""
     return [np.asarray(encoded.ids, np.int32) for encoded in tokenizer.encode_batch_fast(texts)]
 
 
 def decoded_tokens(tokenizer: Tokenizer) -> list[str]:
-    """What each token of the vocabulary reads; a part of a character reads U+FFFD."""
+    """The text of each token of the vocabulary; an incomplete character gives U+FFFD."""
     return tokenizer.decode_batch([[token] for token in range(tokenizer.get_vocab_size())])
 
 
 def token_texts(tokenizer: Tokenizer) -> list[str]:
-    """As `decoded_tokens`, but parts of characters by their vocabulary entry, which tells them apart."""
+    """Like `decoded_tokens`, but incomplete characters give their vocabulary entry, which is unique."""
     texts = decoded_tokens(tokenizer)
     return [
         text if text and "\ufffd" not in text else tokenizer.id_to_token(number) or text
@@ -91,7 +91,7 @@ def _byte_level(model: models.BPE, *, split_words: bool) -> Tokenizer:
 
 
 def _byte_letters() -> list[str]:
-    """The printable letter that the byte-level tokenizers use for each byte (GPT-2's table)."""
+    """The printable letter that byte-level tokenizers use for each byte (GPT-2's table)."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = iter(range(256, 512))
     return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
