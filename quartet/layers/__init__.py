@@ -1,1 +1,1 @@
-"""What the networks of more than one family are built from."""
+"""Layers that networks of several families share."""

@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 
 def attention_weights(queries: Tensor, keys: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-    """How much each query looks at each key: `(…, queries, keys)`, rows summing to one.
+    """The attention of each query to each key: `(…, queries, keys)`, rows summing to one.
 
     Args:
         queries: `(…, queries, features)`.
         keys: `(…, keys, features)`.
-        mask: broadcast to `(…, queries, keys)`, True where looking is allowed.
-        causal: a query sees the keys up to its own place alone.
+        mask: broadcast to `(…, queries, keys)`, True where attention is allowed.
+        causal: each query attends only to the keys up to its own position.
     """
     scores = (queries / math.sqrt(queries.shape[-1])) @ keys.transpose(-2, -1)  # (…, queries, keys)
     if causal:
@@ -34,16 +34,16 @@ def attention_weights(queries: Tensor, keys: Tensor, mask: Tensor | None = None,
 def attention(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, causal: bool = False
 ) -> Tensor:
-    """Written out: each query's weighted mean of the values, `(…, queries, features)`."""
+    """Each query's weighted mean of the values, `(…, queries, features)`, without a fused kernel."""
     return attention_weights(queries, keys, mask, causal) @ values
 
 
 def fastest_attention(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None, causal: bool = False
 ) -> Tensor:
-    """`attention` by torch's fused `scaled_dot_product_attention`, but where writing it out is faster.
+    """`attention`, computed by torch's fused `scaled_dot_product_attention` unless that is slower.
 
-    That is training on a CPU: at short lengths the fused kernel's backward pass takes two to four times as long.
+    It is slower in training on a CPU: at short lengths its backward pass takes two to four times as long.
     """
     if queries.device.type == "cpu" and queries.requires_grad and keys.shape[-2] <= 512:
         return attention(queries, keys, values, mask, causal)
@@ -52,18 +52,18 @@ def fastest_attention(
 
 @dataclasses.dataclass(frozen=True)
 class KeyValues:
-    """What the steps of a sequence offer to attention; of the steps already read it is the key-value cache."""
+    """The keys and values of a sequence; those of the steps already read are the key-value cache."""
 
     keys: Tensor  # (batch, heads, steps, head features)
     values: Tensor
 
 
 class MultiHeadAttention(nn.Module):
-    """Several attentions side by side, each over its share of the features.
+    """Several attention heads side by side, each with an equal share of the features.
 
     Args:
         features: of queries and output; divisible by `heads`.
-        heads: attentions side by side.
+        heads: number of attention heads.
         context_features: of keys and values; default `features` (self-attention).
         position: applied to queries and keys, such as `RotaryPosition`; default none.
         dropout: after the output projection.
@@ -88,12 +88,12 @@ class MultiHeadAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """Attend from `tokens` to `context` (default: to themselves, both ways).
+        """Attend from `tokens` to `context`; by default to `tokens` themselves, in both directions.
 
         Args:
             tokens: `(batch, steps, features)`.
             context: `(batch, context steps, context features)`.
-            mask: `(batch, context steps)`, True at what may be looked at.
+            mask: `(batch, context steps)`, True where attention is allowed.
 
         Returns:
             `(batch, steps, features)`.
@@ -105,39 +105,39 @@ class MultiHeadAttention(nn.Module):
         return self._mixed(queries, offered, mask=None if mask is None else mask[:, None, None, :])
 
     def causal(self, tokens: Tensor, past: KeyValues | None = None) -> tuple[Tensor, KeyValues]:
-        """Self-attention in which a step sees those up to itself alone.
+        """Causal self-attention: each step attends only to the steps up to itself.
 
         Args:
             tokens: `(batch, steps, features)`.
             past: the keys and values of the steps before them (the key-value cache), default none.
 
         Returns:
-            `(batch, steps, features)`, and the keys and values of all steps so far. Text read in pieces is read as if
-            all at once.
+            `(batch, steps, features)`, and the keys and values of all steps so far. Reading a text in pieces gives the
+            same result as reading it at once.
         """
         queries, own = self._split(self.query(tokens)), self.keys_and_values(tokens)
         seen = 0 if past is None else past.keys.shape[2]
         if self.position is not None:
-            queries, keys = self.position(torch.stack([queries, own.keys]), seen)  # at once: half the operations
+            queries, keys = self.position(torch.stack([queries, own.keys]), seen)  # together: half the operations
             own = KeyValues(keys, own.values)
         if past is None:
             return self._mixed(queries, own, causal=True), own
         offered = KeyValues(torch.cat([past.keys, own.keys], dim=2), torch.cat([past.values, own.values], dim=2))
-        steps, mask = tokens.shape[1], None  # a single step sees everything
+        steps, mask = tokens.shape[1], None  # a single step attends to everything
         if steps > 1:
             mask = torch.ones(steps, seen + steps, dtype=torch.bool, device=tokens.device).tril(seen)
         return self._mixed(queries, offered, mask=mask), offered
 
     def cross(self, tokens: Tensor, offered: KeyValues) -> Tensor:
-        """Attend from `tokens` `(batch, steps, features)` to what `keys_and_values` made of another sequence."""
+        """Attend from `tokens` `(batch, steps, features)` to the keys and values of another sequence."""
         return self._mixed(self._split(self.query(tokens)), offered)
 
     def keys_and_values(self, context: Tensor) -> KeyValues:
-        """What `context` `(batch, steps, context features)` offers to those who look at it."""
+        """The keys and values of `context` `(batch, steps, context features)`."""
         return KeyValues(self._split(self.key(context)), self._split(self.value(context)))
 
     def weights(self, tokens: Tensor, *, causal: bool) -> Tensor:
-        """How much each step looks at each in self-attention: `(batch, heads, steps, steps)`."""
+        """The self-attention of each step to each step: `(batch, heads, steps, steps)`."""
         queries, keys = self._split(self.query(tokens)), self._split(self.key(tokens))
         if self.position is not None:
             queries, keys = self.position(queries), self.position(keys)
@@ -156,7 +156,7 @@ class MultiHeadAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers, the same for every step, with an activation between them."""
+    """Two linear layers with an activation between them, applied to each step."""
 
     def __init__(self, features: int, dropout: float = 0.0):
         super().__init__()
@@ -172,7 +172,7 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention, then a feed-forward layer, each normalised before and added to what came in (pre-norm)."""
+    """Attention, then a feed-forward layer, each with normalisation before it and a residual connection (pre-norm)."""
 
     def __init__(self, features: int, heads: int, *, position: nn.Module | None = None, dropout: float = 0.0):
         super().__init__()
@@ -191,7 +191,7 @@ Block = TypeVar("Block", bound=nn.Module)
 
 
 class Stack(nn.ModuleList, Generic[Block]):
-    """Blocks one after another: torch's list of modules, which by itself does not say of what kind they are."""
+    """A `ModuleList` whose type says what kind of blocks it holds."""
 
     if TYPE_CHECKING:
 

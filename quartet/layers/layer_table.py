@@ -1,4 +1,4 @@
-"""The layers of a network as the textbooks tabulate them: name, kind, output shape, parameters."""
+"""A table of a network's layers: name, kind, output shape, parameters."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """One layer; `output` is its output's shape without the batch, `parameters` the trainable numbers of its own."""
+    """One layer; `output` is its output shape without the batch, `parameters` counts its own trainable parameters."""
 
     name: str
     kind: str
@@ -21,14 +21,14 @@ class Layer:
 
 @runtime_checkable
 class Exemplified(Protocol):
-    """A network that says what to ask it."""
+    """A network that can make example inputs for itself."""
 
     def example_inputs(self) -> tuple[Tensor, ...]:
-        """Inputs for a batch of two."""
+        """A batch of two inputs."""
 
 
 def layer_table(network: nn.Module) -> pd.DataFrame:
-    """`layer`, `kind`, `output` (shape without the batch) and `parameters`, a row per layer of `layers_of`."""
+    """A table of `layers_of`: `layer`, `kind`, `output` (shape without the batch) and `parameters`."""
     rows = [
         (layer.name, layer.kind, " × ".join(map(str, layer.output)), layer.parameters) for layer in layers_of(network)
     ]
@@ -36,16 +36,16 @@ def layer_table(network: nn.Module) -> pd.DataFrame:
 
 
 def layers_of(network: nn.Module) -> list[Layer]:
-    """The layers in the order in which they compute, those that share their module listed once.
+    """The layers in the order in which they run; a module that runs several times is listed once.
 
-    A layer is a module that holds no others, or that has parameters beside those of the modules it holds. The network
-    is run once on its `example_inputs`, then those of its parts that have some of their own.
+    A layer is a module without submodules, or with parameters of its own. To find the layers, the network is run once
+    on its `example_inputs`, and then each of its children that has `example_inputs` too.
     """
     if not isinstance(network, Exemplified):
         raise TypeError(f"{type(network).__name__} has no example_inputs")
     rows: dict[str, Layer] = {}
 
-    def look_at(name: str) -> Callable[[nn.Module, object, object], None]:
+    def recorder(name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(module: nn.Module, inputs: object, output: object) -> None:
             first = output[0] if isinstance(output, tuple) else output
             own = sum(p.numel() for p in module.parameters(recurse=False) if p.requires_grad)
@@ -59,13 +59,13 @@ def layers_of(network: nn.Module) -> list[Layer]:
         for name, module in network.named_modules()
         if name and not isinstance(module, nn.Identity) and _is_layer(module)
     ]
-    handles = [module.register_forward_hook(look_at(name)) for name, module in layers]
+    handles = [module.register_forward_hook(recorder(name)) for name, module in layers]
     mode = network.training
     try:
         with torch.no_grad():
             network.eval()(*network.example_inputs())
             for part in network.children():
-                if isinstance(part, Exemplified):  # what is asked apart from the whole
+                if isinstance(part, Exemplified):  # a part that the network's forward pass does not run
                     part(*part.example_inputs())
     finally:
         network.train(mode)

@@ -1,11 +1,11 @@
-"""minGRU (Feng et al. 2024): a gated recurrent unit whose gate and candidate see the input alone.
+"""minGRU (Feng et al. 2024): a gated recurrent unit whose gate and candidate depend only on the input.
 
     z_t = σ(W_z x_t + b_z)              update gate
     n_t = W_n x_t + b_n                 candidate
     h_t = (1 − z_t) ⊙ h_{t-1} + z_t ⊙ n_t
 
-Since nothing but the last line looks back, all gates of a sequence are computed at once, and what remains is the linear
-recurrence h_t = a_t ⊙ h_{t-1} + b_t, elementwise.
+Only the last line depends on the past. So all gates of a sequence are computed at once, and the elementwise linear
+recurrence h_t = a_t ⊙ h_{t-1} + b_t remains.
 """
 
 from typing import Any
@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 
 class MinGru(nn.Module):
-    """A stack of minGRU layers that is called as torch's recurrent modules are.
+    """A stack of minGRU layers with the interface of torch's recurrent modules.
 
     Args:
         input_size: features per step.
         hidden_size: units per layer and direction.
         num_layers: stacked layers.
-        bidirectional: read the sequence both ways.
+        bidirectional: read the sequence in both directions.
         dropout: between layers.
     """
 
@@ -37,7 +37,7 @@ class MinGru(nn.Module):
     ):
         super().__init__()
         if not batch_first:
-            raise ValueError("sequences come as (batch, steps, features)")
+            raise ValueError("MinGru takes (batch, steps, features): batch_first must be true")
         self.input_size, self.hidden_size = input_size, hidden_size
         directions = 2 if bidirectional else 1
         sizes = [input_size] + [hidden_size * directions] * (num_layers - 1)
@@ -50,7 +50,7 @@ class MinGru(nn.Module):
     def forward(self, sequences: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, None]:
         """`(batch, steps, features)` to the last layer's states, `(batch, steps, directions · hidden)`.
 
-        `lengths` `(batch,)` says how many steps of each sequence count; states behind are zero.
+        `lengths` `(batch,)` are the lengths of the sequences; states after the end are zero.
         """
         states = sequences.transpose(0, 1)  # time-major: (steps, batch, features)
         inside = None
@@ -74,11 +74,11 @@ class MinGruLayer(nn.Module):
         self.backward_in_time = backward
 
     def forward(self, inputs: Tensor, inside: Tensor | None = None) -> Tensor:
-        """`(steps, batch, inputs)` to states `(steps, batch, hidden)`, from a first state of zero.
+        """`(steps, batch, inputs)` to states `(steps, batch, hidden)`; the initial state is zero.
 
         Where `inside` `(steps, batch, 1)` is false, the state is zero.
         """
-        # Products may be in half precision; what adds up over the steps is not.
+        # Matrix products may be in half precision, but the recurrence accumulates over the steps in float32.
         gate, candidate = self.gate_and_candidate(inputs).float().chunk(2, dim=2)
         update = gate.sigmoid()
         decay, drive = 1 - update, update * candidate
@@ -90,7 +90,7 @@ class MinGruLayer(nn.Module):
 
 
 def linear_recurrence(decay: Tensor, drive: Tensor) -> Tensor:
-    """h_t = decay_t ⊙ h_{t-1} + drive_t with h_{-1} = 0, over the first dimension of `(steps, batch, hidden)`."""
+    """h_t = decay_t ⊙ h_{t-1} + drive_t with h_{-1} = 0, along the first dimension of `(steps, batch, hidden)`."""
     return _LinearRecurrence.apply(decay.contiguous(), drive.contiguous())
 
 
@@ -114,8 +114,8 @@ class _LinearRecurrence(torch.autograd.Function):
 
 
 def _solve(decay: Tensor, drive: Tensor, *, backward: bool = False) -> Tensor:
-    """The recurrence, or its gradient: `backward` goes from the last step to the first."""
-    # A processor goes step by step, each step in place in its cache; a GPU needs few large operations.
+    """The recurrence or, with `backward`, its gradient, which goes from the last step to the first."""
+    # A CPU is fastest step by step, in place in its cache; a GPU needs few large operations.
     if drive.device.type == "cpu":
         return step_by_step(decay, drive, backward=backward)
     if not backward:
@@ -125,7 +125,7 @@ def _solve(decay: Tensor, drive: Tensor, *, backward: bool = False) -> Tensor:
 
 
 def step_by_step(decay: Tensor, drive: Tensor, *, backward: bool = False) -> Tensor:
-    """The recurrence as it is written: `steps` small operations."""
+    """The recurrence step by step: `steps` small operations."""
     states = drive.clone()
     each, shares = states.unbind(), decay.unbind()
     if backward:
@@ -140,8 +140,8 @@ def step_by_step(decay: Tensor, drive: Tensor, *, backward: bool = False) -> Ten
 def parallel_scan(decay: Tensor, drive: Tensor) -> Tensor:
     """The recurrence in log₂(steps) rounds (Hillis & Steele 1986).
 
-    After the round of distance d, `drive_t` sums up the last 2d steps and `decay_t` is their product. Decays lie in
-    [0, 1], so products only ever fade to zero: no logarithms, no overflow.
+    After the round with distance d, `drive_t` sums up the last 2d steps and `decay_t` is the product of their decays.
+    Decays lie in [0, 1], so products cannot overflow and no logarithms are needed.
     """
     distance = 1
     while distance < len(drive):

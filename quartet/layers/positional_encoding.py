@@ -1,4 +1,4 @@
-"""Positional encodings: what tells attention, which is blind to order, where a token stands."""
+"""Positional encodings: they give attention the position of each token, which it does not see by itself."""
 
 import torch
 from torch import Tensor, nn
@@ -8,9 +8,9 @@ def sinusoidal(positions: Tensor, features: int, longest: float = 10_000.0) -> T
     """Sines and cosines of geometrically growing wavelengths (Vaswani et al. 2017, section 3.5).
 
     Args:
-        positions: `(…)` places in a sequence, or times.
+        positions: `(…)` positions in a sequence, or times.
         features: even number of features.
-        longest: longest wavelength, over 2π.
+        longest: the longest wavelength divided by 2π.
 
     Returns:
         `(…, features)`: sines, then cosines.
@@ -22,9 +22,9 @@ def sinusoidal(positions: Tensor, features: int, longest: float = 10_000.0) -> T
 
 
 class AddedPosition(nn.Module):
-    """Adds a position's vector to a token's: `sinusoidal` (fixed) or `learned`."""
+    """Adds a vector for the position to each token: `sinusoidal` (fixed) or `learned`."""
 
-    fixed: Tensor  # (context, features), if nothing is learned
+    fixed: Tensor  # (context, features), only if not learned
 
     def __init__(self, kind: str, context: int, features: int):
         super().__init__()
@@ -36,11 +36,11 @@ class AddedPosition(nn.Module):
 
     @property
     def table(self) -> Tensor:
-        """A row per place, `(context, features)`."""
+        """The vector of each position, `(context, features)`."""
         return self.fixed if self.learned is None else self.learned.weight
 
     def forward(self, tokens: Tensor, start: int = 0) -> Tensor:
-        """`(batch, steps, features)` to the same shape; `start` steps came before, all must not exceed the context."""
+        """`(batch, steps, features)` to the same shape; `start` is the first position, and all must fit the context."""
         places = torch.arange(start, start + tokens.shape[1], device=tokens.device)
         return tokens + (self.fixed[places] if self.learned is None else self.learned(places))
 
@@ -48,7 +48,7 @@ class AddedPosition(nn.Module):
 class RotaryPosition(nn.Module):
     """Rotates pairs of query and key features by an angle that grows with the position (Su et al. 2021).
 
-    The product of a rotated query and key then depends on their distance alone.
+    The product of a rotated query and key then depends only on their distance.
     """
 
     sine: Tensor  # (context, head features / 2)
@@ -62,7 +62,7 @@ class RotaryPosition(nn.Module):
         self.register_buffer("cosine", cosine, persistent=False)
 
     def forward(self, heads: Tensor, start: int = 0) -> Tensor:
-        """`(…, steps, head features)` queries or keys to the same shape; `start` steps came before."""
+        """`(…, steps, head features)` queries or keys to the same shape; `start` is the first position."""
         places = slice(start, start + heads.shape[-2])
         sine, cosine = self.sine[places], self.cosine[places]
         first, second = heads.chunk(2, dim=-1)
@@ -71,6 +71,10 @@ class RotaryPosition(nn.Module):
 
 
 def positions(kind: str, context: int, features: int, heads: int) -> tuple[AddedPosition | None, RotaryPosition | None]:
-    """What is added to the tokens, and what turns queries and keys, of `rotary`, `sinusoidal`, `learned`, `none`."""
+    """The modules of a positional encoding (`rotary`, `sinusoidal`, `learned` or `none`).
+
+    Returns:
+        The module that is added to the tokens, and the one that rotates queries and keys; at most one is not None.
+    """
     added = AddedPosition(kind, context, features) if kind in ("sinusoidal", "learned") else None
     return added, RotaryPosition(context, features // heads) if kind == "rotary" else None

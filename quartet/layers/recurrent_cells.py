@@ -1,4 +1,4 @@
-"""Recurrent cells: the plain (tanh) cell, the LSTM, the GRU and the minGRU, by the names that settings give them.
+"""Recurrent cells, by their names in the settings: the plain (tanh) cell, the LSTM, the GRU and the minGRU.
 
 With `x_t` the input and `h_t` the hidden state at step t, σ the logistic function, ⊙ the elementwise product:
 
