@@ -1,1 +1,1 @@
-"""Scores of classifiers, whatever they read: predictions, confusion files, reliability, mistakes."""
+"""Evaluation of classifiers of any input: predictions, scores, confusion matrices, calibration, mistakes."""

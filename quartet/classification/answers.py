@@ -1,4 +1,4 @@
-"""A classifier's answers in words: the likeliest class, and how probable each is."""
+"""A classifier's answers: the most probable class, and the probability of each class."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Answer:
-    """The likeliest class, and the probability of every class, the likeliest first."""
+    """The most probable class, and the probability of every class in descending order."""
 
     name: str
     probabilities: Mapping[str, float]
 
     @property
     def probability(self) -> float:
-        """Of the likeliest class."""
+        """The probability of the most probable class."""
         return self.probabilities[self.name]
 
 
 def answers_of(logits: Tensor, classes: Sequence[str]) -> list[Answer]:
-    """`(batch, classes)` logits in words."""
+    """Convert `(batch, classes)` logits to one answer per row."""
     found = []
     for row in logits.cpu().double().softmax(dim=1):
         order = row.argsort(descending=True).tolist()
@@ -30,6 +30,6 @@ def answers_of(logits: Tensor, classes: Sequence[str]) -> list[Answer]:
 
 
 def as_table(answers: Sequence[Answer]) -> pd.DataFrame:
-    """`class`, `probability` and `probabilities`, a row per answer: what a served classifier sends."""
+    """The response of a served classifier: `class`, `probability` and `probabilities`, one row per answer."""
     rows = [(answer.name, answer.probability, dict(answer.probabilities)) for answer in answers]
     return pd.DataFrame(rows, columns=["class", "probability", "probabilities"])

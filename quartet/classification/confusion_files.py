@@ -1,4 +1,4 @@
-"""The confusion files that every evaluation leaves, under the names that DVC and people look for."""
+"""Write the confusion files of an evaluation."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from quartet.reporting.figures import save_figure
 def write_confusion(
     folder: Path, actual: np.ndarray, predicted: np.ndarray, classes: list[str], title: str, row_label: str = "actual"
 ) -> None:
-    """`confusion.csv`, `confusion_matrix.csv` and `confusion.png`."""
+    """Write `confusion.csv` (for DVC's plots), `confusion_matrix.csv` and `confusion.png`."""
     write_table(folder / "confusion.csv", confusion_rows(actual, predicted, classes))
     counts = confusion_counts(actual, predicted, classes)
     write_table(folder / "confusion_matrix.csv", counts, index=True)

@@ -1,4 +1,4 @@
-"""What a classifier says over a whole split, and how validation scores it."""
+"""A classifier's logits over a whole split, and its validation scores."""
 
 from collections.abc import Callable
 
@@ -6,19 +6,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-VALIDATED = 4  # times a training batch: so many examples fit at once without gradients
+VALIDATED = 4  # validation batches are this many times larger, since they need no memory for gradients
 
 
 @torch.no_grad()
 def logits_over(
     network: Callable[[Tensor], Tensor], inputs: Tensor, prepare: Callable[[Tensor], Tensor], batch_size: int
 ) -> Tensor:
-    """`(examples, classes)` logits of a whole split, batch by batch, `prepare` applied to each batch first."""
+    """`(examples, classes)` logits of a whole split, computed in batches; `prepare` is applied to each batch first."""
     return torch.cat([network(prepare(batch)) for batch in inputs.split(batch_size)])
 
 
 def validation_scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """`loss` (cross-entropy, nats), `accuracy`, and `score`, which is the accuracy."""
+    """`loss` (cross-entropy, nats), `accuracy`, and `score` (the accuracy)."""
     loss = F.cross_entropy(logits, labels).item()
     accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
     return {"loss": loss, "accuracy": accuracy, "score": accuracy}

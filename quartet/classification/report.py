@@ -1,4 +1,4 @@
-"""What a classifier's evaluation leaves, whatever the classifier reads: its scores, tables and pictures."""
+"""Score a classifier of any input, and write its tables and pictures."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ MISTAKES, MISTAKES_IN_A_ROW = 10, 5
 
 
 def report_classification(folder: Path, logits: Tensor, labels: Tensor, classes: list[str], what: str) -> dict:
-    """Write confusion, class report and reliability of a classifier into `folder`; returns its scores."""
+    """Write confusion files, class report and reliability diagram into `folder`; returns the scores."""
     probabilities = logits.cpu().double().softmax(dim=1).numpy()
     truth, predicted = labels.cpu().numpy(), probabilities.argmax(axis=1)
     scores = classification_scores(truth, probabilities)
@@ -28,7 +28,7 @@ def report_classification(folder: Path, logits: Tensor, labels: Tensor, classes:
 
 
 def report_mistakes(folder: Path, images: Tensor, logits: Tensor, labels: Tensor, classes: list[str]) -> None:
-    """A sheet of the most confidently wrong examples; no sheet where there is no mistake.
+    """Draw the most confident mistakes, if there are any.
 
     `images` is `(examples, channels, height, width)` uint8.
     """
@@ -37,13 +37,13 @@ def report_mistakes(folder: Path, images: Tensor, logits: Tensor, labels: Tensor
         titles = [f"{classes[labels[i]]},\nnot {classes[predicted[i]]}" for i in wrong]
         shown = images[wrong].cpu().numpy()
         rows = [slice(start, start + MISTAKES_IN_A_ROW) for start in range(0, len(wrong), MISTAKES_IN_A_ROW)]
-        title, names = "The surest mistakes on the test split", [""] * len(rows)
+        title, names = "The most confident mistakes on the test split", [""] * len(rows)
         figure = image_sheet([shown[row] for row in rows], names, [titles[row] for row in rows], title, cell=1.4)
         save_figure(figure, folder / "evaluation/mistakes.png")
 
 
 def surest_mistakes(logits: Tensor, labels: Tensor) -> Tensor:
-    """The indices of the most confidently wrong examples, the surest first."""
+    """The indices of the misclassified examples with the highest confidence, in descending order."""
     confidence, predicted = logits.softmax(dim=1).max(dim=1)
     wrong = (predicted != labels).nonzero()[:, 0]
     return wrong[confidence[wrong].argsort(descending=True)][:MISTAKES]

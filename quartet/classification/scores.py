@@ -1,4 +1,4 @@
-"""Scores of a classifier: sums divided by counts over the whole split."""
+"""Scores of a classifier over a whole split."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ CALIBRATION_BINS = 15
 
 
 def classification_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """`accuracy`, `loss` (cross-entropy, nats), `macro_f1` and `calibration_error`.
+    """`accuracy`, `loss` (cross-entropy, nats), `macro_f1`, `calibration_error` and `test_examples`.
 
     Args:
         labels: `(examples,)`.
@@ -26,7 +26,7 @@ def classification_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict
 
 
 def macro_f1(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
-    """The mean over all classes, 0 for one that neither is there nor is predicted, as in `class_report`."""
+    """The mean F1 over all classes; a class that neither occurs nor is predicted counts as 0, as in `class_report`."""
     return float(f1_score(labels, predicted, labels=range(classes), average="macro", zero_division=0))
 
 
@@ -46,22 +46,21 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
 
 
 def confusion_rows(actual: np.ndarray, predicted: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """One `actual,predicted` row per example, by class name: what DVC's `confusion` template reads."""
+    """One `actual,predicted` row of class names per example, for DVC's `confusion` plot template."""
     names = np.asarray(classes, dtype=object)
     return pd.DataFrame({"actual": names[actual], "predicted": names[predicted]})
 
 
 def confusion_counts(actual: np.ndarray, predicted: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """The confusion matrix: a row per actual class, a column per predicted one."""
+    """The confusion matrix: one row per actual class, one column per predicted class."""
     counts = confusion_matrix(actual, predicted, labels=range(len(classes)))
     return pd.DataFrame(counts, index=pd.Index(classes, name="actual"), columns=classes)
 
 
 def class_report(actual: np.ndarray, predicted: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """Precision, recall, F1 and support of each class, as scikit-learn's `classification_report`.
+    """Precision, recall, F1 and support of each class, like scikit-learn's `classification_report`.
 
-    The row `accuracy` has the accuracy in all columns but `support`. It and the averages are the last three rows,
-    whatever the classes are called.
+    The last three rows are `accuracy` (the accuracy in every column except `support`), `macro avg` and `weighted avg`.
     """
 
     def scores(average: str | None) -> tuple:
