@@ -1,1 +1,1 @@
-"""The image family: labelled pictures, and convolutional networks that tell their classes."""
+"""The image family: convolutional networks that classify pictures."""

@@ -1,4 +1,4 @@
-"""How the image classifier is scored on the test split."""
+"""Score the image classifier on the test split."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,8 +19,8 @@ from quartet.images.shifted_views import shifted_probabilities
 from quartet.reporting.figures import save_figure
 from quartet.reporting.image_sheets import attention_sheet, filter_sheet
 
-LOOKED_AT = 12  # images of the sheet that shows where the network looked
-FILTERS = 64
+LOOKED_AT = 12  # images on the Grad-CAM sheet
+FILTERS = 64  # at most this many filters are shown
 
 
 def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, float]:
@@ -48,7 +48,7 @@ def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, f
 
 
 def _report_filters(folder: Path, network: ImageNetwork) -> None:
-    """The first layer's kernels as pictures."""
+    """Draw the kernels of the first layer."""
     first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
     save_figure(filter_sheet(first.weight.detach()[:FILTERS].cpu().numpy()), folder / "evaluation/filters.png")
 
@@ -61,7 +61,7 @@ def report_attention(
     prepare: Callable[[Tensor], Tensor],
     classes: Sequence[str],
 ) -> None:
-    """Where the network looked in some images, one of every class before a second of any."""
+    """Draw Grad-CAM maps of some images, taking the classes in turn."""
     turns = torch.zeros_like(labels)
     for label in labels.unique():
         of_class = labels == label

@@ -1,4 +1,4 @@
-"""Grad-CAM (Selvaraju et al. 2017): which parts of an image spoke for a class."""
+"""Grad-CAM (Selvaraju et al. 2017): which parts of an image support a class."""
 
 import torch
 from torch import Tensor
@@ -8,13 +8,13 @@ from quartet.images.networks.interface import ImageNetwork
 
 
 def grad_cam(network: ImageNetwork, images: Tensor, classes: Tensor) -> Tensor:
-    """Where the network looked for `classes`.
+    """Heat maps of the parts of each image that support its class in `classes`.
 
-    With feature maps A_k and the logit z of an image's class, the weight of a map is its mean gradient,
-    w_k = mean ∂z/∂A_k, and the answer ReLU(Σ_k w_k A_k), scaled to a largest value of 1.
+    With feature maps A_k and the logit z of the class, the weight of a map is its mean gradient, w_k = mean ∂z/∂A_k,
+    and the result is ReLU(Σ_k w_k A_k), scaled to a maximum of 1.
 
     Args:
-        network: of the image family.
+        network: an image classifier.
         images: `(batch, channels, size, size)`, normalised.
         classes: `(batch,)` labels.
 

@@ -1,17 +1,17 @@
-"""What a classifier is trained to make small; each is torch's own, one-hot targets and smoothing aside."""
+"""Loss functions of the image classifier: torch's own, with one-hot targets and label smoothing."""
 
 from torch import Tensor
 from torch.nn import functional as F
 
 
 def classification_loss(logits: Tensor, labels: Tensor, name: str, label_smoothing: float) -> Tensor:
-    """The loss `name` of `(batch, classes)` logits against `(batch,)` labels, averaged.
+    """The mean loss `name` of `(batch, classes)` logits and `(batch,)` labels.
 
     cross_entropy         −Σ_c t_c log softmax(z)_c
     binary_cross_entropy  one against the rest: −mean_c [t_c log σ(z_c) + (1 − t_c) log(1 − σ(z_c))]
     mean_squared_error    of probabilities (Brier 1950): mean_c (softmax(z)_c − t_c)²
 
-    The target t is one-hot, with `label_smoothing` of it spread evenly over all classes (Szegedy et al. 2016).
+    The target t is one-hot, with a share `label_smoothing` spread evenly over all classes (Szegedy et al. 2016).
     """
     if name == "cross_entropy":
         return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)

@@ -1,4 +1,4 @@
-"""From raw pictures to the images that training reads (`datasets/images.py` says how they are kept)."""
+"""Turn raw pictures into the images that training reads (`datasets/images.py` describes the format)."""
 
 import dataclasses
 from pathlib import Path
@@ -14,15 +14,15 @@ from quartet.images.preview import SHOWN, save_preview
 from quartet.images.reading import RawImage, read_raw_images
 from quartet.images.settings import PreprocessImages
 
-# Sides that images are brought to when no size is set: of different sizes or not square, and square ones at most.
+# Without a size in the settings: the side for images of different sizes or not square, and the largest for square ones.
 MIXED_SIZE, LARGEST_SIZE = 48, 96
 
 
 def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
-    """Decode, resize, split, measure, with one original in memory at a time; returns what `info.json` holds.
+    """Decode, resize and split the images, with one original in memory at a time; returns the content of `info.json`.
 
     Raises:
-        ValueError: an image is broken, or a class is too small; the message names it.
+        ValueError: an image is broken, or a class has too few images; the message names it.
     """
     manifest = read_json(raw / "manifest.json")
     images, size = _read_resized(raw, manifest, settings.size)
@@ -59,9 +59,9 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
 
 
 def _read_resized(raw: Path, manifest: dict, size: int | None) -> tuple[list[RawImage], int]:
-    """Every image at `size`, grey or RGB as it came.
+    """Read all images, resized to `size`, still grey or RGB as in the source.
 
-    Null takes the side that all images share, but `LARGEST_SIZE` at most, or `MIXED_SIZE` if they share none.
+    Without a `size`, square images of one size keep it, up to `LARGEST_SIZE`; all others become `MIXED_SIZE`.
     """
     images: list[RawImage] = []
     shared = None
@@ -71,22 +71,22 @@ def _read_resized(raw: Path, manifest: dict, size: int | None) -> tuple[list[Raw
             shared = height, width
             size = min(height, LARGEST_SIZE) if height == width and height >= 8 else MIXED_SIZE
         elif shared not in (None, (height, width)) and size != MIXED_SIZE:
-            # From the originals, since an image that is resized twice is another.
+            # Start again from the originals: resizing an image twice gives another result.
             return _read_resized(raw, manifest, MIXED_SIZE)
         images.append(dataclasses.replace(image, pixels=_resized(image.pixels, size)))
     if shared and size == LARGEST_SIZE < shared[0]:
         print(
-            f"{manifest['source']}: images of {shared[0]}×{shared[0]} are brought to {size}×{size}; "
-            "another side is set by preprocess.images.size",
+            f"{manifest['source']}: images of {shared[0]}×{shared[0]} are resized to {size}×{size}; "
+            "set preprocess.images.size for another size",
             flush=True,
         )
-    return images, size or MIXED_SIZE  # null is left where there is no image
+    return images, size or MIXED_SIZE  # `size` is still None if there are no images
 
 
 def mean_and_deviation(pixels: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel of `(images, channels, height, width)` uint8, in shares of 255.
+    """Mean and standard deviation of each channel of `(images, channels, height, width)` uint8, as shares of 255.
 
-    Counted by grey level, so that no copy of the images in a larger type is made.
+    Computed from counts of the 256 levels, which needs no copy of the images in a larger type.
     """
     levels = np.arange(256) / 255
     means, deviations = [], []
@@ -101,7 +101,7 @@ def mean_and_deviation(pixels: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def to_square(pixels: np.ndarray, size: int, channels: int) -> np.ndarray:
-    """`(height, width[, 3])` uint8 to `(channels, size, size)` uint8: antialiased resize, then grey or RGB."""
+    """Resize `(height, width[, 3])` uint8 with antialiasing and make it grey or RGB, `(channels, size, size)` uint8."""
     picture = Image.fromarray(_resized(pixels, size))
     mode = "L" if channels == 1 else "RGB"
     array = np.asarray(picture if picture.mode == mode else picture.convert(mode))

@@ -1,4 +1,4 @@
-"""The preview of the prepared images: some training pictures as they came, and as training reads them."""
+"""The preview of the prepared images: some training pictures before and after preparation."""
 
 import itertools
 from pathlib import Path
@@ -10,11 +10,11 @@ from quartet.images.reading import read_raw_images
 from quartet.reporting.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet
 
-SHOWN, SHOWN_SIZE = 8, 256  # training images, and the largest side of an original
+SHOWN, SHOWN_SIZE = 8, 256  # number of images, and the largest side at which an original is shown
 
 
 def save_preview(path: Path, raw: Path, manifest: dict, indices: list[int], prepared: np.ndarray) -> None:
-    """Draw the originals at these ascending indices above what became of them.
+    """Draw the originals at the given ascending indices above the prepared images.
 
     `prepared` is `(images, channels, size, size)` uint8.
     """
@@ -24,7 +24,7 @@ def save_preview(path: Path, raw: Path, manifest: dict, indices: list[int], prep
 
 
 def _originals(raw: Path, manifest: dict, indices: list[int]) -> list[np.ndarray]:
-    """The originals at these ascending indices, larger ones brought to `SHOWN_SIZE`."""
+    """The originals at the given ascending indices, reduced to `SHOWN_SIZE` if they are larger."""
     small = []
     for index, image in enumerate(itertools.islice(read_raw_images(raw, manifest), max(indices) + 1)):
         if index in indices:

@@ -1,4 +1,4 @@
-"""Read raw images of any source, decoding and checking each one once."""
+"""Read, decode and check the raw images of any source."""
 
 import csv
 import gzip
@@ -18,7 +18,7 @@ from PIL import ExifTags, Image
 if TYPE_CHECKING:
     from PIL.TiffImagePlugin import TiffImageFile
 
-# What brings a picture upright, by its EXIF orientation; 1 is upright.
+# The transpose that turns a picture upright, by its EXIF orientation; 1 is upright already.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -35,7 +35,7 @@ class RawImage:
     """One decoded image.
 
     `pixels` is uint8, `(height, width)` for grey or `(height, width, 3)` for RGB. `official_split` is `train` or
-    `test` where the source says so. Images of one `track` show the same thing and belong on one side of a split.
+    `test` if the source has such splits. Images of one `track` show the same object and must stay in one split.
     """
 
     name: str
@@ -46,10 +46,10 @@ class RawImage:
 
 
 def read_raw_images(folder: Path, manifest: dict) -> Iterator[RawImage]:
-    """Every image of the downloaded source.
+    """Yield every image of the downloaded source.
 
     Raises:
-        ValueError: an image or file is broken; the message names it and what to do.
+        ValueError: an image or file is broken; the message names it and says what to do.
     """
     source, _, own = manifest["source"].partition(":")
     readers = {
@@ -63,47 +63,47 @@ def read_raw_images(folder: Path, manifest: dict) -> Iterator[RawImage]:
         try:
             yield from _pictures(folder / "pictures", manifest["classes"], Path(own))
         except ValueError as error:
-            raise ValueError(f"{error}; then `dvc repro --force download@images` brings the change in") from error
+            raise ValueError(f"{error}; then run `dvc repro --force download@images`") from error
         return
     try:
         yield from readers[source](folder)
     except (OSError, EOFError, zlib.error, struct.error, IndexError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{folder}: damaged since its download ({error}); `dvc repro --force download@images` brings it anew"
+            f"{folder}: damaged after its download ({error}); `dvc repro --force download@images` downloads it again"
         ) from error
 
 
 def decode(stream: BinaryIO, name: str) -> np.ndarray:
-    """The pixels of an encoded picture: upright, 8 bits, grey or RGB, transparency laid on white.
+    """Decode a picture to upright, 8-bit, grey or RGB pixels; transparent parts become white.
 
     Raises:
-        ValueError: the picture is truncated or not one at all, or nothing says which of its numbers is white.
+        ValueError: the file is truncated or no picture, or its format does not say which values are black and white.
     """
     try:
         with Image.open(stream) as opened:
             picture = _upright(opened)
-            # Pillow has 16-bit grey of these formats as 32-bit integers too, with white at 65535.
+            # Pillow reads 16-bit grey of these formats as 32-bit integers, with white at 65535.
             if picture.mode != "F" and (picture.mode != "I" or opened.format in ("PNG", "PPM")):
                 return _eight_bits(picture, *_white_and_black(opened))
-    except Exception as error:  # Pillow lets through whatever a damaged file makes its parsers raise
+    except Exception as error:  # on damaged files, Pillow's parsers raise exceptions of many types
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{name}: cannot be decoded ({reason}); replace or remove the file") from error
     kind = "floating-point" if picture.mode == "F" else "32-bit or signed integer"
     raise ValueError(
-        f"{name}: its pixels are {kind} numbers (mode {picture.mode}), of which nothing says which is black and which "
-        "white; save it with 8 or 16 bits per channel, or remove the file"
+        f"{name}: its pixels are {kind} numbers (mode {picture.mode}), for which black and white are not defined; "
+        "save it with 8 or 16 bits per channel, or remove the file"
     )
 
 
 def _upright(opened: Image.Image) -> Image.Image:
-    opened.load()  # before the orientation is asked for: some formats have it behind the pixels
-    # `ImageOps.exif_transpose` also writes the EXIF anew, which fails if any other tag is malformed.
+    opened.load()  # some formats store the orientation after the pixels
+    # Not `ImageOps.exif_transpose`: it also rewrites the EXIF data, which fails if any other tag is malformed.
     orientation = opened.getexif().get(ExifTags.Base.Orientation)
     return opened.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else opened
 
 
 def _white_and_black(opened: Image.Image) -> tuple[int, int]:
-    """Of grey of more than 8 bits; a TIFF's tags say how many bits, and whether 0 is white."""
+    """The values of white and black in a grey picture of more than 8 bits; a TIFF's tags define them."""
     if opened.format != "TIFF":
         return 65535, 0
     tags = cast("TiffImageFile", opened).tag_v2
@@ -166,7 +166,7 @@ def _cifar10(folder: Path) -> Iterator[RawImage]:
                 yield RawImage(f"{file_name} record {number}", pixels, int(record[0]), split)
 
 
-_OTHER_GTSRB = "it is not the GTSRB layout that torchvision reads"
+_WRONG_GTSRB_LAYOUT = "it is not the GTSRB layout that torchvision reads"
 
 
 def _gtsrb(folder: Path) -> Iterator[RawImage]:
@@ -175,7 +175,7 @@ def _gtsrb(folder: Path) -> Iterator[RawImage]:
         names = sorted(archive.namelist())
         answers = [name for name in names if name.endswith("GT-final_test.csv")]
         if not answers:
-            raise ValueError(f"{path}: holds no GT-final_test.csv; {_OTHER_GTSRB}")
+            raise ValueError(f"{path}: holds no GT-final_test.csv; {_WRONG_GTSRB_LAYOUT}")
         rows = csv.DictReader(io.StringIO(archive.read(answers[0]).decode()), delimiter=";")
         test_labels = {row["Filename"]: int(row["ClassId"]) for row in rows}
         missing = {"training", "test"}
@@ -192,11 +192,11 @@ def _gtsrb(folder: Path) -> Iterator[RawImage]:
                 missing.discard("test")
                 yield RawImage(name, pixels, test_labels[parts[-1]], "test")
         if missing:
-            raise ValueError(f"{path}: holds no {' and no '.join(sorted(missing))} pictures; {_OTHER_GTSRB}")
+            raise ValueError(f"{path}: holds no {' and no '.join(sorted(missing))} pictures; {_WRONG_GTSRB_LAYOUT}")
 
 
 def _pictures(folder: Path, classes: list[str], own: Path) -> Iterator[RawImage]:
-    """The copies in `folder`; an error names the file in `own` that the user has to mend."""
+    """Read the copies in `folder`; an error names the original in `own`, which the user has to fix."""
     for label, name in enumerate(classes):
         for path in sorted(path for path in (folder / name).rglob("*") if path.is_file()):
             relative = path.relative_to(folder)

@@ -1,4 +1,4 @@
-"""The image classifier, asked: picture files in, classes and probabilities out."""
+"""Serve the image classifier: picture files in, classes and probabilities out."""
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ QUESTION = Column("image", "binary")  # a picture file
 
 
 class ImageClassifier(Served):
-    """The model in `folder`, a convolutional network."""
+    """The image classifier in `folder`."""
 
     def __init__(self, folder: Path, files: Mapping[str, Path] | None = None):
         self.card = read_card(folder)
@@ -32,7 +32,7 @@ class ImageClassifier(Served):
 
     @torch.inference_mode()
     def classify(self, pictures: Iterable[tuple[str, bytes]]) -> list[Answer]:
-        """Answer for named, encoded pictures (PNG, JPEG, …) of any size and mode, prepared as the training images were.
+        """Classify pictures given as name and encoded bytes (PNG, JPEG, …); any size and mode will do.
 
         Raises:
             ValueError: a picture cannot be decoded; the message has its name.
@@ -46,15 +46,15 @@ class ImageClassifier(Served):
 
     @staticmethod
     def interface(card: Mapping) -> Interface:
-        """Picture files to classes."""
+        """From picture files to classes."""
         return Interface(QUESTION, "classes")
 
     @staticmethod
     def example(card: Mapping) -> dict[str, object]:
-        """Two pictures of the validation split."""
+        """Two pictures from the validation split."""
         images, _ = load_images(paths.processed("images"), "validation")
         return QUESTION.example([to_png(image.permute(1, 2, 0).numpy()) for image in images[:2]])
 
     def answer(self, questions: Sequence[bytes], parameters: Mapping[str, Any]) -> pd.DataFrame:
-        """A row per picture."""
+        """Classify picture files; returns one row per picture."""
         return as_table(self.classify((f"image {row}", image) for row, image in enumerate(questions)))

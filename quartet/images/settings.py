@@ -21,21 +21,21 @@ class PreprocessImages(Preparation):
 
     size: int | None = setting(
         None,
-        "side in pixels; null takes the one that square images of 8 pixels and more all share, but at most 96; else 48",
+        "side in pixels; null keeps the size of square images of one size from 8 to 96 (larger: 96), else 48",
         at_least=8,
         at_most=512,
     )
-    channels: int | None = setting(None, "1 (grey) or 3 (RGB); null keeps the source's own", at_least=1, at_most=3)
+    channels: int | None = setting(None, "1 (grey) or 3 (RGB); null keeps the source's", at_least=1, at_most=3)
     validation: float = setting(
         0.1,
-        "share held out for validation: of the training images where the source has test images, else of all",
+        "share held out for validation: of the training images if the source has a test set, else of all images",
         above=0,
         below=0.5,
     )
     split_seed: int = setting(0, "seed of the splits, independent of `seed`", at_least=0, below=2**32)
 
     def contradictions(self) -> Iterator[str]:
-        """A number of channels within the range that no picture has."""
+        """The number of channels is in range, but not 1 or 3."""
         if self.channels == 2:
             yield "preprocess.images.channels: found 2, allowed is 1 or 3, or null"
 
@@ -46,24 +46,24 @@ class TrainCnn(Training):
 
     network: str = setting(
         "compact",
-        "`compact` fits any image; `reference` is the textbook's, for 48×48×3",
+        "`compact` takes any size; `reference` is the textbook network, for 48×48 RGB",
         choices=("compact", "reference"),
     )
     width: int = setting(64, "channels of the first convolution of `compact`", at_least=4, at_most=512)
     stem: str = setting(
         "strided",
-        "how `compact` takes images of 16 pixels and more: at half their side, or whole, for several times the work",
+        "first layer of `compact` from 16 pixels on: half resolution, or full resolution at several times the cost",
         choices=("strided", "plain"),
     )
     activation: str = setting(
         "relu",
-        "what follows each convolution",
+        "activation function after each convolution",
         choices=("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh"),
     )
     dropout: float = setting(0.2, "dropout before the classifier", at_least=0, below=1)
     loss: str = setting(
         "cross_entropy",
-        "what is made small; the last two take one-hot targets",
+        "loss function; the last two take one-hot targets",
         choices=("cross_entropy", "binary_cross_entropy", "mean_squared_error"),
     )
     keep: str = retuned(Training, "keep", "last")
@@ -71,14 +71,14 @@ class TrainCnn(Training):
     steps: int = retuned(Training, "steps", 800)
     validate_every: int = retuned(Training, "validate_every", 50)
     epochs: int | None = setting(
-        None, "passes over the training examples, in whole batches; overrides `steps`", at_least=1
+        None, "passes over the training examples, in full batches; overrides `steps`", at_least=1
     )
     label_smoothing: float = setting(0.05, "share of the target spread over all classes", at_least=0, below=1)
     compile: bool = compile_setting()
     augmentation: Augmentation = section(Augmentation)
 
     def contradictions(self, data: PreprocessImages, evaluation: Any) -> Iterator[str]:
-        """The textbook's network takes images of one shape alone."""
+        """The textbook network takes images of one shape only."""
         if self.network == "reference" and (data.size, data.channels) != (48, 3):
             yield (
                 "train_cnn.network: found `reference`, which takes 48×48 RGB images: set preprocess.images.size = 48 "

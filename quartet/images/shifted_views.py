@@ -1,4 +1,4 @@
-"""Test-time augmentation: ask about an image and slightly moved copies of it, and take the mean answer."""
+"""Test-time augmentation: average the predictions for an image and slightly shifted copies of it."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from quartet.datasets.augmentation import affine
 from quartet.datasets.images import unit
 from quartet.images.networks.interface import ImageNetwork
 
-# Right and down in shares of the side: a pixel of MNIST's, which moves a stroke by less than its width.
+# Right and down, as shares of the side: one pixel in MNIST, less than the width of a stroke.
 SHIFTS = ((0.0, 0.0), (1 / 28, 0.0), (-1 / 28, 0.0), (0.0, 1 / 28), (0.0, -1 / 28))
 
 
@@ -17,20 +17,19 @@ SHIFTS = ((0.0, 0.0), (1 / 28, 0.0), (-1 / 28, 0.0), (0.0, 1 / 28), (0.0, -1 / 2
 def shifted_probabilities(
     network: ImageNetwork, images: Tensor, prepare: Callable[[Tensor], Tensor], batch_size: int
 ) -> Tensor:
-    """The mean of the class probabilities over `SHIFTS`.
+    """The mean class probabilities over `SHIFTS`, `(images, classes)`.
 
-    `images` is `(images, channels, size, size)` uint8, `prepare` takes them from [0, 1] to what the network reads;
-    returns `(images, classes)`.
+    `images` is `(images, channels, size, size)` uint8; `prepare` turns images in [0, 1] into network inputs.
     """
     return torch.cat([_mean_over_shifts(network, unit(batch), prepare) for batch in images.split(batch_size)])
 
 
 def _mean_over_shifts(network: ImageNetwork, images: Tensor, prepare: Callable[[Tensor], Tensor]) -> Tensor:
-    still, whole = torch.zeros(len(images)), torch.ones(len(images))
-    still, whole = still.to(images.device), whole.to(images.device)
-    total = images.new_zeros(())  # of (images, classes), once something is added
+    zeros, ones = torch.zeros(len(images)), torch.ones(len(images))
+    zeros, ones = zeros.to(images.device), ones.to(images.device)
+    total = images.new_zeros(())  # becomes (images, classes)
     for shift in SHIFTS:
         shifts = images.new_tensor(shift).expand(len(images), 2)
-        moved = affine(images, degrees=still, shifts=shifts, scales=whole, shears=still)
+        moved = affine(images, degrees=zeros, shifts=shifts, scales=ones, shears=zeros)
         total = total + network(prepare(moved)).softmax(dim=1)
     return total / len(SHIFTS)

@@ -1,4 +1,4 @@
-"""How an image classifier is trained: augmented batches, loss, validation."""
+"""Train an image classifier: augmented batches, loss, validation."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,11 +22,11 @@ from quartet.training.loop import Batch, Task
 from quartet.training.run import Plan
 
 LabelledImages = tuple[Tensor, Tensor]  # (images, channels, size, size) uint8 and (images,) labels
-SHOWN, TIMES = 8, 4  # training images in the picture of their augmentation, and how often each is changed
+SHOWN, TIMES = 8, 4  # images and augmentations of each in `augmentation.png`
 
 
 def plan(settings: TrainCnn, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
-    """The plan for the splits of the processed images in `folder`, of which `info` is the `info.json`."""
+    """The plan of a training on the processed images in `folder`; `info` is their `info.json`."""
     train, held_out = load_images(folder, "train"), load_images(folder, "validation")
     training = ImageTraining(settings, info, device, seed=seed, train=train, held_out=held_out)
     return Plan(
@@ -38,7 +38,7 @@ def plan(settings: TrainCnn, *, seed: int, folder: Path, info: Mapping, device: 
 
 
 def describe_network(settings: TrainCnn, info: Mapping) -> dict[str, object]:
-    """The arguments that build the network which the settings name, for the images that `info` describes."""
+    """The arguments that build the network in the settings for the images that `info` describes."""
     description: dict[str, object] = {
         "name": settings.network,
         "classes": len(info["classes"]),
@@ -52,11 +52,11 @@ def describe_network(settings: TrainCnn, info: Mapping) -> dict[str, object]:
 
 
 class ImageTraining:
-    """A network and what the loop asks while it trains.
+    """A network and the functions that the training loop calls.
 
     Args:
         settings: of the training.
-        info: what preprocessing says of the images.
+        info: the `info.json` of the images.
         device: where to train.
         seed: of the order of the images.
         train, held_out: images and labels.
@@ -82,7 +82,7 @@ class ImageTraining:
         self._augmented = compiled(self.augmented) if settings.compile else self.augmented
 
     def task(self) -> Task:
-        """For the loop."""
+        """The task for the training loop."""
         settings = self.settings
         epochs = settings.epochs and self.batches.steps_in(settings.epochs, settings.accumulate)
         return Task(
@@ -97,7 +97,7 @@ class ImageTraining:
         )
 
     def examples_at(self, number: int) -> Batch:
-        """The places in the training split of the images of a batch."""
+        """The indices of a batch's images in the training split."""
         return (self.batches.indices(number),)
 
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
@@ -107,31 +107,31 @@ class ImageTraining:
         return self._augmented(self.images[chosen], transforms), self.labels[chosen]
 
     def augmented(self, pixels: Tensor, transforms: list[Transform]) -> Tensor:
-        """uint8 images to what the network reads after some changes."""
+        """Transform uint8 images into augmented network inputs."""
         return self.normalised(transformed(unit(pixels), transforms))
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] to what the network reads."""
-        # Channels last is the layout in which convolutions are fastest.
+        """Normalise images in [0, 1] into network inputs."""
+        # Convolutions are fastest with channels last.
         return normalise(images, self.mean, self.std).contiguous(memory_format=torch.channels_last)
 
     def loss_of(self, network: ImageNetwork, batch: Batch) -> Tensor:
-        """The loss that the settings name."""
+        """The loss function of the settings."""
         inputs, targets = batch
         return classification_loss(network(inputs).float(), targets, self.settings.loss, self.settings.label_smoothing)
 
     def validate(self, network: ImageNetwork) -> dict[str, float]:
-        """Loss and accuracy on the images held out."""
+        """Loss and accuracy on the held-out images."""
         logits = self.logits_of(network, self.held_out)
         return validation_scores(logits, self.held_out_labels)
 
     def logits_of(self, network: ImageNetwork, images: Tensor) -> Tensor:
-        """`(images, classes)` logits of uint8 images as they are."""
+        """`(images, classes)` logits of uint8 images, without augmentation."""
         batch_size = VALIDATED * self.settings.batch_size
         return logits_over(network, images, lambda pixels: self.normalised(unit(pixels)), batch_size)
 
     def draw_augmentation(self, folder: Path) -> None:
-        """A picture of some training images as they are and as training sees them, a row per change."""
+        """Draw some training images and, below them, several augmentations of each."""
         images = self.images[:SHOWN].cpu()
         generator = torch.Generator().manual_seed(self.seed)
         rows = [images.numpy()]
@@ -140,5 +140,5 @@ class ImageTraining:
             rows.append(transformed(unit(images), transforms).numpy())
         titles = ["prepared", *["augmented"] * TIMES]
         save_figure(
-            image_sheet(rows, titles, title="Training images as training sees them"), folder / "augmentation.png"
+            image_sheet(rows, titles, title="Training images and their augmentation"), folder / "augmentation.png"
         )

@@ -64,7 +64,7 @@ def test_pictures_of_different_sizes_are_each_resized_once(tmp_path, sides):
     ("size", "side", "setting", "said"),
     [
         ((96, 96), 96, None, ""),
-        ((97, 97), 96, None, "images of 97×97 are brought to 96×96; another side is set by preprocess.images.size"),
+        ((97, 97), 96, None, "images of 97×97 are resized to 96×96; set preprocess.images.size for another size"),
         ((97, 97), 97, 97, ""),
         ((97, 98), 48, None, ""),
     ],
@@ -75,7 +75,7 @@ def test_large_square_pictures_are_brought_to_96_if_no_size_is_set(tmp_path, cap
     info, folder = prepare(tmp_path, PreprocessImages(size=setting), images=f"folder:{tmp_path / 'own'}")
     assert info["size"] == side and load_images(folder, "train")[0].shape[1:] == (1, side, side)
     printed = capsys.readouterr().out
-    assert said in printed and ("brought" in printed) == bool(said)
+    assert said in printed and ("resized" in printed) == bool(said)
 
 
 def test_every_split_holds_every_class(tmp_path):

@@ -135,8 +135,6 @@ def test_a_truncated_picture_is_named(tmp_path, kept):
 def test_a_picture_that_cannot_be_decoded_is_named_where_the_user_has_it(tmp_path):
     own = own_folder(tmp_path)
     (own / "dög/empty.png").write_bytes(b"")
-    message = (
-        rf"^{re.escape(str(own))}/dög/empty\.png: .*remove the file; then `dvc repro --force download@images` brings"
-    )
+    message = rf"^{re.escape(str(own))}/dög/empty\.png: .*remove the file; then run `dvc repro --force download@images`"
     with pytest.raises(ValueError, match=message):
         prepare(tmp_path, images=f"folder:{own}")

@@ -41,8 +41,8 @@ def test_what_is_left_out_of_a_users_folder_is_said(tmp_path, capsys):
     assert not [path for path in (tmp_path / "raw").rglob("*") if path.name in ("small.png", ".hidden.png")]
     printed = capsys.readouterr().out.splitlines()
     assert printed == [
-        f"{own}: no pictures, and left out: a cat/notes.txt (1 in all)",
-        f"{own}: beside the class folders, and left out: loose.png (1 in all)",
+        f"{own}: ignored (not a picture): a cat/notes.txt (1 in all)",
+        f"{own}: ignored (not in a class folder): loose.png (1 in all)",
     ]
 
 
@@ -56,7 +56,7 @@ def test_links_that_are_not_followed_are_said(tmp_path, capsys):
     manifest = bring(tmp_path / "raw", f"folder:{own}")
     assert {"a cat/lost.png", "dög/more"} <= set(manifest["left_out"])
     assert (tmp_path / "raw/pictures/dög/linked.png").is_file()
-    assert "links to folders or to nothing, and left out: a cat/lost.png (2 in all)" in capsys.readouterr().out
+    assert "ignored (link to a folder or to nothing): a cat/lost.png (2 in all)" in capsys.readouterr().out
 
 
 def test_pictures_of_every_known_ending_are_read(tmp_path):
@@ -114,7 +114,7 @@ def test_a_mirror_may_pack_fashion_mnist_anew_but_not_shorten_it(tmp_path):
     assert info["counts"] == {"train": 50, "validation": 10, "test": 60} and info["classes"][0] == "t-shirt"
     short = tmp_path / "mirror/fashion-mnist/train-labels-idx1-ubyte.gz"
     short.write_bytes(gzip.compress(gzip.decompress(short.read_bytes())[:-1]))
-    with pytest.raises(FetchError, match=r"train-labels-idx1-ubyte\.gz: not a whole IDX file"):
+    with pytest.raises(FetchError, match=r"train-labels-idx1-ubyte\.gz: not a complete IDX file"):
         prepare(tmp_path, images="fashion-mnist", mirror=str(tmp_path / "mirror"))
 
 
@@ -145,7 +145,7 @@ def test_raw_data_that_is_damaged_after_its_download_is_named(tmp_path, source, 
     raw = tmp_path / "raw"
     bring(raw, source, str(tmp_path / "mirror"))
     (raw / name).write_bytes((raw / name).read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"raw: damaged since its download .* `dvc repro --force download@images`"):
+    with pytest.raises(ValueError, match=r"raw: damaged after its download .* `dvc repro --force download@images`"):
         prepare_images(raw, tmp_path / "processed", PreprocessImages())
 
 

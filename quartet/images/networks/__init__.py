@@ -1,4 +1,4 @@
-"""The networks that classify images, by the name that the setting `train_cnn.network` gives them."""
+"""The networks that classify images, by their names in the setting `train_cnn.network`."""
 
 from quartet.images.networks.compact import CompactCnn
 from quartet.images.networks.interface import ImageNetwork

@@ -1,4 +1,4 @@
-"""Activation functions by name: what a layer's sum passes through, so that layers do not collapse into one.
+"""Activation functions by name: without a non-linearity between them, layers would collapse into one.
 
 relu        max(0, x)                       (Nair & Hinton 2010)
 leaky_relu  max(0.01 x, x)                  (Maas et al. 2013)

@@ -1,4 +1,4 @@
-"""A compact convolutional network that sizes itself to the images: convolution, normalisation, activation, pooling."""
+"""A small convolutional network that adapts its depth to the image size."""
 
 import functools
 
@@ -11,17 +11,18 @@ from quartet.images.networks.interface import ImageNetwork
 class CompactCnn(ImageNetwork):
     """VGG-like (Simonyan & Zisserman 2015) with batch normalisation and global max-pooling.
 
-    A stem, one convolution and a pooling; then levels of two convolutions of twice the channels, with poolings between
-    them until the side is below 12. With the stem `strided`, images of 16 pixels and more enter by 5×5 and stride 2.
-    Most of the work is thus done on 6×6 maps for 28×28 images: many cheap steps train sooner than few dear ones. The
-    stem `plain` looks at every pixel, as it does in smaller images, for several times the work.
+    After the stem come a convolution and a pooling. Then each level doubles the channels with two convolutions; pooling
+    follows until the side is below 12. The `strided` stem, for images of 16 pixels and more, is a 5×5 convolution with
+    stride 2. 28×28 images thus need most of their work on 6×6 maps, and many cheap steps train faster than a few
+    expensive ones. The `plain` stem, which smaller images always have, keeps the full resolution at several times the
+    cost.
 
     Args:
         channels, size: of the input images, `(batch, channels, size, size)`.
         classes: number of logits.
         width: channels of the stem.
         dropout: before the classifier.
-        activation: a name of `activations.py`.
+        activation: a name in `activations.py`.
         stem: `strided` or `plain`.
     """
 
@@ -57,7 +58,7 @@ class CompactCnn(ImageNetwork):
         return self.levels(self.stem(images))
 
     def features_of(self, maps: Tensor) -> Tensor:
-        """What the classifier sees of feature maps, but for its dropout: their largest values, `(batch, features)`."""
+        """The classifier's input before dropout: the maximum of each feature map, `(batch, features)`."""
         return maps.amax(dim=(2, 3))
 
     def logits_of(self, maps: Tensor) -> Tensor:
@@ -70,9 +71,9 @@ class CompactCnn(ImageNetwork):
 
 
 class ConvolutionBlock(nn.Module):
-    """Convolution (3×3 that keeps the side, if nothing else is said), batch normalisation, activation.
+    """Convolution (by default 3×3, keeping the size), batch normalisation, activation.
 
-    Max-pooling, if asked for, comes before the normalisation, which then has a quarter of the work.
+    Max-pooling, with `pooled`, comes before the normalisation, which then has a quarter of the work.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class ConvolutionBlock(nn.Module):
         pooled: bool = False,
     ):
         super().__init__()
-        # The normalisation has a bias of its own.
+        # No bias: the normalisation has one.
         self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
         self.pooling = nn.MaxPool2d(2) if pooled else nn.Identity()
         self.normalisation = nn.BatchNorm2d(outputs)

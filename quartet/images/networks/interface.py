@@ -1,4 +1,4 @@
-"""What is asked of every network that classifies images."""
+"""The interface of networks that classify images."""
 
 from abc import ABC, abstractmethod
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class ImageNetwork(nn.Module, ABC):
-    """Images to logits by way of feature maps, at which Grad-CAM and the judge of drawn pictures look."""
+    """Images to logits through feature maps, which Grad-CAM and the judge of drawn pictures use."""
 
     def forward(self, images: Tensor) -> Tensor:
         """`(batch, channels, size, size)` normalised images to `(batch, classes)` logits."""
@@ -14,11 +14,11 @@ class ImageNetwork(nn.Module, ABC):
 
     @abstractmethod
     def feature_maps(self, images: Tensor) -> Tensor:
-        """The last maps of the convolutions, `(batch, maps, side, side)`."""
+        """The output of the convolutional layers, `(batch, maps, side, side)`."""
 
     @abstractmethod
     def features_of(self, maps: Tensor) -> Tensor:
-        """What the classifier sees of feature maps, but for its dropout: `(batch, features)`."""
+        """The classifier's input before dropout, computed from the feature maps: `(batch, features)`."""
 
     @abstractmethod
     def logits_of(self, maps: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The textbook's convolutional network: three convolutions, two poolings, two linear layers, for 48×48 RGB images."""
+"""The textbook convolutional network: three convolutions, two poolings, two linear layers, for 48×48 RGB images."""
 
 from torch import Tensor, nn
 
@@ -14,13 +14,13 @@ class ReferenceCnn(ImageNetwork):
     Args:
         classes: number of logits.
         dropout: before each of the two linear layers.
-        activation: a name of `activations.py`; the textbook's is `relu`.
+        activation: a name in `activations.py`; the textbook has `relu`.
     """
 
     def __init__(self, *, classes: int, dropout: float, activation: str):
         super().__init__()
         activated = ACTIVATIONS[activation]
-        # A module for each use, so that the layer table shows each.
+        # One module per use, so that the layer table lists them all.
         self.convolution1 = nn.Conv2d(CHANNELS, 32, kernel_size=3, padding=1)
         self.activation1 = activated()
         self.convolution2 = nn.Conv2d(32, 64, kernel_size=3, padding=1)
@@ -37,13 +37,13 @@ class ReferenceCnn(ImageNetwork):
         self.classifier = nn.Linear(512, classes)
 
     def feature_maps(self, images: Tensor) -> Tensor:
-        """The last convolution's pooled maps, `(batch, 128, 12, 12)`."""
+        """The pooled output of the last convolution, `(batch, 128, 12, 12)`."""
         maps = self.activation1(self.convolution1(images))  # (batch, 32, 48, 48)
         maps = self.pooling1(self.activation2(self.convolution2(maps)))  # (batch, 64, 24, 24)
         return self.pooling2(self.activation3(self.convolution3(maps)))  # (batch, 128, 12, 12)
 
     def features_of(self, maps: Tensor) -> Tensor:
-        """What the classifier sees of feature maps, but for its dropout: `(batch, 512)`."""
+        """The classifier's input before dropout: `(batch, 512)`."""
         return self.activation4(self.hidden(self.dropout1(self.flatten(maps))))
 
     def logits_of(self, maps: Tensor) -> Tensor:

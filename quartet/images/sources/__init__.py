@@ -1,4 +1,4 @@
-"""Where images come from: a well-known source, or a user's own folder."""
+"""Where images come from: a well-known dataset, or a user's folder."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from quartet.images.sources.own_folder import copy_own_folder
 
 
 def download_images(source: str, fetching: Fetching, folder: Path) -> dict:
-    """Bring the files of the setting `download.images` into `folder` and return their manifest.
+    """Download or copy the images that the setting `download.images` names into `folder`; returns their manifest.
 
     Raises:
-        FetchError: a file cannot be had or is wrong.
+        FetchError: a file cannot be downloaded or is wrong.
         ValueError: a user's folder does not hold one sub-folder of pictures per class, or a name is not UTF-8.
     """
     if source.startswith("folder:"):

@@ -1,4 +1,4 @@
-"""Names of the classes of the known sources, in the order of their labels."""
+"""The class names of the known datasets, in the order of their labels."""
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 

@@ -1,4 +1,4 @@
-"""The well-known sources of images: each brings its files, as they are, and says what they are."""
+"""The well-known image datasets: how to get their files, and what they are."""
 
 import dataclasses
 import gzip
@@ -43,7 +43,7 @@ _GTSRB_PARTS = {
 }
 
 
-def _bring_digits(fetching: Fetching, folder: Path) -> None:
+def _download_digits(fetching: Fetching, folder: Path) -> None:
     package = importlib.util.find_spec("sklearn")
     if package is None or package.origin is None:
         raise ValueError("sklearn is not installed; the image source `digits` needs it. Run `make setup`")
@@ -51,24 +51,24 @@ def _bring_digits(fetching: Fetching, folder: Path) -> None:
         shutil.copyfile(Path(package.origin).parent / "datasets/data/digits.csv.gz", temporary)
 
 
-def _bring_mnist(fetching: Fetching, folder: Path) -> None:
+def _download_mnist(fetching: Fetching, folder: Path) -> None:
     for name, checksum in zip(_IDX, _MNIST_UNPACKED, strict=True):
         home, target = f"{_MNIST_HOME}/{name}.gz", folder / f"{name}.gz"
         fetch(f"mnist/{name}.gz", home, target, fetching, expected=checksum, checksum_of=sha256_unpacked)
 
 
-def _bring_fashion(fetching: Fetching, folder: Path) -> None:
+def _download_fashion(fetching: Fetching, folder: Path) -> None:
     for name, checksum in zip(_IDX, _FASHION_MD5, strict=True):
         home, target = f"{_FASHION_HOME}/{name}.gz", folder / f"{name}.gz"
         _fetch_packed(f"fashion-mnist/{name}.gz", home, target, fetching, checksum, _checked_idx)
 
 
-def _bring_cifar10(fetching: Fetching, folder: Path) -> None:
+def _download_cifar10(fetching: Fetching, folder: Path) -> None:
     target = folder / _CIFAR_ARCHIVE
     _fetch_packed(f"cifar10/{_CIFAR_ARCHIVE}", _CIFAR_HOME, target, fetching, _CIFAR_MD5, _checked_tar)
 
 
-def _bring_gtsrb(fetching: Fetching, folder: Path) -> None:
+def _download_gtsrb(fetching: Fetching, folder: Path) -> None:
     target = folder / "gtsrb.zip"
     if fetching.mirror is not None:
         fetch("gtsrb/gtsrb.zip", "", target, fetching, checksum_of=_checked_zip)
@@ -79,7 +79,7 @@ def _bring_gtsrb(fetching: Fetching, folder: Path) -> None:
 def _fetch_packed(
     name: str, home: str, target: Path, fetching: Fetching, official_md5: str, checked: Callable[[Path], str]
 ) -> None:
-    """A mirror may have packed the same data anew, so there `checked` looks whether the content is whole."""
+    """Verify the official checksum or, for a mirror, which may have recompressed the data, run `checked` on it."""
     if fetching.mirror is None:
         fetch(name, home, target, fetching, expected=official_md5, checksum_of=md5)
     else:
@@ -87,7 +87,7 @@ def _fetch_packed(
 
 
 def _merge_official_gtsrb(fetching: Fetching, target: Path) -> None:
-    """One zip in the layout that mirrors serve from the three that the official home serves."""
+    """Merge the three official zips into one with the layout that mirrors serve."""
     parts = [target.with_name(name) for name in _GTSRB_PARTS]
     try:
         for part, checksum in zip(parts, _GTSRB_PARTS.values(), strict=True):
@@ -106,7 +106,7 @@ def _merge_official_gtsrb(fetching: Fetching, target: Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A known source: `bring` puts its files into a folder; `subject` is what its captions call the pictures."""
+    """A known dataset: `bring` puts its files into a folder; `subject` describes its pictures in captions."""
 
     bring: Callable[[Fetching, Path], None]
     origin: str
@@ -117,16 +117,16 @@ class Source:
 
 _DIGITS_ORIGIN = "UCI Optical Recognition of Handwritten Digits, test part, as bundled with scikit-learn"
 SOURCES = {
-    "digits": Source(_bring_digits, _DIGITS_ORIGIN, "CC BY 4.0", DIGITS, "handwritten"),
-    "mnist": Source(_bring_mnist, _MNIST_HOME, "CC BY-SA 3.0", DIGITS, "handwritten"),
-    "fashion-mnist": Source(_bring_fashion, _FASHION_HOME, "MIT", FASHION, "photographed"),
-    "cifar10": Source(_bring_cifar10, _CIFAR_HOME, "free for research", CIFAR10, "photographed"),
-    "gtsrb": Source(_bring_gtsrb, _GTSRB_HOME, "free for research", TRAFFIC_SIGNS, "photographed"),
+    "digits": Source(_download_digits, _DIGITS_ORIGIN, "CC BY 4.0", DIGITS, "handwritten"),
+    "mnist": Source(_download_mnist, _MNIST_HOME, "CC BY-SA 3.0", DIGITS, "handwritten"),
+    "fashion-mnist": Source(_download_fashion, _FASHION_HOME, "MIT", FASHION, "photographed"),
+    "cifar10": Source(_download_cifar10, _CIFAR_HOME, "free for research", CIFAR10, "photographed"),
+    "gtsrb": Source(_download_gtsrb, _GTSRB_HOME, "free for research", TRAFFIC_SIGNS, "photographed"),
 }
 
 
 def _checked_zip(path: Path) -> str:
-    """SHA-256 of a zip whose every entry is intact."""
+    """Check every entry of a zip; returns its SHA-256."""
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
@@ -138,7 +138,7 @@ def _checked_zip(path: Path) -> str:
 
 
 def _checked_tar(path: Path) -> str:
-    """SHA-256 of a tar archive that can be read to its end."""
+    """Read a tar archive to its end; returns its SHA-256."""
     try:
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:
@@ -150,12 +150,12 @@ def _checked_tar(path: Path) -> str:
 
 
 def _checked_idx(path: Path) -> str:
-    """SHA-256 of an unpacked IDX file that is as long as its header says."""
+    """Check that an IDX file has the length that its header says; returns the SHA-256 of its unpacked content."""
     with gzip.open(path, "rb") as stream:
         content = stream.read()
     dimensions = content[3] if len(content) > 3 else 0
     sizes = struct.unpack(f">{dimensions}I", content[4 : 4 + 4 * dimensions])
     length = 4 + 4 * dimensions + math.prod(sizes)
     if content[:3] != b"\0\0\x08" or len(content) != length:
-        raise OSError(f"not a whole IDX file of bytes: {len(content)} bytes, its header says {length}")
+        raise OSError(f"not a complete IDX file of bytes: {len(content)} bytes, but its header says {length}")
     return hashlib.sha256(content).hexdigest()
