@@ -1,1 +1,1 @@
-"""The sequence family: series, passages or images in steps, and recurrent networks that tell their classes."""
+"""The sequence family: recurrent networks that classify time series, passages of text, or images read step by step."""

@@ -1,4 +1,4 @@
-"""What a linear classifier makes of the same sequences, to show what recurrence buys."""
+"""A linear classifier of the same sequences, to show what the recurrent network adds."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from quartet.sequences.loading import Sequences, load_sequences, network_inputs
 def linear_baseline(folder: Path, info: dict) -> dict[str, float]:
     """`baseline_accuracy` and `baseline_macro_f1` on the test split of the processed sequences in `folder`.
 
-    Logistic regression on TF-IDF of words and pairs of words for text, on the flattened values, padded with zeros to
-    the longest training sequence, for everything else; numbers are standardised, as they are for the network.
+    For text, logistic regression on TF-IDF of words and word pairs. Otherwise, logistic regression on the flattened
+    values, cut or zero-padded to the longest training sequence; numbers are standardised as for the network.
     """
     train, test = load_sequences(folder, "train"), load_sequences(folder, "test")
     if info["input"] == "tokens":

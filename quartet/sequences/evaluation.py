@@ -1,4 +1,4 @@
-"""How the sequence classifier is scored on the test split, beside a linear classifier of the same sequences."""
+"""Score the sequence classifier on the test split, and a linear classifier for comparison."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, f
 
 
 def _report_mistakes(folder: Path, processed: Path, sequences: Sequences, logits: torch.Tensor, data: dict) -> None:
-    """The surest mistakes: as images, or as text."""
+    """Write the most confident mistakes, as images or as text."""
     if data["input"] == "pixels":
         everything = torch.arange(len(sequences), device=logits.device)
         images = as_images(sequences.padded(everything)[0], data)
@@ -63,7 +63,7 @@ def _report_early_knowledge(
     write_table(folder / "evaluation/early_knowledge.csv", table.round(6))
     figure = line_figure(
         {"accuracy": (shares, accuracy)},
-        title="How early does it know?",
+        title="Accuracy when only the beginning is read",
         x="share of each sequence that is read",
         y="accuracy",
     )
@@ -79,7 +79,7 @@ def _report_hidden_states(folder: Path, network: RecurrentClassifier, sequences:
 
 
 def _report_gradient_reach(folder: Path, network: RecurrentClassifier, data: dict, seed: int) -> None:
-    """The vanishing gradient: a plain cell against a gated one, of this network's size, before training."""
+    """Plot the vanishing gradient in an untrained plain cell and a gated one of this network's size."""
     steps = min(int(data["steps"]), 200)
     size = {"steps": steps, "features": network.recurrent.input_size, "hidden_size": network.hidden_size, "seed": seed}
     back = list(range(steps - 1, -1, -1))

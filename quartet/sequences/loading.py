@@ -1,8 +1,8 @@
-"""Labelled sequences as the pipeline keeps them: the steps of all sequences one after another.
+"""Load prepared sequences and convert them to network inputs.
 
-`data/processed/sequences/` holds `{train,validation,test}.safetensors`, each with `values` `(all steps, features)`,
-`lengths` `(examples,)` int64 and `labels` `(examples,)` int64, and `info.json`. What the values are is `info["input"]`:
-`pixels` (uint8), `tokens` (int32, one feature) or `numbers` (float32).
+`data/processed/sequences/` holds `{train,validation,test}.safetensors` and `info.json`. Each split has `values` `(all
+steps, features)`, the steps of all sequences one after another, and `lengths` and `labels`, both `(examples,)` int64.
+`info["input"]` says what the values are: `pixels` (uint8), `tokens` (int32, one feature) or `numbers` (float32).
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from quartet.artifacts.model_store import load_tensors
 
 @dataclasses.dataclass(frozen=True)
 class Sequences:
-    """Sequences of any lengths with their labels, on one device."""
+    """Sequences of different lengths with their labels, on one device."""
 
     values: Tensor  # (all steps, features)
     lengths: Tensor  # (examples,)
@@ -28,11 +28,11 @@ class Sequences:
         return len(self.lengths)
 
     def to(self, device: torch.device) -> "Sequences":
-        """The same on another device."""
+        """Copy to another device."""
         return Sequences(self.values.to(device), self.lengths.to(device), self.labels.to(device))
 
     def padded(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Values `(batch, longest, features)`, zero behind each sequence's end, and lengths `(batch,)`."""
+        """Values `(batch, longest, features)`, zero after each sequence's end, and lengths `(batch,)`."""
         lengths = self.lengths[chosen]
         starts = (self.lengths.cumsum(0) - self.lengths)[chosen]
         steps = torch.arange(int(lengths.max()), device=lengths.device)
@@ -42,7 +42,7 @@ class Sequences:
 
 
 def load_sequences(folder: Path, split: str) -> Sequences:
-    """One split, on the CPU.
+    """Load one split, on the CPU.
 
     Raises:
         ValueError: the file is missing or broken.
@@ -51,15 +51,15 @@ def load_sequences(folder: Path, split: str) -> Sequences:
 
 
 def network_inputs(values: Tensor, info: Mapping[str, Any]) -> Tensor:
-    """Padded values `(batch, steps, features)` to what the network reads.
+    """Convert padded values `(batch, steps, features)` to network inputs.
 
-    `info` is that of `info.json`, or of the model's card. Pixels and numbers become normalised numbers of the same
-    shape, tokens ids `(batch, steps)`.
+    `info` comes from `info.json` or the model's card. Pixels and numbers are normalised and keep their shape; tokens
+    become ids `(batch, steps)`.
     """
     if info["input"] == "tokens":
         return values[..., 0].long()
     scale = 255 if info["input"] == "pixels" else 1
-    # The statistics are those of a channel; a step's pixels come channel after channel.
+    # Mean and deviation are per channel, and a step's pixels are ordered by channel.
     repeats = values.shape[-1] // len(info["mean"])
     mean, std = (torch.tensor(info[name], device=values.device).repeat_interleave(repeats) for name in ("mean", "std"))
     return (values.float() / scale - mean) / std
@@ -68,8 +68,8 @@ def network_inputs(values: Tensor, info: Mapping[str, Any]) -> Tensor:
 def as_sequences(images: Tensor, info: Mapping[str, Any]) -> Tensor:
     """`(batch, channels, height, width)` to `(batch, steps, features)`.
 
-    A step is a row or a pixel, its features are its pixels, channel after channel; where `info` has an `order`, it says
-    which place of the image each step shows.
+    A step is a row or a pixel, and its features are the pixels, channel after channel. `order` in `info`, if there is
+    one, is the order in which the steps are read.
     """
     batch, channels = images.shape[:2]
     sequences = images.reshape(batch, channels, info["steps"], -1).transpose(1, 2).reshape(batch, info["steps"], -1)

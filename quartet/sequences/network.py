@@ -1,4 +1,4 @@
-"""The recurrent classifier: a sequence is read step by step, and its states are classified.
+"""The recurrent classifier: it reads a sequence step by step and classifies its hidden states.
 
 The equations of its cells are in `layers/recurrent_cells.py`.
 """
@@ -12,7 +12,7 @@ from quartet.layers.recurrent_cells import CELLS
 
 
 class RecurrentClassifier(nn.Module):
-    """A stack of recurrent layers whose states, pooled over the steps, are classified.
+    """A stack of recurrent layers, pooling over the steps, and a linear classifier.
 
     Args:
         features: numbers per step; None if the steps are tokens.
@@ -21,10 +21,10 @@ class RecurrentClassifier(nn.Module):
         cell: `rnn`, `lstm` or `gru`, torch's fused modules, or `mingru`.
         hidden_size: units per layer and direction, and features of a token.
         layers: stacked layers.
-        bidirectional: read the sequence both ways.
-        pooling: `last` takes each direction's last state, `mean` and `max` those over all steps.
+        bidirectional: read the sequence in both directions.
+        pooling: `last` takes each direction's last state, `mean` and `max` the mean or maximum over all steps.
         dropout: between layers and before the classifier.
-        token_dropout: share of the tokens whose features are zero while training (word dropout, Iyyer et al. 2015).
+        token_dropout: share of the tokens that are zeroed in training (word dropout, Iyyer et al. 2015).
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class RecurrentClassifier(nn.Module):
         """Sequences to `(batch, classes)` logits.
 
         Args:
-            sequences: `(batch, steps, features)` numbers or `(batch, steps)` token ids, padded at their ends.
-            lengths: `(batch,)` steps of each sequence; all of them if None. What lies behind never counts.
+            sequences: `(batch, steps, features)` numbers or `(batch, steps)` token ids, padded at the end.
+            lengths: `(batch,)` steps of each sequence, without padding; None if nothing is padded.
         """
         return self.classifier(self.dropout(self.pooled(self.states(sequences, lengths), lengths)))
 
     def states(self, sequences: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """The last layer's state at each step, `(batch, steps, directions · hidden)`; zero behind a sequence's end."""
+        """The last layer's state at each step, `(batch, steps, directions · hidden)`; zero after a sequence's end."""
         inputs = sequences if self.embedding is None else self.token_dropout(self.embedding(sequences))
         if lengths is None:
             return self.recurrent(inputs)[0]
@@ -76,12 +76,12 @@ class RecurrentClassifier(nn.Module):
         return pad_packed_sequence(self.recurrent(packed)[0], batch_first=True, total_length=inputs.shape[1])[0]
 
     def pooled(self, states: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """States of all steps to one per sequence, `(batch, directions · hidden)`."""
+        """Pool the states of all steps into one per sequence, `(batch, directions · hidden)`."""
         if lengths is None:
             lengths = torch.full((len(states),), states.shape[1], device=states.device)
         if self.pooling == "last":
             ends = states[torch.arange(len(states), device=states.device), lengths - 1, : self.hidden_size]
-            # The backward direction ends its reading at the first step.
+            # The backward direction finishes at the first step.
             return torch.cat([ends, states[:, 0, self.hidden_size :]], dim=1)
         inside = (torch.arange(states.shape[1], device=states.device) < lengths[:, None])[..., None]
         if self.pooling == "mean":

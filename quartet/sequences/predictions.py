@@ -1,4 +1,4 @@
-"""What a sequence classifier says over a whole split."""
+"""A sequence classifier's logits over a whole split."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,12 +14,12 @@ from quartet.sequences.network import RecurrentClassifier
 def logits_over_sequences(
     network: RecurrentClassifier, sequences: Sequences, info: Mapping[str, Any], batch_size: int
 ) -> Tensor:
-    """`(examples, classes)` logits of sequences of any lengths; `info` says what their values are."""
+    """`(examples, classes)` logits of sequences of different lengths; `info` describes their values."""
     batches = torch.arange(len(sequences), device=sequences.lengths.device).split(batch_size)
     logits = []
     for chosen in batches:
         values, lengths = sequences.padded(chosen)
-        # Without lengths torch's modules need not pack.
+        # Without lengths, torch's modules need no packing, which is faster.
         same = bool((lengths == values.shape[1]).all())
         logits.append(network(network_inputs(values, info), None if same else lengths))
     return torch.cat(logits)

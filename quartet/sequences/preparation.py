@@ -1,4 +1,4 @@
-"""From raw data to the sequences that training reads (`loading.py` says how they are kept)."""
+"""Turn raw data into the sequences that training reads (`loading.py` describes the format)."""
 
 from pathlib import Path
 
@@ -18,10 +18,10 @@ from quartet.sequences.time_series import read_time_series
 
 
 def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, images: Path | None = None) -> dict:
-    """Cut, check, split, measure; returns what `info.json` holds.
+    """Check, convert and split the sequences; returns the content of `info.json`.
 
-    `images` is the folder of the processed ones, which the sources `image-rows` and `image-pixels` cut; the
-    pipeline's own if None.
+    `images` is the folder of processed images that the sources `image-rows` and `image-pixels` read, by default the
+    pipeline's.
 
     Raises:
         ValueError: a user's file is malformed, or a class has too few sequences for three splits.
@@ -39,7 +39,7 @@ def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, im
 
 
 def _from_images(kind: str, images: Path, folder: Path, settings: PreprocessSequences) -> dict:
-    """Row by row (a step is a row from top to bottom) or pixel by pixel, split as the images are."""
+    """Images as sequences of rows, from top to bottom, or of pixels, with the same splits as the images."""
     described = read_json(images / "info.json")
     channels, height, width = described["channels"], described["size"], described["size"]
     steps, features = (height, width) if kind == "image-rows" else (height * width, 1)
@@ -83,7 +83,7 @@ def _from_time_series(path: Path, folder: Path, settings: PreprocessSequences) -
         "features": len(series.features),
         "feature_names": series.features,
         "mean": [_nine_digits(value) for value in mean],
-        "std": [_nine_digits(value) or 1.0 for value in std],  # a feature that never changes stays as small as it is
+        "std": [_nine_digits(value) or 1.0 for value in std],  # a constant feature is not scaled
         "counts": {split: len(chosen) for split, chosen in splits.items()},
     }
 
@@ -93,7 +93,7 @@ def _nine_digits(value: float) -> float:
 
 
 def _from_passages(path: Path, folder: Path, settings: PreprocessSequences) -> dict:
-    """Tokens of a vocabulary fitted to the training passages; all passages of one object are in one split."""
+    """Tokens, with a vocabulary fitted to the training passages; all passages of one object are in one split."""
     table = pd.read_csv(path, keep_default_na=False)
     classes, labels = np.unique(table["topic"], return_inverse=True)
     splits = _split(labels, list(table["object_name"]), settings, list(classes))
@@ -118,7 +118,7 @@ def _from_passages(path: Path, folder: Path, settings: PreprocessSequences) -> d
 
 
 def _split(labels: np.ndarray, groups: list, settings: PreprocessSequences, classes: list[str]) -> dict:
-    """Training, validation and test indices; what shares a group shares a split."""
+    """The indices of the training, validation and test splits; a group stays in one split."""
     return split_examples(labels, [None] * len(labels), groups, settings.validation, settings.split_seed, classes)
 
 

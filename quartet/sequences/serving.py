@@ -1,4 +1,4 @@
-"""The sequence classifier, asked: sequences or passages in, classes and probabilities out."""
+"""Serve the sequence classifier: sequences or passages in, classes and probabilities out."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ PASSAGE = Column("passage", "string")
 
 
 class SequenceClassifier(Served):
-    """The model in `folder`, a recurrent network; the `tokenizer` among `files` is needed where it reads text."""
+    """The sequence classifier in `folder`; a classifier of text needs `tokenizer` in `files`."""
 
     def __init__(self, folder: Path, files: Mapping[str, Path] | None = None):
         self.card = read_card(folder)
@@ -32,7 +32,7 @@ class SequenceClassifier(Served):
 
     @torch.inference_mode()
     def classify(self, sequences: np.ndarray | Sequence[str]) -> list[Answer]:
-        """Answer for `(batch, steps, features)` pixels of 0 to 255 or numbers, or for passages of text."""
+        """Classify `(batch, steps, features)` numbers, pixels of 0 to 255, or passages of text."""
         data = self.card["data"]
         if self.tokenizer is None:
             logits = self.network(network_inputs(torch.from_numpy(np.ascontiguousarray(sequences)), data))
@@ -44,7 +44,7 @@ class SequenceClassifier(Served):
 
     @staticmethod
     def interface(card: Mapping) -> Interface:
-        """Passages, or arrays of pixels or numbers, to classes."""
+        """From passages, or arrays of pixels or numbers, to classes."""
         data = card["data"]
         if data["input"] == "tokens":
             return Interface(PASSAGE, "classes")
@@ -60,5 +60,5 @@ class SequenceClassifier(Served):
         return {"array": values.tolist(), "dtype": str(values.dtype)}
 
     def answer(self, questions: Sequence[str] | np.ndarray, parameters: Mapping[str, Any]) -> pd.DataFrame:
-        """A row per sequence."""
+        """Classify sequences; returns one row per sequence."""
         return as_table(self.classify(questions))

@@ -7,7 +7,7 @@ from quartet.params.shared import Augmentation, Preparation, Training
 
 SOURCE: str = setting(
     "image-rows",
-    "labelled sequences: the images in steps, scikit-learn's docstrings by module, or a file of time series",
+    "labelled sequences: the images by row or by pixel, scikit-learn's docstrings by module, or a file of time series",
     choices=("image-rows", "image-pixels", "docstring-topics"),
     prefixes=("csv:",),
 )
@@ -18,18 +18,22 @@ class PreprocessSequences(Preparation):
     """How raw sequences are prepared."""
 
     validation: float = setting(
-        0.1, "share of all sequences held out for validation; images keep theirs", above=0, below=0.5
+        0.1, "share of all sequences held out for validation; images keep their splits", above=0, below=0.5
     )
     split_seed: int = setting(0, "seed of the splits, independent of `seed`", at_least=0, below=2**32)
     vocabulary_size: int = setting(
-        2048, "tokens of the vocabulary of `docstring-topics`, the 256 bytes included", at_least=256, at_most=65536
+        2048, "vocabulary size for `docstring-topics`, including the 256 bytes", at_least=256, at_most=65536
     )
     pixel_order: str = setting(
         "raster",
-        "steps of `image-pixels`: line by line, or in one random order for all images (permuted MNIST)",
+        "order of the steps of `image-pixels`: line by line, or one random order for all images (permuted MNIST)",
         choices=("raster", "permuted"),
     )
-    missing: str = setting("error", "what an empty cell of a time series means", choices=("error", "previous", "zero"))
+    missing: str = setting(
+        "error",
+        "an empty cell of a time series is an error, repeats the previous value, or is zero",
+        choices=("error", "previous", "zero"),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,15 +43,15 @@ class TrainRnn(Training):
     cell: str = setting("gru", "recurrent cell", choices=("gru", "lstm", "rnn", "mingru"))
     hidden_size: int = setting(128, "units per layer and direction", at_least=1, at_most=4096)
     layers: int = setting(2, "stacked recurrent layers", at_least=1, at_most=16)
-    bidirectional: bool = setting(True, "read the sequence both ways")
+    bidirectional: bool = setting(True, "read the sequence in both directions")
     pooling: str = setting(
-        "last", "which states are classified: the last, or the mean or largest of all", choices=("last", "mean", "max")
+        "last", "what is classified: the last state, or the mean or maximum of all", choices=("last", "mean", "max")
     )
     dropout: float = setting(0.2, "dropout between layers and before the classifier", at_least=0, below=1)
-    token_dropout: float = setting(0.3, "share of a text's tokens that are hidden while training", at_least=0, below=1)
+    token_dropout: float = setting(0.3, "share of a text's tokens that are zeroed in training", at_least=0, below=1)
     steps: int = retuned(Training, "steps", 500)
     validate_every: int = retuned(Training, "validate_every", 50)
     epochs: int | None = setting(
-        None, "passes over the training examples, in whole batches; overrides `steps`", at_least=1
+        None, "passes over the training examples, in full batches; overrides `steps`", at_least=1
     )
     augmentation: Augmentation = section(Augmentation)

@@ -1,7 +1,7 @@
-"""A user's labelled time series from one CSV file: a row per step.
+"""Read a user's labelled time series from a CSV file with one row per step.
 
-Columns: `series` (which series a row belongs to), `step` (its place in it, any number), `label` (the same in all rows
-of a series), and one column per feature, numbers all. Series may differ in length.
+Columns: `series` (which series a row belongs to), `step` (its position, any number), `label` (the same in all rows of
+a series), and one column of numbers per feature. Series may differ in length.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SERIES, STEP, LABEL = "series", "step", "label"
 
 @dataclass(frozen=True)
 class TimeSeries:
-    """The steps of all series one after another, in order."""
+    """The steps of all series, one series after another."""
 
     names: list[str]
     features: list[str]
@@ -29,11 +29,10 @@ def read_time_series(path: Path, missing: str) -> TimeSeries:
 
     Args:
         path: the CSV file, UTF-8, with a header.
-        missing: what an empty cell means: `error`; `previous`, the last value of the same series (zero at its start);
-            or `zero`.
+        missing: an empty cell is an `error`, the `previous` value of the same series (zero at its start), or `zero`.
 
     Raises:
-        ValueError: a column is missing, or a row is malformed; the message names the row as an editor counts it.
+        ValueError: a column is missing, or a row is malformed; rows are numbered as in an editor.
     """
     table = _read(path)
     features = [name for name in table.columns if name not in (SERIES, STEP, LABEL)]
@@ -41,8 +40,8 @@ def read_time_series(path: Path, missing: str) -> TimeSeries:
     if absent or not features:
         what = f"no column {', '.join(absent)}" if absent else "no column of features"
         raise ValueError(
-            f"{path}: {what}; needed are `{SERIES}`, `{STEP}`, `{LABEL}` and at least one column of numbers, "
-            f"found are {', '.join(table.columns)}"
+            f"{path}: {what}; expected `{SERIES}`, `{STEP}`, `{LABEL}` and at least one column of numbers, "
+            f"found {', '.join(table.columns)}"
         )
     for name in (SERIES, LABEL):
         _refuse(path, table[name].str.strip() == "", name, "is empty")
@@ -52,7 +51,7 @@ def read_time_series(path: Path, missing: str) -> TimeSeries:
         _refuse(path, column.isna() & ~empty, name, "is not a number", table[name])
         _refuse(path, np.isinf(column), name, "is not finite", table[name])
         if name == STEP or missing == "error":
-            remedy = "" if name == STEP else "; preprocess.sequences.missing says what else an empty cell may mean"
+            remedy = "" if name == STEP else "; to allow empty cells, set preprocess.sequences.missing"
             _refuse(path, empty, name, f"is empty{remedy}")
     table = table.assign(**numbers)
     _refuse(path, table.duplicated([SERIES, STEP]), STEP, "appears twice in its series", table[STEP])
@@ -68,7 +67,7 @@ def read_time_series(path: Path, missing: str) -> TimeSeries:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """All cells as text, so that each can be checked."""
+    """Read all cells as text, so that each can be checked."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", skipinitialspace=True)
     except FileNotFoundError as error:
@@ -79,10 +78,10 @@ def _read(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path}: has no rows")
     table = table.rename(columns=str.strip)
     for number, name in enumerate(table.columns, start=1):
-        if name == "" or name.startswith("Unnamed: "):  # what pandas calls a column without a name
+        if name == "" or name.startswith("Unnamed: "):  # pandas' name for a column without one
             raise ValueError(
-                f"{path}: column {number} has no name; leave it out (pandas: `to_csv(…, index=False)`), "
-                "and end no line in a comma"
+                f"{path}: column {number} has no name; remove it (in pandas: `to_csv(…, index=False)`), "
+                "or the commas at the ends of lines"
             )
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
@@ -94,6 +93,6 @@ def _refuse(path: Path, bad: pd.Series, column: str, what: str, shown: pd.Series
     if bad.any():
         first = bad.to_numpy().argmax()
         value = "" if shown is None else f" '{shown.iloc[first]}'"
-        others = f" (and {bad.sum() - 1} rows more)" if bad.sum() > 1 else ""
+        others = f" (and {bad.sum() - 1} more)" if bad.sum() > 1 else ""
         # The header is row 1.
         raise ValueError(f"{path}: row {first + 2}: {column}{value} {what}{others}")

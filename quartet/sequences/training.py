@@ -1,4 +1,4 @@
-"""How a sequence classifier is trained: batches of like lengths, loss, validation."""
+"""Train a sequence classifier: batches of similar lengths, loss, validation."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ CARD_KEYS = ("kind", "input", "classes", "image_shape", "order", "steps", "featu
 
 
 def plan(settings: TrainRnn, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
-    """The plan for the splits of the processed sequences in `folder`, of which `info` is the `info.json`."""
+    """The plan of a training on the processed sequences in `folder`; `info` is their `info.json`."""
     train, held_out = load_sequences(folder, "train"), load_sequences(folder, "validation")
     training = SequenceTraining(settings, info, device, seed=seed, train=train, held_out=held_out)
     return Plan(
@@ -35,7 +35,7 @@ def plan(settings: TrainRnn, *, seed: int, folder: Path, info: Mapping, device: 
 
 
 def describe_network(settings: TrainRnn, info: Mapping) -> dict[str, object]:
-    """The arguments that build the network which the settings name, for the sequences that `info` describes."""
+    """The arguments that build the network in the settings for the sequences that `info` describes."""
     tokens = info["input"] == "tokens"
     return {
         "name": "recurrent",
@@ -52,11 +52,11 @@ def describe_network(settings: TrainRnn, info: Mapping) -> dict[str, object]:
 
 
 class SequenceTraining:
-    """A network and what the loop asks while it trains.
+    """A network and the functions that the training loop calls.
 
     Args:
         settings: of the training.
-        info: what preprocessing says of the sequences.
+        info: the `info.json` of the sequences.
         device: where to train.
         seed: of the order of the sequences.
         train, held_out: the splits.
@@ -81,7 +81,7 @@ class SequenceTraining:
         self.network = build_network(NETWORKS, self.description).to(device)
 
     def task(self) -> Task:
-        """For the loop."""
+        """The task for the training loop."""
         settings = self.settings
         epochs = settings.epochs and self.batches.steps_in(settings.epochs, settings.accumulate)
         return Task(
@@ -95,11 +95,11 @@ class SequenceTraining:
         )
 
     def examples_at(self, number: int) -> Batch:
-        """The places in the training split of the sequences of a batch."""
+        """The indices of a batch's sequences in the training split."""
         return (self.batches.indices(number),)
 
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
-        """What the network reads, augmented where it is pixels; the lengths, if they differ; the labels."""
+        """Network inputs (pixels are augmented), lengths if they differ, and labels."""
         (chosen,) = examples
         values, lengths = self.train.padded(chosen)
         if self.info["input"] == "pixels":
@@ -108,16 +108,16 @@ class SequenceTraining:
         return (inputs, lengths, labels) if self.varying else (inputs, labels)
 
     def loss_of(self, network: RecurrentClassifier, batch: Batch) -> Tensor:
-        """Cross-entropy."""
+        """The cross-entropy."""
         *inputs, labels = batch
         return F.cross_entropy(network(*inputs), labels)
 
     def validate(self, network: RecurrentClassifier) -> dict[str, float]:
-        """Loss and accuracy on the sequences held out."""
+        """Loss and accuracy on the held-out sequences."""
         logits = logits_over_sequences(network, self.held_out, self.info, VALIDATED * self.settings.batch_size)
         return validation_scores(logits, self.held_out.labels)
 
     def _augmented(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Sequences that are images, changed as images."""
+        """Augment sequences of pixels as the images that they are."""
         images = augment(unit(as_images(pixels, self.info)), self.settings.augmentation, generator)
         return as_sequences(images * 255, self.info)

@@ -1,4 +1,4 @@
-"""Where labelled sequences come from: images that are there already, scikit-learn's docstrings, a user's file."""
+"""Where labelled sequences come from: the processed images, scikit-learn's docstrings, or a user's file."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from quartet.sequences.time_series import read_time_series
 
 
 def download_sequences(source: str, fetching: Fetching, folder: Path) -> dict:
-    """Bring the files of the setting `download.sequences` into `folder` and return their manifest.
+    """Write the sequences that the setting `download.sequences` names into `folder`; returns their manifest.
 
     Raises:
         ValueError: a user's file is missing or malformed.
@@ -22,12 +22,12 @@ def download_sequences(source: str, fetching: Fetching, folder: Path) -> dict:
         return {"source": source, **_own_series(own(source.removeprefix("csv:")), folder / "series.csv")}
     if source == "docstring-topics":
         return {"source": source, **_topics(folder / "passages.csv")}
-    # Rows and pixels are cut from the processed images.
+    # Rows and pixels are read from the processed images.
     return {"source": source, "origin": "data/processed/images"}
 
 
 def _own_series(path: Path, target: Path) -> dict:
-    series = read_time_series(path, missing="zero")  # malformed rows are found now, not when they are needed
+    series = read_time_series(path, missing="zero")  # reports malformed rows now rather than in `preprocess`
     with atomic_path(target) as temporary:
         shutil.copyfile(path, temporary)
     counts = {"series": len(series.lengths), "steps": int(series.lengths.sum()), "features": len(series.features)}

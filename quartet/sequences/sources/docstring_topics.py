@@ -1,7 +1,7 @@
-"""Text classification from the installed scikit-learn: which of its modules does a passage document?
+"""Text classification with the installed scikit-learn: which of its modules does a passage document?
 
-A passage is a paragraph of prose from a docstring (see `docstring_prose.py`). The names of all modules are masked in
-all passages, so that the task is not a lookup.
+A passage is a paragraph of prose from a docstring (see `docstring_prose.py`). Module names are masked in all passages,
+so that they do not give the answer away.
 """
 
 import collections
@@ -17,7 +17,7 @@ FEWEST_OBJECTS, FEWEST_WORDS = 25, 8
 
 @dataclass(frozen=True)
 class Passage:
-    """A paragraph, the dotted name of the object that it documents, and that object's module, the topic."""
+    """A paragraph, the dotted name of the object that it documents, and that object's module (the topic)."""
 
     object_name: str
     topic: str
@@ -25,7 +25,7 @@ class Passage:
 
 
 def docstring_topics() -> list[Passage]:
-    """The passages of every module with at least 25 documented objects; the same installed version gives the same."""
+    """The passages of every module with at least 25 documented objects; they depend only on the installed version."""
     by_topic: dict[str, list[tuple[str, str]]] = collections.defaultdict(list)
     for name, text in docstring_prose().passages:
         package, _, rest = name.partition(".")
