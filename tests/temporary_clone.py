@@ -136,6 +136,6 @@ class Clone:
 def merge(into, changes):
     for key, value in changes.items():
         if isinstance(value, dict):
-            merge(into[key], value)
+            merge(into.setdefault(key, {}), value)
         else:
             into[key] = value

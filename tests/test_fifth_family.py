@@ -30,7 +30,7 @@ def clone(tmp_path_factory):
         f"    - reports/mlp/{n}\n" for n in ("metrics.json", "confusion.png", "evaluation", "training", "training.json")
     ]
     insert(clone, "dvc.yaml", "    - stages/report.py\n", "".join(read))
-    clone.set({"train_mlp": {"steps": 200, "validate_every": 50}})
+    clone.set({"train_mlp": {"hidden": 32, "steps": 200, "validate_every": 50}})
     clone.commit()
     clone.run("dvc", "repro")
     clone.commit()

@@ -18,9 +18,10 @@ import pytest
 from browser import PHONE, WIDE, page_at
 from local_servers import Server
 from PIL import Image
-from temporary_clone import FAMILIES, SHRUNKEN, Clone
+from temporary_clone import SHRUNKEN, Clone
 
 from benchmarks.code_graph import TOP
+from quartet.families import FAMILIES
 from quartet.reporting.numbers import shown
 
 pytestmark = pytest.mark.pipeline

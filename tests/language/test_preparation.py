@@ -82,5 +82,5 @@ def test_unreadable_text_says_where(tmp_path, content, words):
 
 def test_a_split_without_text_is_named_by_its_source(tmp_path):
     raw = own_text(tmp_path, b"some words in a line\n" * 600 + b"\n" * 3000)
-    with pytest.raises(ValueError, match=r"raw/text\.txt: its validation split holds white space alone"):
+    with pytest.raises(ValueError, match=r"raw/text\.txt: its validation split holds only white space"):
         prepare_text(raw, tmp_path / "out", PreprocessText())

