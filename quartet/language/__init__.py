@@ -1,3 +1,3 @@
-"""The language family: text, and networks that predict it token by token."""
+"""The language family: networks that predict text token by token."""
 
-BLANK = "___"  # in a prompt: what an encoder-decoder fills
+BLANK = "___"  # in a prompt: a blank for an encoder-decoder to fill

@@ -1,4 +1,4 @@
-"""What a language model must beat, on the same test bytes: compression and counting."""
+"""Baselines for a language model on the same test bytes: compressors and an n-gram model."""
 
 import bz2
 import lzma
@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-CHUNK = 2**20  # bytes of the test text asked about at once
+CHUNK = 2**20  # bytes of the test text scored at once
 
 
 def compression_bits_per_byte(train: bytes, test: bytes) -> dict[str, float]:
-    """Marginal cost of the test text once the training text is known: (|c(train + test)| − |c(train)|) per byte."""
+    """The cost of compressing the test text after the training text: (|c(train + test)| − |c(train)|) per byte."""
     lzma_filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
     compressors = {
         "xz": lambda text: lzma.compress(text, filters=lzma_filters),
@@ -28,12 +28,12 @@ def ngram_bits_per_byte(train: bytes, test: bytes, order: int = 5) -> float:
         p(c | h) = (N(h c) + T(h) p(c | h')) / (N(h) + T(h))
 
     with N the counts in the training text, T(h) the number of different bytes that follow h, and h' the context h
-    without its first byte. Before all contexts stands the uniform distribution over 256 bytes.
+    without its first byte. The recursion ends with the uniform distribution over 256 bytes.
 
     Args:
-        order: longest n-gram; its context has `order` − 1 bytes, at most 6 (an n-gram is packed into 64 bits).
+        order: length of the longest n-gram, at most 7, since an n-gram is packed into 64 bits.
     """
-    # Padded in front, so that the first bytes have a context too.
+    # Padded at the start, so that the first bytes have a context too.
     known = np.frombuffer(b"\n" * (order - 1) + train, np.uint8)
     asked = np.frombuffer(b"\n" * (order - 1) + test, np.uint8)
     probability = np.full(len(test), 1 / 256)
@@ -55,7 +55,7 @@ def ngram_bits_per_byte(train: bytes, test: bytes, order: int = 5) -> float:
 
 
 def _packed(text: np.ndarray, length: int, order: int) -> np.ndarray:
-    """The n-grams of `length` that end at each byte from the `order`-th on, each as one number."""
+    """The n-grams of `length` that end at each byte from the `order`-th on, each packed into one integer."""
     packed = np.zeros(len(text) - order + 1, np.uint64)
     for offset in range(order - length, order):
         packed = (packed << np.uint64(8)) | text[offset : offset + len(packed)]

@@ -1,4 +1,4 @@
-"""How the language model is scored: every byte of the test text, beside compression and counting."""
+"""Score the language model on every byte of the test text, and compressors and an n-gram model for comparison."""
 
 import math
 from pathlib import Path
@@ -22,7 +22,7 @@ from quartet.language.settings import EvaluateLm
 from quartet.language.windows import token_stream
 
 OTHER = "(other)"
-BASELINE_BYTES = 2**24  # of the end of the training text, for the baselines: counting takes twenty times the memory
+BASELINE_BYTES = 2**24  # the baselines use the end of the training text: n-gram counts take 20 times its memory
 
 
 def evaluate(how: EvaluateLm, *, batch_size: int, seed: int, device: torch.device) -> dict[str, float]:
@@ -66,7 +66,7 @@ def _end_of(path: Path, byte_count: int) -> bytes:
 
 
 def _report_confusion(folder: Path, tokenizer: Tokenizer, stream: np.ndarray, predicted: np.ndarray, most: int) -> None:
-    """Confusion among the most frequent test tokens, all others together as one more class."""
+    """Write the confusion files of the most frequent test tokens; all others form one more class."""
     tokens, counts = np.unique(stream, return_counts=True)
     frequent = tokens[np.argsort(-counts, kind="stable")][:most]
     place = np.full(tokenizer.get_vocab_size(), len(frequent))

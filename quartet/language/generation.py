@@ -1,4 +1,4 @@
-"""Text from a language model, token by token: temperature, top-k, nucleus (top-p) sampling; and filling in blanks."""
+"""Generate text with temperature, top-k and nucleus (top-p) sampling; predict next words; fill in blanks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,17 +19,18 @@ def sampled(
     top_p: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw a token from each row of logits `(batch, vocabulary)`; returns `(batch, 1)`.
+    """Sample a token from each row of logits `(batch, vocabulary)`; returns `(batch, 1)`.
 
     Args:
         logits: of the next token.
-        temperature: divides the logits; 0 takes the likeliest token.
-        top_k: only so many of the likeliest tokens come into question.
-        top_p: only the likeliest tokens that together reach this probability (nucleus, Holtzman et al. 2020).
-        generator: of the randomness.
+        temperature: divides the logits; 0 takes the most probable token.
+        top_k: sample only among the `top_k` most probable tokens.
+        top_p: sample only among the most probable tokens that together reach this probability (nucleus sampling,
+            Holtzman et al. 2020).
+        generator: source of randomness.
 
     Raises:
-        ValueError: a choice that leaves no token, or the unlikeliest ones.
+        ValueError: an argument is out of its range.
     """
     if temperature < 0:
         raise ValueError(f"temperature: found {temperature}, allowed is 0 or more")
@@ -39,22 +40,22 @@ def sampled(
         raise ValueError(f"top_p: found {top_p}, allowed is 0 to 1")
     if temperature == 0:
         return logits.argmax(dim=-1, keepdim=True)
-    if top_k is None and top_p is None:  # spares the sorting
-        return _drawn((logits / temperature).softmax(dim=-1), generator)
+    if top_k is None and top_p is None:  # no need to sort
+        return _sample_index((logits / temperature).softmax(dim=-1), generator)
     ordered, tokens = (logits / temperature).sort(dim=-1, descending=True)  # (batch, vocabulary)
     if top_k is not None:
         ordered, tokens = ordered[:, :top_k], tokens[:, :top_k]
     probabilities = ordered.softmax(dim=-1)
     if top_p is not None:
-        before = probabilities.cumsum(dim=-1) - probabilities  # what the likelier ones reach without this one
-        probabilities = probabilities * ((before < top_p) | (before == 0))  # the likeliest one always
-    return tokens.gather(-1, _drawn(probabilities, generator))
+        before = probabilities.cumsum(dim=-1) - probabilities  # the sum over all more probable tokens
+        probabilities = probabilities * ((before < top_p) | (before == 0))  # always keep the most probable
+    return tokens.gather(-1, _sample_index(probabilities, generator))
 
 
-def _drawn(weights: Tensor, generator: torch.Generator | None) -> Tensor:
-    """An index of each row of `(batch, choices)`, with a probability in proportion to its weight: `(batch, 1)`.
+def _sample_index(weights: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Sample an index of each row of `(batch, choices)` in proportion to the weights: `(batch, 1)`.
 
-    By the inverse of the cumulative distribution, which takes a fifth of the time of `torch.multinomial`.
+    Inverting the cumulative distribution takes a fifth of the time of `torch.multinomial`.
     """
     reached = weights.cumsum(dim=-1)
     chance = torch.rand(len(weights), 1, generator=generator, device=weights.device)
@@ -66,11 +67,11 @@ def _drawn(weights: Tensor, generator: torch.Generator | None) -> Tensor:
 def generate(network: LanguageModel, prompt: Tensor, count: int, *, cached: bool = True, **choice: Any) -> Tensor:
     """Continue `(batch, steps)` token ids by `count` tokens; returns `(batch, steps + count)`.
 
-    `choice` is how to choose a token, as `sampled` takes it.
+    `choice` are the arguments of `sampled`.
 
-    `cached` keeps what the network knows of the past (keys and values, or hidden states), so that a token costs one
-    step's work; without, everything is read again for every token, to the same text. Once the network's context is
-    full, it goes on from the second half of what it saw.
+    With `cached`, the network keeps its state (keys and values, or hidden states), so that each token needs one step.
+    Without, it reads everything again for each token; the text is the same. When the network's context is full,
+    generation continues from its second half.
     """
     tokens = prompt
     window = tokens[:, -network.context :]
@@ -94,8 +95,8 @@ def begun(network: LanguageModel, prompt: Tensor) -> tuple[Tensor, Callable[[Ten
     """Read a prompt `(batch, steps)`, with a cache.
 
     Returns:
-        `(batch, vocabulary)` logits of the next token, and a function from the token chosen, `(batch, 1)`, to those of
-        the one after it.
+        `(batch, vocabulary)` logits of the next token, and a function that takes the chosen token, `(batch, 1)`, and
+        returns the logits of the one after it.
     """
     logits, past = network.begin(prompt)
     if IncrementalDecoder.suits(network, prompt):
@@ -118,23 +119,23 @@ def fill_blanks(
     longest: int = 16,
     **choice: Any,
 ) -> list[list[int]]:
-    """What belongs between the `pieces` of a text, each a list of token ids; one list of token ids per blank.
+    """Fill the blanks between the `pieces` of a text; returns one list of token ids per blank.
 
     Args:
-        network: trained by span corruption.
-        pieces: the text around the blanks, in order; one more than blanks.
-        longest: most tokens in a blank; fewer where there are so many blanks that the decoder could not write them all.
-        choice: how to choose a token, as `sampled` takes it.
+        network: trained with span corruption.
+        pieces: the token ids of the text around the blanks, in order; one piece more than blanks.
+        longest: the most tokens in a blank; less if the decoder's context would not hold that many for each blank.
+        choice: the arguments of `sampled`.
 
     Raises:
-        ValueError: there are more blanks or tokens than the network has places for.
+        ValueError: there are more blanks or tokens than fit the network.
     """
     blanks, holes, tokens = len(pieces) - 1, len(network.hole_tokens), sum(map(len, pieces))
     places = network.context + holes
     if blanks >= holes or tokens + blanks > places:
         raise ValueError(
             f"found {blanks} blanks and {tokens} tokens of text; the model takes at most {holes - 1} blanks, and "
-            f"{places} of both (train_lm.context + {holes})"
+            f"{places} of both together (train_lm.context + {holes})"
         )
     if blanks:
         longest = min(longest, places // blanks - 1)
@@ -159,7 +160,7 @@ def fill_blanks(
 
 
 def _without_other_holes(logits: Tensor, network: EncoderDecoder, number: int) -> Tensor:
-    """Logits in which the only hole is the one that would end the span."""
+    """Mask the logits of all hole tokens except the next one, which ends the span."""
     allowed = torch.full_like(logits, -torch.inf)
     allowed[:, : network.vocabulary_size] = logits[:, : network.vocabulary_size]
     allowed[:, network.hole_tokens[number]] = logits[:, network.hole_tokens[number]]
@@ -176,46 +177,46 @@ def next_words(
     *,
     examined: int = 400,
 ) -> list[tuple[str, float]]:
-    """The likeliest words after a prompt with their probabilities, best first.
+    """The most probable words after a prompt with their probabilities, in descending order.
 
-    A word may take several tokens, and a character too: a best-first search extends the likeliest beginning until the
-    token that would follow begins something else than a letter. A word begins with a space, or at once where the prompt
-    ends in white space. The probabilities are those of the spellings found: missed are those that lie beyond `examined`
-    beginnings, or beyond the 50 likeliest tokens after one.
+    A word, and even a character, may consist of several tokens. A best-first search extends the most probable prefix;
+    a word ends where the next token does not start with a letter. A word starts with a space, unless the prompt ends in
+    white space. Probabilities are lower bounds: the search examines at most `examined` prefixes and continues each with
+    its 50 most probable tokens.
 
     Args:
         network: language model.
         prompt: `(1, steps)` token ids, shorter than the context.
-        decode: what tokens read; a part of a character reads U+FFFD.
-        vocabulary_size: how many tokens there are.
-        count: how many words.
-        examined: beginnings that are looked at.
+        decode: from token ids to text; an incomplete character gives U+FFFD.
+        vocabulary_size: number of tokens.
+        count: number of words to return.
+        examined: number of prefixes to examine.
     """
     device = prompt.device
     texts = [decode([token]) for token in range(vocabulary_size)]
-    goes_on = torch.tensor([_lettered(text[:1]) for text in texts], device=device)
-    opens = torch.tensor([text[:1] == " " and all(map(_lettered, text[1:])) and len(text) > 1 for text in texts])
-    opens = opens.to(device)
+    continues = torch.tensor([_in_word(text[:1]) for text in texts], device=device)
+    starts = torch.tensor([text[:1] == " " and all(map(_in_word, text[1:])) and len(text) > 1 for text in texts])
+    starts = starts.to(device)
     space = torch.tensor([text == " " for text in texts], device=device)
-    begins = opens | space | goes_on if texts[prompt[0, -1]][-1:].isspace() else opens | space
+    first = starts | space | continues if texts[prompt[0, -1]][-1:].isspace() else starts | space
     found: dict[str, float] = {}
-    beginnings: list[tuple[float, list[int]]] = [(1.0, [])]
+    prefixes: list[tuple[float, list[int]]] = [(1.0, [])]
     for _ in range(examined):
-        if not beginnings:
+        if not prefixes:
             break
-        likeliest = max(range(len(beginnings)), key=lambda number: beginnings[number][0])
-        probability, written = beginnings.pop(likeliest)
+        likeliest = max(range(len(prefixes)), key=lambda number: prefixes[number][0])
+        probability, written = prefixes.pop(likeliest)
         word = decode(written).strip()
         if len(found) >= count and probability <= sorted(found.values(), reverse=True)[count - 1]:
             break
         tokens = torch.cat([prompt, torch.tensor([written], dtype=torch.long, device=device)], dim=1)
         following = network.begin(tokens[:, -network.context :])[0][0, -1].softmax(dim=-1)  # (vocabulary,)
         if word and "\ufffd" not in word:
-            ends = float(following[~goes_on].sum())
+            ends = float(following[~continues].sum())
             found[word] = found.get(word, 0.0) + probability * ends
-        allowed = goes_on if written else begins
+        allowed = continues if written else first
         likely = (following * allowed).topk(min(50, len(texts)))
-        beginnings += [
+        prefixes += [
             (probability * share, [*written, token])
             for share, token in zip(likely.values.tolist(), likely.indices.tolist(), strict=True)
             if share > 0
@@ -223,6 +224,6 @@ def next_words(
     return sorted(found.items(), key=lambda item: -item[1])[:count]
 
 
-def _lettered(character: str) -> bool:
-    """Whether it is a letter, a digit or a part of a character, which mostly is one of a letter."""
+def _in_word(character: str) -> bool:
+    """Whether this is a letter, a digit, or an incomplete character, which usually is part of a letter."""
     return character.isalnum() or character == "\ufffd"

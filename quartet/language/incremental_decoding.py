@@ -1,7 +1,7 @@
-"""Incremental decoding: a decoder's next token from the one just chosen, in numpy.
+"""Incremental decoding: the decoder's step from one token to the next, in numpy, for a single text on a CPU.
 
-A token's work is a few million multiplications; torch takes a millisecond to call the four hundred operations that they
-are spread over, numpy a quarter of that. The equations are those of `decoder.py`, for a single text on a CPU.
+A token needs only a few million multiplications, in about four hundred operations. Calling these takes torch a
+millisecond, and numpy a quarter of that. The equations are those of `decoder.py`.
 """
 
 import math
@@ -16,14 +16,14 @@ from quartet.language.networks.interface import LanguageModel
 from quartet.language.networks.ngram_embedding import FACTORS
 from quartet.layers.attention import MultiHeadAttention
 
-EPSILON = np.finfo(np.float32).eps  # that of torch's RMSNorm
+EPSILON = np.finfo(np.float32).eps  # the default of torch's RMSNorm
 
 
 class IncrementalDecoder:
-    """Reads on, one token at a time, from where `past` ends.
+    """Continue from `past`, one token at a time.
 
     Args:
-        network: on a CPU, in float32.
+        network: a decoder on a CPU, in float32.
         past: of a single text, shorter than the network's context.
     """
 
@@ -39,7 +39,7 @@ class IncrementalDecoder:
 
     @staticmethod
     def suits(network: LanguageModel, prompt: Tensor) -> TypeGuard[Decoder]:
-        """Whether a network and a prompt `(batch, steps)` can be read on in this way."""
+        """Whether this class can continue a prompt `(batch, steps)` with this network."""
         return isinstance(network, Decoder) and len(prompt) == 1 and network.embedding.weight.device.type == "cpu"
 
     def advance(self, token: int) -> Tensor:
@@ -65,12 +65,12 @@ class IncrementalDecoder:
 
 
 class _Block:
-    """A `CausalBlock`, with what it keeps of the past."""
+    """A `CausalBlock` with its caches."""
 
     def __init__(self, block: CausalBlock, past: BlockPast, context: int):
         attention: MultiHeadAttention = block.attention
         self.gains = _array(block.attention_norm.weight), _array(block.feed_forward_norm.weight)
-        # The oldest token first, as the past has them.
+        # Oldest token first, in the order of `before`.
         convolutions = block.attention_convolution, block.feed_forward_convolution
         self.shares = [_array(convolution.shares)[::-1].copy() for convolution in convolutions]
         self.before = [_array(past.attended[0]), _array(past.fed[0])]
@@ -88,12 +88,12 @@ class _Block:
         self.keys[:, :steps], self.values[:, :steps] = _array(past.seen.keys[0]), _array(past.seen.values[0])
 
     def advance(self, hidden: np.ndarray, seen: int) -> np.ndarray:
-        """`(features,)` of the token number `seen` to the same."""
+        """`(features,)` of the token at position `seen` to the same shape."""
         hidden = hidden + self._attended(self._mixed(0, hidden), seen)
         return hidden + self.contract @ np.square(np.maximum(self.expand @ self._mixed(1, hidden), 0))
 
     def _mixed(self, number: int, hidden: np.ndarray) -> np.ndarray:
-        """Normalised, and with its shares of the tokens before."""
+        """Normalise a token, and add its shares of the tokens before it (the short convolution)."""
         token, before = _normalised(hidden, self.gains[number]), self.before[number]
         self.before[number] = np.concatenate([before, token[None]])[1:]
         return token + np.einsum("rf,rf->f", before, self.shares[number])
@@ -113,14 +113,14 @@ class _Block:
 
 
 def _turned(heads: np.ndarray, sine: np.ndarray, cosine: np.ndarray) -> np.ndarray:
-    """As `RotaryPosition`, of one token's `(heads, head features)`."""
+    """`RotaryPosition` for one token's `(heads, head features)`."""
     half = len(sine)
     first, second = heads[:, :half], heads[:, half:]
     return np.concatenate([first * cosine - second * sine, first * sine + second * cosine], axis=1)
 
 
 def _normalised(token: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    """As `RMSNorm`."""
+    """`RMSNorm` for one token."""
     return token * (gain / math.sqrt(token @ token / len(token) + EPSILON))
 
 

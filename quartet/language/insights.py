@@ -1,4 +1,4 @@
-"""What a language model finds easy and hard, and how it sees words: costs by place and kind, attention, neighbours."""
+"""Insights into a language model: costs by kind of character and by position, attention maps, nearest words."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ KINDS = (
 
 def kind_of(character: str) -> str:
     """The kind of a character, one of `KINDS`."""
-    if character == "\ufffd":  # what a token reads that is a part of one
+    if character == "\ufffd":  # a token that is part of a character
         return "parts of characters"
     if character in "\n\r":
         return "line breaks"
@@ -31,15 +31,15 @@ def kind_of(character: str) -> str:
 
 
 def cost_by_kind(nats: np.ndarray, stream: np.ndarray, texts: list[str]) -> pd.DataFrame:
-    """Bits per character of each kind; a token's cost is spread evenly over its characters.
+    """Bits per character for each kind of character; a token's cost is spread evenly over its characters.
 
     Args:
         nats: `(tokens,)` cost of each token of the stream.
-        stream: `(tokens,)` their ids.
-        texts: what each token of the vocabulary reads.
+        stream: `(tokens,)` ids.
+        texts: the text of each token of the vocabulary.
 
     Returns:
-        A row per kind that occurs: `kind`, `characters`, `bits_per_character`.
+        One row per kind that occurs: `kind`, `characters`, `bits_per_character`.
     """
     counts = np.zeros((len(texts), len(KINDS)))
     for token in np.unique(stream):
@@ -58,9 +58,9 @@ def cost_by_kind(nats: np.ndarray, stream: np.ndarray, texts: list[str]) -> pd.D
 
 
 def cost_by_place(nats: np.ndarray, context: int, bytes_per_token: float) -> pd.DataFrame:
-    """Bits per byte by a token's place in its window, which do not overlap: how much does more context help?
+    """Bits per byte by a token's position in its window (windows do not overlap): how much does more context help?
 
-    Places are joined in powers of two: `from`, `to` (inclusive, from 1), `bits_per_byte`.
+    Positions are grouped in powers of two. Columns: `from`, `to` (inclusive, counted from 1), `bits_per_byte`.
     """
     places = np.arange(len(nats)) % context + 1
     rows, start = [], 1
@@ -76,17 +76,17 @@ def cost_by_place(nats: np.ndarray, context: int, bytes_per_token: float) -> pd.
 def neighbours(
     embedding: torch.Tensor, stream: np.ndarray, texts: list[str], words: int = 12, nearest: int = 6
 ) -> pd.DataFrame:
-    """The most frequent words that are one token, each with the tokens whose embeddings point most nearly its way.
+    """The most frequent words that are a single token, each with the tokens of the most similar embeddings.
 
     Args:
         embedding: `(vocabulary, features)`.
         stream: `(tokens,)` of the test text, for the frequencies.
-        texts: what each token of the vocabulary reads.
-        words: how many.
-        nearest: neighbours of each.
+        texts: the text of each token of the vocabulary.
+        words: number of words.
+        nearest: number of neighbours per word.
 
     Returns:
-        A row per word: `token`, `neighbours` with their cosines.
+        One row per word: `token`, `neighbours` with their cosine similarities.
     """
     counts = np.bincount(stream, minlength=len(texts))
     longest = max((len(text.strip()) for text in texts if text.strip().isalpha()), default=1)
@@ -110,6 +110,6 @@ def _is_word(text: str, letters: int) -> bool:
 
 @torch.no_grad()
 def attention_maps(network: LanguageModel, tokens: torch.Tensor) -> np.ndarray | None:
-    """How much each token of `(1, steps)` looks at each, `(layers, heads, steps, steps)`; None without attention."""
+    """The attention between the tokens of `(1, steps)`: `(layers, heads, steps, steps)`; None without attention."""
     maps = network.attention_maps(tokens)
     return torch.stack(maps)[:, 0].float().cpu().numpy() if maps else None

@@ -1,4 +1,4 @@
-"""The pictures and tables of a language model's evaluation: baselines, what is hard, attention, neighbouring words."""
+"""The pictures and tables of a language model's evaluation: baselines, costs, attention, nearest words."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +14,11 @@ from quartet.language.networks.interface import LanguageModel
 from quartet.reporting.figures import bars, save_figure
 from quartet.reporting.text_figures import heads_sheet, text_heat
 
-PASSAGE_TOKENS, ATTENTION_TOKENS = 300, 24  # of the test text
+PASSAGE_TOKENS, ATTENTION_TOKENS = 300, 24  # from the beginning of the test text
 
 
 def draw_baselines(folder: Path, scores: Mapping[str, float]) -> None:
-    """Bits per byte of the model beside those of compression and counting."""
+    """Plot bits per byte of the model and of the baselines."""
     named = {
         "bz2": scores["baseline_bz2_bits_per_byte"],
         "xz": scores["baseline_xz_bits_per_byte"],
@@ -26,7 +26,7 @@ def draw_baselines(folder: Path, scores: Mapping[str, float]) -> None:
         "this model": scores["bits_per_byte"],
         "this model, sliding window": scores["sliding_bits_per_byte"],
     }
-    figure = bars(list(named), list(named.values()), "The test text costs", "bits per byte", "this model")
+    figure = bars(list(named), list(named.values()), "Cost of the test text", "bits per byte", "this model")
     save_figure(figure, folder / "baselines.png")
 
 
@@ -39,14 +39,14 @@ def draw_insights(
     byte_count: int,
     device: torch.device,
 ) -> None:
-    """What is easy and hard, what attention looks at, and which words are neighbours.
+    """Draw costs by kind and position, token probabilities and attention maps; write the tables.
 
-    `stream` and `nats` are the `(tokens,)` ids of the test text and what each cost, `byte_count` the text's length.
+    `stream` and `nats` are the `(tokens,)` ids and costs of the test text, `byte_count` is its length.
     """
     texts = token_texts(tokenizer)
     kinds = cost_by_kind(nats, stream, decoded_tokens(tokenizer))
     write_table(folder / "cost_by_kind.csv", kinds)
-    title = "Cost of a character by its kind"
+    title = "Cost of a character by kind"
     figure = bars(list(kinds.kind), list(kinds.bits_per_character), title, "bits per character", "")
     save_figure(figure, folder / "cost_by_kind.png")
     places = cost_by_place(nats, network.context, byte_count / len(stream))
@@ -54,12 +54,12 @@ def draw_insights(
     names = [
         f"{low}" if low == high else f"{low} to {high}" for low, high in zip(places["from"], places["to"], strict=True)
     ]
-    title = "Cost by a token's place in its window: what context is worth"
+    title = "Cost by a token's position in its window: the value of context"
     save_figure(bars(names, list(places.bits_per_byte), title, "bits per byte", ""), folder / "cost_by_place.png")
 
     passage = [texts[token] for token in stream[:PASSAGE_TOKENS]]
     costs = [cost / len(text) for text, cost in zip(passage, nats[:PASSAGE_TOKENS], strict=True) for _ in text]
-    title = "The beginning of the test text: how probable each character was (a token's are its geometric mean)"
+    title = "The beginning of the test text: probability per character (geometric mean over each token)"
     figure = text_heat("".join(passage), np.exp(-np.array(costs)).tolist(), title)
     save_figure(figure, folder / "next_character.png")
     shown = np.asarray(stream[: min(ATTENTION_TOKENS, network.context)]).astype(np.int64)

@@ -1,4 +1,4 @@
-"""From raw text to what training reads: three splits, as plain text and as streams of tokens (`windows.py`)."""
+"""Turn raw text into three splits, as plain text and as streams of tokens (`windows.py` reads them)."""
 
 import random
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from quartet.datasets.tokenizers import encoded_lines, train_tokenizer
 from quartet.language.reading import count_characters, text_chunks
 from quartet.language.settings import PreprocessText
 
-TEST, VALIDATION = 0.10, 0.05  # shares of the whole, and of what remains
-LEAST = 100  # characters of a split
+TEST, VALIDATION = 0.10, 0.05  # share of the whole text, and share of the rest
+LEAST = 100  # the fewest characters in a split
 
 
 def split_text(source: Path, how: str, seed: int, folder: Path) -> None:
-    """Write `{train,validation,test}.txt`: the end held out (`tail`) or whole passages drawn by `seed` (`passages`)."""
+    """Write `{train,validation,test}.txt`: hold out the end (`tail`) or random whole passages (`passages`)."""
     if how == "tail":
         _split_tail(source, folder)
     else:
@@ -27,7 +27,7 @@ def split_text(source: Path, how: str, seed: int, folder: Path) -> None:
 
 
 def _split_tail(source: Path, folder: Path) -> None:
-    """Read as a stream, so that the text may be larger than the memory."""
+    """Read the text as a stream, since it may not fit in memory."""
     length = count_characters(source)
     test_from = length - round(length * TEST)
     validation_from = test_from - round(test_from * VALIDATION)
@@ -55,10 +55,10 @@ def _split_passages(text: str, seed: int) -> dict[str, str]:
 
 
 def prepare_text(raw: Path, folder: Path, settings: PreprocessText) -> dict:
-    """Split, fit the tokenizer to the training text alone, encode; returns what `info.json` holds.
+    """Split the text, fit the tokenizer to the training split, encode; returns the content of `info.json`.
 
     Raises:
-        ValueError: the text is too short to have three splits.
+        ValueError: the text is too short for three splits.
     """
     manifest = read_json(raw / "manifest.json")
     split_text(raw / "text.txt", manifest["split"], settings.split_seed, folder)
@@ -66,11 +66,11 @@ def prepare_text(raw: Path, folder: Path, settings: PreprocessText) -> dict:
     for name in SPLITS:
         try:
             characters[name] = count_characters(folder / f"{name}.txt")
-        except ValueError as error:  # white space alone
-            raise ValueError(f"{raw / 'text.txt'}: its {name} split holds white space alone") from error
+        except ValueError as error:
+            raise ValueError(f"{raw / 'text.txt'}: its {name} split holds only white space") from error
         if characters[name] < LEAST:
             raise ValueError(
-                f"{raw / 'text.txt'}: its {name} split has {characters[name]} characters; {LEAST} are the least"
+                f"{raw / 'text.txt'}: its {name} split has {characters[name]} characters; at least {LEAST} are needed"
             )
     tokenizer = train_tokenizer(settings.tokenizer, lines_of(folder / "train.txt"), settings.vocabulary_size)
     dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
@@ -96,6 +96,6 @@ def prepare_text(raw: Path, folder: Path, settings: PreprocessText) -> dict:
 
 
 def lines_of(path: Path) -> Iterator[str]:
-    """The lines of a text file with their ends, none of which is changed."""
+    """The lines of a text file, with their line endings unchanged."""
     with path.open(encoding="utf-8", newline="\n") as file:
         yield from file

@@ -1,4 +1,4 @@
-"""Read text files of any size in pieces, checking that they are UTF-8."""
+"""Read text files of any size in pieces, and check that they are UTF-8."""
 
 import codecs
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ _CHUNK = 2**22  # bytes
 
 
 def text_chunks(path: Path) -> Iterator[str]:
-    """UTF-8 text in pieces of a few megabytes, its line ends as they are: joined they are the text.
+    """Yield UTF-8 text in pieces of a few megabytes, with line endings unchanged.
 
     Raises:
-        ValueError: missing or not UTF-8, with the offending byte's position.
+        ValueError: the file is missing or not UTF-8; the message gives the position of the wrong byte.
     """
     decoder, place = codecs.getincrementaldecoder("utf-8")(), 0
     try:
         with path.open("rb") as file:
             while piece := file.read(_CHUNK):
-                held_back = len(decoder.getstate()[0])  # the beginning of a character that the last piece cut
+                held_back = len(decoder.getstate()[0])  # bytes of a character that was cut by the end of the last piece
                 try:
                     yield decoder.decode(piece)
                 except UnicodeDecodeError as error:
@@ -30,10 +30,10 @@ def text_chunks(path: Path) -> Iterator[str]:
 
 
 def count_characters(path: Path) -> int:
-    """How many characters a text has.
+    """Count the characters of a text file.
 
     Raises:
-        ValueError: missing, empty or not UTF-8.
+        ValueError: the file is missing, blank or not UTF-8.
     """
     count, empty = 0, True
     for chunk in text_chunks(path):

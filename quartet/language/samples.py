@@ -1,4 +1,4 @@
-"""Samples of a language model's writing for the report."""
+"""Samples of text from a language model, for the report."""
 
 import torch
 from tokenizers import Tokenizer
@@ -14,7 +14,7 @@ BLANKS = ("This is the", " of all that", " in the end.")
 
 
 def samples(network: LanguageModel, tokenizer: Tokenizer, device: torch.device) -> str:
-    """Continuations of an empty line at several temperatures, next words, and filled blanks, as text."""
+    """Text generated at several temperatures, likely next words and, for an encoder-decoder, filled blanks."""
     start = torch.tensor([tokenizer.encode("\n").ids], device=device)
     parts = []
     for temperature in TEMPERATURES:

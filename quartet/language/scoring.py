@@ -1,4 +1,4 @@
-"""How well a language model predicts a text: the cost of every token, each predicted exactly once."""
+"""Score how well a language model predicts a text; every token is predicted exactly once."""
 
 import math
 
@@ -23,13 +23,16 @@ def score_stream(
     *,
     sliding: bool,
 ) -> dict:
-    """Total `nats`, counts of `right` and `right_in_5`; in order, the `predicted` tokens and `token_nats`, `(tokens,)`.
+    """Score every token of a stream; the first one is predicted after a line break.
 
-    The first token is predicted after a line break. Windows do not overlap; with `sliding` they move by half.
+    Windows do not overlap or, with `sliding`, overlap by half.
+
+    Returns:
+        `nats` (the total), `right` and `right_in_5` (counts), `predicted` and `token_nats` (both `(tokens,)`).
     """
     context = network.context
     stride = max(1, context // 2) if sliding else context
-    batch_size = max(1, batch_size * 32 // context)  # a batch of windows costs as much as its tokens
+    batch_size = max(1, batch_size * 32 // context)  # memory depends on the tokens in a batch
     first = tokenizer.encode("\n").ids[0]
     right, right_in_5, predicted, costs = 0, 0, [], []
     for tokens, successors, mask in scored_windows(stream, first, context, stride, batch_size, device):
@@ -52,7 +55,7 @@ def score_stream(
 def validation_scores(
     network: LanguageModel, stream: np.ndarray, tokenizer: Tokenizer, byte_count: int, device: torch.device
 ) -> dict[str, float]:
-    """`loss` (nats per token), `bits_per_byte`, and `score`: the bits per byte below zero, so that higher is better."""
+    """`loss` (nats per token), `bits_per_byte`, and `score` (minus the bits per byte, so that higher is better)."""
     nats = score_stream(network, stream, tokenizer, VALIDATION_BATCH, device, sliding=False)["nats"]
     bits_per_byte = nats / math.log(2) / byte_count
     return {"loss": nats / len(stream), "bits_per_byte": bits_per_byte, "score": -bits_per_byte}

@@ -1,4 +1,4 @@
-"""The language model: a prompt in, text out; or the likely next words; or what belongs into blanks."""
+"""Serve the language model: continue a prompt, predict the next words, or fill blanks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ CHOICE = (
 
 
 class TextGenerator(Served):
-    """The model in `folder` with the `tokenizer` among `files` that it was trained with."""
+    """The language model in `folder`; `files` holds its `tokenizer`."""
 
     def __init__(self, folder: Path, files: Mapping[str, Path]):
         self.network = rebuild_network(NETWORKS, read_card(folder), load_weights(folder))
@@ -34,7 +34,7 @@ class TextGenerator(Served):
 
     @staticmethod
     def interface(card: Mapping) -> Interface:
-        """Prompts to texts."""
+        """From prompts to texts."""
         return Interface(PROMPT, "text", CHOICE)
 
     @staticmethod
@@ -43,16 +43,16 @@ class TextGenerator(Served):
         return PROMPT.example(["The "])
 
     def answer(self, questions: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
-        """Each prompt continued."""
+        """Continue each prompt."""
         choice = {name: parameters[name] for name in ("temperature", "top_p", "seed")}
         choice["top_k"] = parameters["top_k"] or None
         return [self.continued(prompt, parameters["tokens"], **choice) for prompt in questions]
 
     def continued(self, prompt: str, tokens: int, *, seed: int, **choice: Any) -> str:
-        """The prompt and what follows it; `choice` is `temperature`, `top_k` and `top_p` of `generation.sampled`.
+        """Continue a prompt; returns the whole text. `choice`: `temperature`, `top_k`, `top_p` (`generation.sampled`).
 
         Raises:
-            ValueError: there is no such choice, or no token is asked for.
+            ValueError: an argument is out of its range.
         """
         if tokens < 1:
             raise ValueError(f"tokens: found {tokens}, allowed is 1 or more")
@@ -61,13 +61,13 @@ class TextGenerator(Served):
         return self.tokenizer.decode(text[0].tolist())
 
     def filled(self, text: str, *, seed: int, **choice: Any) -> str:
-        """The text with every blank `___` filled.
+        """Fill every blank `___` of a text.
 
         Raises:
-            ValueError: the model is no encoder-decoder.
+            ValueError: the model is not an encoder-decoder.
         """
         if not isinstance(self.network, EncoderDecoder):
-            raise ValueError("blanks are filled by a model trained with train_lm.architecture=encoder-decoder")
+            raise ValueError("filling blanks takes a model trained with train_lm.architecture=encoder-decoder")
         pieces = text.split(BLANK)
         generator = torch.Generator().manual_seed(seed)
         encoded = [self._tokens(piece) for piece in pieces]
@@ -76,8 +76,8 @@ class TextGenerator(Served):
         return "".join(piece + word for piece, word in zip(pieces, [*words, ""], strict=True))
 
     def next_words(self, prompt: str, count: int) -> list[tuple[str, float]]:
-        """The likeliest next words with their probabilities."""
-        # The space before a word is part of its token.
+        """The most probable next words with their probabilities."""
+        # A word's token includes the space before it.
         asked, tokenizer = self._encoded(prompt.removesuffix(" ")), self.tokenizer
         return generation.next_words(self.network, asked, tokenizer.decode, tokenizer.get_vocab_size(), count)
 

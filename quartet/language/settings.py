@@ -15,11 +15,11 @@ SOURCE: str = setting(
 class PreprocessText(Preparation):
     """How raw text is prepared."""
 
-    split_seed: int = setting(0, "seed of the splits of separate passages", at_least=0, below=2**32)
-    tokenizer: str = setting("bpe", "unit of text", choices=("bpe", "character", "byte"))
-    vocabulary_size: int = setting(
-        2048, "tokens of the BPE vocabulary, the 256 bytes included", at_least=256, at_most=65536
+    split_seed: int = setting(
+        0, "seed of the splits of text that consists of separate passages", at_least=0, below=2**32
     )
+    tokenizer: str = setting("bpe", "kind of tokenizer", choices=("bpe", "character", "byte"))
+    vocabulary_size: int = setting(2048, "BPE vocabulary size, including the 256 bytes", at_least=256, at_most=65536)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,28 +28,28 @@ class TrainLm(Training):
 
     architecture: str = setting(
         "decoder",
-        "causal Transformer, Transformer that fills holes in text, or recurrent network",
+        "decoder-only Transformer, encoder-decoder that fills holes in text, or recurrent network",
         choices=("decoder", "encoder-decoder", "lstm", "gru"),
     )
     position: str = setting(
         "rotary", "positional encoding of a Transformer", choices=("rotary", "sinusoidal", "learned", "none")
     )
-    context: int = setting(128, "tokens the model sees at once", at_least=2, at_most=65536)
+    context: int = setting(128, "tokens per window", at_least=2, at_most=65536)
     width: int = setting(128, "features per token", at_least=8, at_most=8192)
     layers: int = setting(
-        4, "Transformer blocks (of encoder and decoder each), recurrent layers", at_least=1, at_most=128
+        4, "Transformer blocks (in each of encoder and decoder), or recurrent layers", at_least=1, at_most=128
     )
-    heads: int = setting(4, "attention heads; divides `width`", at_least=1, at_most=128)
+    heads: int = setting(4, "attention heads; must divide `width`", at_least=1, at_most=128)
     ngrams: int = setting(
         32768, "decoder: rows of the tables for pairs and triples of tokens; 0 for none", at_least=0, at_most=2**24
     )
     convolution: int = setting(
-        3, "decoder: tokens before a token that short convolutions mix in; 0 for none", at_least=0, at_most=64
+        3, "decoder: previous tokens that short convolutions use; 0 for none", at_least=0, at_most=64
     )
     corruption: float = setting(0.3, "encoder-decoder: share of a window's tokens in holes", above=0, at_most=0.5)
-    span: float = setting(4.0, "encoder-decoder: mean tokens in a hole", at_least=1, at_most=64)
+    span: float = setting(4.0, "encoder-decoder: mean number of tokens in a hole", at_least=1, at_most=64)
     continuation: float = setting(
-        0.5, "encoder-decoder: share of the batches whose windows miss all from some place on", at_least=0, at_most=1
+        0.5, "encoder-decoder: share of the batches with one hole that reaches to the end", at_least=0, at_most=1
     )
     dropout: float = setting(0.0, "dropout after attention and feed-forward", at_least=0, below=1)
     optimizer: str = retuned(Training, "optimizer", "muon")
@@ -62,11 +62,11 @@ class TrainLm(Training):
     compile: bool = compile_setting()
 
     def contradictions(self, data: PreprocessText, evaluation: "EvaluateLm") -> Iterator[str]:
-        """Widths that heads do not divide, and what the compiler does not speed up."""
+        """Widths that the heads do not divide, and networks that the compiler does not speed up."""
         if self.compile and self.architecture != "decoder":
             yield (
-                f"train_lm.compile: found true; a network of architecture {self.architecture!r}, whose steps "
-                "follow each other or whose batches differ in length, gains nothing by it; allowed is false"
+                f"train_lm.compile: found true, but compiling does not speed up architecture {self.architecture!r}, "
+                "whose steps are sequential or whose batches differ in length; set it to false"
             )
         if self.architecture in ("decoder", "encoder-decoder"):
             yield from width_per_head("train_lm.", self.width, self.heads, self.position)
@@ -77,5 +77,5 @@ class EvaluateLm:
     """How the language model is scored."""
 
     confusion_tokens: int = setting(
-        20, "most frequent tokens with a row of their own in the confusion matrix", at_least=2, at_most=100
+        20, "how many of the most frequent tokens the confusion matrix shows", at_least=2, at_most=100
     )

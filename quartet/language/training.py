@@ -1,4 +1,4 @@
-"""How a language model is trained: windows of text, next-token or span-filling loss, validation."""
+"""Train a language model: windows of text, next-token or span-filling loss, validation."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ from quartet.training.run import Plan
 
 
 def plan(settings: TrainLm, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
-    """The plan for the splits of the processed text in `folder`, of which `info` is the `info.json`."""
+    """The plan of a training on the processed text in `folder`; `info` is its `info.json`."""
     training = LanguageTraining(settings, folder, info, device, seed=seed)
     return Plan(
         task=training.task(),
@@ -34,7 +34,7 @@ def plan(settings: TrainLm, *, seed: int, folder: Path, info: Mapping, device: t
 
 
 def describe_network(settings: TrainLm, info: Mapping) -> dict[str, object]:
-    """The arguments that build the network which the settings name, for the text that `info` describes."""
+    """The arguments that build the network in the settings for the text that `info` describes."""
     description = {
         "vocabulary_size": info["vocabulary_size"],
         "context": settings.context,
@@ -51,12 +51,12 @@ def describe_network(settings: TrainLm, info: Mapping) -> dict[str, object]:
 
 
 class LanguageTraining:
-    """A network and what the loop asks while it trains.
+    """A network and the functions that the training loop calls.
 
     Args:
         settings: of the training.
         folder: of the processed text.
-        info: what preprocessing says of it.
+        info: its `info.json`.
         device: where to train.
         seed: of the order of the windows.
     """
@@ -72,7 +72,7 @@ class LanguageTraining:
         self.network = build_network(NETWORKS, self.description).to(device)
 
     def task(self) -> Task:
-        """For the loop."""
+        """The task for the training loop."""
         return Task(
             network=self.network,
             examples_at=self.examples_at,
@@ -85,22 +85,22 @@ class LanguageTraining:
         )
 
     def examples_at(self, number: int) -> Batch:
-        """Tokens of a batch's windows and the token after each, both `(batch, context)`."""
+        """The tokens of a batch's windows and their successors, both `(batch, context)`."""
         return self.windows.batch(self.batches.indices(number), self.batches.epoch(number))
 
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
-        """The windows as they are or, for an encoder-decoder, with holes: what is read, and what is written."""
+        """The windows unchanged or, for an encoder-decoder, with holes: encoder input, decoder input, targets."""
         if not isinstance(self.network, EncoderDecoder):
             return examples
         tokens, _ = examples
         return with_holes(tokens, self.settings, self.network.hole_tokens, generator)
 
     def loss_of(self, network: LanguageModel, batch: Batch) -> Tensor:
-        """Cross-entropy per token."""
+        """The mean cross-entropy per token."""
         *inputs, targets = batch
         logits = network.fill(*inputs) if isinstance(network, EncoderDecoder) else network(*inputs)
         return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
     def validate(self, network: LanguageModel) -> dict[str, float]:
-        """Loss and bits per byte of the text held out."""
+        """Loss and bits per byte on the held-out text."""
         return validation_scores(network, self.held_out, self.tokenizer, self.held_out_bytes, self.device)

@@ -1,4 +1,4 @@
-"""Token streams cut into windows: the language model reads `context` tokens and predicts each one's successor.
+"""Windows of token streams: the language model reads `context` tokens and predicts the successor of each.
 
 `data/processed/text/` holds `{train,validation,test}.{txt,bin}`, `tokenizer.json` and `info.json`.
 """
@@ -19,14 +19,14 @@ def token_stream(folder: Path, split: str) -> np.ndarray:
 
 
 class TrainingWindows:
-    """Windows over a memory-mapped stream; those of an epoch do not overlap, and each epoch has borders of its own.
+    """Windows of a memory-mapped stream; they do not overlap within an epoch, and each epoch shifts them anew.
 
-    Which windows a step holds is the caller's choice (`ShuffledBatches`); a window's number is its place.
+    Windows are numbered by position; the caller chooses those of a step (`ShuffledBatches`).
 
     Args:
         stream: `(tokens,)`.
         context: tokens per window.
-        seed: of the borders.
+        seed: of the shifts.
         device: where the windows go.
     """
 
@@ -37,12 +37,12 @@ class TrainingWindows:
             raise ValueError(
                 f"{len(stream)} tokens of training text are fewer than train_lm.context + 1 = {context + 1}"
             )
-        self.count = max(1, whole - 1)  # one window less leaves room to move the others by up to a whole window
+        self.count = max(1, whole - 1)  # one window less leaves room to shift the others by up to a window
 
     def batch(self, windows: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         """Tokens and their successors, both `(batch, context)`, of the numbered windows.
 
-        All windows of an epoch are moved alike, so that over the epochs a token comes up at every place of a window.
+        All windows of an epoch have the same shift, so that over the epochs a token comes up at every position.
         """
         spare = len(self.stream) - 1 - self.count * self.context
         offset = int(np.random.default_rng((self.seed, epoch)).integers(spare + 1))
@@ -50,7 +50,7 @@ class TrainingWindows:
         rows = np.stack([self.stream[start : start + self.context + 1] for start in starts]).astype(np.int64)
         tokens = torch.from_numpy(rows)  # (batch, context + 1)
         if self.device.type == "cuda":
-            tokens = tokens.pin_memory()  # so that nothing waits for the copy
+            tokens = tokens.pin_memory()  # for an asynchronous copy
         tokens = tokens.to(self.device, non_blocking=True)
         return tokens[:, :-1], tokens[:, 1:]
 
@@ -62,11 +62,11 @@ def scored_windows(
 
     Args:
         stream: `(tokens,)`.
-        first: token that stands before the stream, so that its first one has a context.
+        first: a token before the stream, as the context of the stream's first token.
         context: tokens per window.
-        stride: how far a window moves; at `context` windows do not overlap, below it each scores its last `stride`
-            tokens, all but the first having at least `context` − `stride` tokens before them.
-        batch_size: windows at once.
+        stride: distance between windows. At `context` they do not overlap. Below, each window after the first scores
+            only its last `stride` tokens, which have at least `context` − `stride` tokens before them.
+        batch_size: windows per batch.
         device: where the tensors go.
 
     Yields:

@@ -172,7 +172,7 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention, then a feed-forward layer, each with normalisation before it and a residual connection (pre-norm)."""
+    """Self-attention and a feed-forward layer, pre-norm with residuals."""
 
     def __init__(self, features: int, heads: int, *, position: nn.Module | None = None, dropout: float = 0.0):
         super().__init__()

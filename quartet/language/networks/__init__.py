@@ -1,4 +1,4 @@
-"""The networks that model text, by the name that a model's card gives them."""
+"""The networks that model text, by their names in a model's card."""
 
 from quartet.language.networks.decoder import Decoder
 from quartet.language.networks.encoder_decoder import EncoderDecoder

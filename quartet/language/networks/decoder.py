@@ -1,4 +1,4 @@
-"""The decoder-only Transformer language model (Radford et al. 2019): each token is predicted from those before it."""
+"""The decoder-only Transformer language model (Radford et al. 2019): it predicts each token from those before it."""
 
 import dataclasses
 
@@ -15,30 +15,30 @@ from quartet.layers.positional_encoding import positions
 
 @dataclasses.dataclass(frozen=True)
 class BlockPast:
-    """What a block keeps of the tokens that it has read."""
+    """A block's cache of the tokens that it has read."""
 
     seen: KeyValues  # the key-value cache
-    attended: Tensor  # (batch, reach, features) the last tokens, for the convolution before attention
-    fed: Tensor  # the same before the feed-forward layer
+    attended: Tensor  # (batch, reach, features) the last inputs of the convolution before attention
+    fed: Tensor  # (batch, reach, features) the last inputs of the convolution before the feed-forward layer
 
 
 @dataclasses.dataclass(frozen=True)
 class Past:
-    """What a decoder keeps of the tokens that it has read."""
+    """A decoder's cache of the tokens that it has read."""
 
     blocks: list[BlockPast]
-    last: Tensor  # (batch, reach) the last tokens, for the n-grams
+    last: Tensor  # (batch, reach) the last token ids, for the n-grams
 
 
 class CausalBlock(nn.Module):
-    """Causal self-attention, then a feed-forward layer; each is normalised and convolved before, and added.
+    """Causal self-attention and a feed-forward layer, each after normalisation and a short convolution, with residuals.
 
     Args:
         features: per token.
         heads: of attention.
         position: applied to queries and keys; default none.
         dropout: after attention and feed-forward.
-        reach: of the convolutions.
+        reach: how many previous tokens the convolutions use.
     """
 
     def __init__(self, features: int, heads: int, *, position: nn.Module | None, dropout: float, reach: int):
@@ -49,12 +49,12 @@ class CausalBlock(nn.Module):
         self.feed_forward_norm = nn.RMSNorm(features)
         self.feed_forward_convolution = ShortConvolution(features, reach)
         self.feed_forward = FeedForward(features, dropout)
-        # Every block begins as the identity, so that depth does not slow the start.
+        # Each block starts as the identity, so that deep networks learn as fast at the start.
         nn.init.zeros_(self.attention.output.weight)
         nn.init.zeros_(self.feed_forward.contract.weight)
 
     def forward(self, tokens: Tensor, past: BlockPast | None = None) -> tuple[Tensor, BlockPast]:
-        """`(batch, steps, features)` to the same shape, and what the next piece of the text needs."""
+        """`(batch, steps, features)` to the same shape, and the cache for the next piece of the text."""
         mixed, attended = self.attention_convolution(self.attention_norm(tokens), past.attended if past else None)
         found, seen = self.attention.causal(mixed, past.seen if past else None)
         tokens = tokens + found
@@ -62,7 +62,7 @@ class CausalBlock(nn.Module):
         return tokens + self.feed_forward(mixed), BlockPast(seen, attended, fed)
 
     def attention_weights(self, tokens: Tensor) -> Tensor:
-        """How much each step looks at each: `(batch, heads, steps, steps)`."""
+        """The attention of each step to each step: `(batch, heads, steps, steps)`."""
         return self.attention.weights(self.attention_convolution(self.attention_norm(tokens))[0], causal=True)
 
 
@@ -71,14 +71,14 @@ class Decoder(LanguageModel):
 
     Args:
         vocabulary_size: number of tokens.
-        context: most tokens that are seen at once.
+        context: the most tokens in a window.
         width: features per token.
         layers: Transformer blocks.
         heads: attention heads per block.
         position: `rotary`, `sinusoidal`, `learned` or `none`.
         dropout: after embedding, attention and feed-forward.
         ngrams: rows of each table of `NgramEmbedding`, which is added to the token embedding; 0 for none.
-        convolution: tokens before a token that the blocks' short convolutions take shares of; 0 for none.
+        convolution: how many previous tokens the blocks' short convolutions use; 0 for none.
     """
 
     def __init__(
@@ -108,18 +108,18 @@ class Decoder(LanguageModel):
         self.output_norm = nn.RMSNorm(width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """`(batch, steps)` token ids to `(batch, steps, vocabulary)` logits of the token that follows each."""
+        """`(batch, steps)` token ids to `(batch, steps, vocabulary)` logits of the next tokens."""
         return self.advance(tokens)[0]
 
     def begin(self, prompt: Tensor) -> tuple[Tensor, Past]:
-        """Read `(batch, steps)`; `advance` by one piece, from nothing."""
+        """Read a prompt `(batch, steps)`; the same as `advance` without a past."""
         return self.advance(prompt)
 
     def advance(self, tokens: Tensor, past: Past | None = None) -> tuple[Tensor, Past]:
-        """Read on: `(batch, steps)` further tokens after those that made `past`, at most `context` in all.
+        """Read `(batch, steps)` further tokens after those in `past`, at most `context` in all.
 
         Returns:
-            `(batch, steps, vocabulary)` logits, and what the next piece needs of the past.
+            `(batch, steps, vocabulary)` logits, and the past for the next piece.
         """
         hidden, last = self._embedded(tokens, past)
         blocks = []
@@ -129,7 +129,7 @@ class Decoder(LanguageModel):
         return F.linear(self.output_norm(hidden), self.embedding.weight), Past(blocks, last)
 
     def attention_maps(self, tokens: Tensor) -> list[Tensor]:
-        """How much each token looks at each: `(batch, heads, steps, steps)` of every block."""
+        """The attention of each token to each token: `(batch, heads, steps, steps)` per block."""
         hidden, maps = self._embedded(tokens, None)[0], []
         for block in self.blocks:
             maps.append(block.attention_weights(hidden))

@@ -1,13 +1,13 @@
-"""The encoder-decoder Transformer (Vaswani et al. 2017, Raffel et al. 2020): reads text with holes, and fills them.
+"""The encoder-decoder Transformer (Vaswani et al. 2017, Raffel et al. 2020): it reads text with holes, and fills them.
 
-The encoder reads a text in which each missing span is replaced by a token of its own, ⟨0⟩, ⟨1⟩, …; the decoder writes
-⟨0⟩, the first span, ⟨1⟩, the second span, …, and ends with the next such token:
+The encoder reads a text in which hole tokens ⟨0⟩, ⟨1⟩, … replace the missing spans. The decoder writes ⟨0⟩, the first
+span, ⟨1⟩, the second span, …, and ends with one more hole token:
 
     text       the cat sat on the mat
     encoder    the ⟨0⟩ on the ⟨1⟩
     decoder    ⟨0⟩ cat sat ⟨1⟩ mat ⟨2⟩
 
-A text that is to be continued has one hole, at its end.
+A text to be continued has one hole, at its end.
 """
 
 import dataclasses
@@ -20,11 +20,11 @@ from quartet.language.networks.interface import LanguageModel
 from quartet.layers.attention import FeedForward, KeyValues, MultiHeadAttention, Stack, TransformerBlock
 from quartet.layers.positional_encoding import positions
 
-HOLES = 32  # tokens that stand for holes, the one that ends the last span included
+HOLES = 32  # number of hole tokens, including the one that ends the last span
 
 
 class DecoderBlock(nn.Module):
-    """Causal self-attention, attention to what the encoder read, feed-forward, each normalised before and added."""
+    """Causal self-attention, cross-attention to the encoder and a feed-forward layer, pre-norm with residuals."""
 
     def __init__(self, features: int, heads: int, *, position: nn.Module | None, dropout: float):
         super().__init__()
@@ -38,7 +38,7 @@ class DecoderBlock(nn.Module):
     def forward(self, tokens: Tensor, read: KeyValues, past: KeyValues | None) -> tuple[Tensor, KeyValues]:
         """`(batch, steps, features)` to the same shape, and the key-value cache.
 
-        `read` is what the encoder's text offers to the cross-attention.
+        `read` are the keys and values of the encoder's text for the cross-attention.
         """
         attended, seen = self.attention.causal(self.attention_norm(tokens), past)
         tokens = tokens + attended
@@ -48,20 +48,20 @@ class DecoderBlock(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Past:
-    """What the decoder needs to write on: what the encoder read, and its own key-value cache, an item per block."""
+    """The decoder's state, one item per block: keys and values of the encoder's text, and its own key-value cache."""
 
     read: list[KeyValues]
     seen: list[KeyValues | None]
 
 
 class EncoderDecoder(LanguageModel):
-    """Two stacks of blocks that share one token embedding, which is the output layer too.
+    """Two stacks of blocks that share one token embedding, also as the output layer.
 
     Args:
-        vocabulary_size: number of tokens, without those that stand for holes.
-        context: most tokens that either stack sees at once, holes not counted.
+        vocabulary_size: number of tokens, without the hole tokens.
+        context: the most tokens that either stack reads at once, without the hole tokens.
         width: features per token.
-        layers: blocks of the encoder, and as many of the decoder.
+        layers: blocks in the encoder, and in the decoder.
         heads: attention heads per block.
         position: `rotary`, `sinusoidal`, `learned` or `none`.
         dropout: after embedding, attention and feed-forward.
@@ -90,23 +90,27 @@ class EncoderDecoder(LanguageModel):
         self.blocks = Stack(DecoderBlock(width, heads, position=rotary, dropout=dropout) for _ in range(layers))
         self.output_norm = nn.RMSNorm(width)
         for block in [*self.encoder, *self.blocks]:
-            # Every block begins as the identity, so that depth does not slow the start.
+            # Each block starts as the identity, so that deep networks learn as fast at the start.
             nn.init.zeros_(block.attention.output.weight)
             nn.init.zeros_(block.feed_forward.contract.weight)
 
     @property
     def hole_tokens(self) -> range:
-        """The tokens that stand for holes."""
+        """The ids of the hole tokens."""
         return range(self.vocabulary_size, self.vocabulary_size + HOLES)
 
     def fill(self, corrupted: Tensor, writing: Tensor) -> Tensor:
-        """Read `(batch, steps)` with holes; `(batch, written, vocabulary + HOLES)` logits of what follows."""
+        """Read `(batch, steps)` with holes and `(batch, written)` of the filling.
+
+        Returns:
+            `(batch, written, vocabulary + HOLES)` logits of the next tokens.
+        """
         return self.decode(writing, self.encode(corrupted))[0]
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """As a language model: `(batch, steps)` ids to `(batch, steps, vocabulary)` logits of what follows each.
+        """As a language model: `(batch, steps)` ids to `(batch, steps, vocabulary)` logits of the next tokens.
 
-        The encoder reads the first token and a hole; the decoder writes all that follows.
+        The encoder reads the first token and a hole; the decoder writes the rest.
         """
         opened = torch.full_like(tokens[:, :1], self.vocabulary_size)
         past = self.encode(torch.cat([tokens[:, :1], opened], dim=1))
@@ -114,17 +118,17 @@ class EncoderDecoder(LanguageModel):
         return logits[..., : self.vocabulary_size]
 
     def begin(self, prompt: Tensor) -> tuple[Tensor, Past]:
-        """Encode `(batch, steps)` and a hole; `(batch, 1, vocabulary)` logits of what follows, and a past."""
+        """Encode `(batch, steps)` and a hole; returns `(batch, 1, vocabulary)` logits of the next token, and a past."""
         opened = torch.full_like(prompt[:, :1], self.vocabulary_size)
         return self.advance(opened, self.encode(torch.cat([prompt, opened], dim=1)))
 
     def advance(self, tokens: Tensor, past: Past) -> tuple[Tensor, Past]:
-        """Write on: `(batch, steps)` further tokens to `(batch, steps, vocabulary)` logits, and the past with them."""
+        """`(batch, steps)` further tokens to `(batch, steps, vocabulary)` logits of the next ones, and the new past."""
         logits, past = self.decode(tokens, past)
         return logits[..., : self.vocabulary_size], past
 
     def encode(self, corrupted: Tensor) -> Past:
-        """Read a text with holes, `(batch, steps)`; nothing is written yet."""
+        """Read a text with holes, `(batch, steps)`; returns the state of a decoder that has written nothing."""
         hidden = self._embedded(corrupted, 0)
         for block in self.encoder:
             hidden = block(hidden)
@@ -132,7 +136,7 @@ class EncoderDecoder(LanguageModel):
         return Past([block.cross_attention.keys_and_values(read) for block in self.blocks], [None] * len(self.blocks))
 
     def decode(self, written: Tensor, past: Past) -> tuple[Tensor, Past]:
-        """`(batch, steps)` further tokens to `(batch, steps, vocabulary + HOLES)` logits of what follows each."""
+        """`(batch, steps)` further tokens to `(batch, steps, vocabulary + HOLES)` logits, and the new past."""
         before = 0 if past.seen[0] is None else past.seen[0].keys.shape[2]
         hidden, seen = self._embedded(written, before), []
         for block, read, own in zip(self.blocks, past.read, past.seen, strict=True):
@@ -141,7 +145,7 @@ class EncoderDecoder(LanguageModel):
         return F.linear(self.output_norm(hidden), self.embedding.weight), Past(past.read, seen)
 
     def attention_maps(self, tokens: Tensor) -> list[Tensor]:
-        """How much each token looks at each: `(batch, heads, steps, steps)` of every block of the encoder."""
+        """The attention of each token to each token: `(batch, heads, steps, steps)` per block of the encoder."""
         hidden, maps = self._embedded(tokens, 0), []
         for block in self.encoder:
             maps.append(block.attention.weights(block.attention_norm(hidden), causal=False))
@@ -149,7 +153,7 @@ class EncoderDecoder(LanguageModel):
         return maps
 
     def _embedded(self, tokens: Tensor, before: int) -> Tensor:
-        """`(batch, steps)` ids, after `before` others, to `(batch, steps, width)`."""
+        """`(batch, steps)` ids at positions from `before` on to `(batch, steps, width)`."""
         hidden = self.embedding(tokens)
         if self.position is not None:
             hidden = self.position(hidden, before)

@@ -1,4 +1,4 @@
-"""What is asked of every network that models text."""
+"""The interface of networks that model text."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class LanguageModel(nn.Module, ABC):
-    """Token ids to logits of the token that follows each; reads a text at once or piece by piece.
+    """Token ids to logits of the next tokens; reads a text at once or in pieces.
 
     Attributes:
-        context: most tokens that are seen at once.
+        context: the most tokens in a window.
         embedding: of the tokens; the output layer shares its weights.
     """
 
@@ -20,24 +20,24 @@ class LanguageModel(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, tokens: Tensor) -> Tensor:
-        """`(batch, steps)` token ids to `(batch, steps, vocabulary)` logits of the token that follows each."""
+        """`(batch, steps)` token ids to `(batch, steps, vocabulary)` logits of the next tokens."""
 
     @abstractmethod
     def begin(self, prompt: Tensor) -> tuple[Tensor, Any]:
-        """Read `(batch, steps)`; logits, the last of which are those of what follows, and the past for `advance`."""
+        """Read a prompt `(batch, steps)`; returns logits, the last ones for the next token, and the past."""
 
     @abstractmethod
     def advance(self, tokens: Tensor, past: Any) -> tuple[Tensor, Any]:
-        """Read on: `(batch, steps)` further tokens after those that made `past`, which each network makes in its way.
+        """Read `(batch, steps)` further tokens after those in `past`, whose type depends on the network.
 
         Returns:
-            `(batch, steps, vocabulary)` logits, and the past of the next piece.
+            `(batch, steps, vocabulary)` logits, and the past for the next piece.
         """
 
     def attention_maps(self, tokens: Tensor) -> list[Tensor]:
-        """How much each token looks at each: `(batch, heads, steps, steps)` of every block; none without attention."""
+        """The attention of each token to each: `(batch, heads, steps, steps)` per block; empty without attention."""
         return []
 
     def example_inputs(self) -> tuple[Tensor, ...]:
-        """Two contexts of the first token."""
+        """Two full windows of the first token."""
         return (torch.zeros(2, self.context, dtype=torch.long, device=self.embedding.weight.device),)

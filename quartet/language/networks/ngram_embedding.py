@@ -1,8 +1,8 @@
-"""N-gram embeddings: what a token means after those just before it, looked up instead of computed.
+"""N-gram embeddings: vectors for pairs and triples of tokens, looked up in hashed tables.
 
-A Transformer of a minute's training spends most of it on learning which short strings of tokens mean what. A table
-learns that at once, and a look-up costs nothing (Roy et al. 2022, Huang et al. 2025). Strings are hashed, as the
-combinations are too many; those that share a row are told apart by the network.
+In a training of a minute, a Transformer spends most of the time learning what short strings of tokens mean. A table
+learns that at once, and a look-up costs almost nothing (Roy et al. 2022, Huang et al. 2025). Strings are hashed, since
+there are too many combinations; the network can distinguish strings that share a row by their context.
 """
 
 import torch
@@ -12,10 +12,10 @@ FACTORS = (1_000_003, 7_919, 104_729, 1_299_709)  # primes: one for the token it
 
 
 class NgramEmbedding(nn.Module):
-    """Tables of the last two and of the last three tokens, half of the features from each; zeros at the start.
+    """A table for the last two tokens and one for the last three; each gives half of the features. Starts at zero.
 
     Args:
-        rows: of each table.
+        rows: rows per table.
         width: features per token.
     """
 
@@ -29,11 +29,11 @@ class NgramEmbedding(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many tokens before a token matter."""
+        """How many previous tokens are used."""
         return len(self.tables)
 
     def forward(self, tokens: Tensor, before: Tensor) -> Tensor:
-        """Ids `(batch, steps)` and those of the `reach` tokens before them to `(batch, steps, width)`."""
+        """Token ids `(batch, steps)`, and the `(batch, reach)` ids before them, to `(batch, steps, width)`."""
         known = torch.cat([before, tokens], dim=1)  # (batch, reach + steps)
         hashed, found = tokens * FACTORS[0], []
         for distance, table in enumerate(self.tables, start=1):

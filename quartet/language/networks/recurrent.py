@@ -12,7 +12,7 @@ class RecurrentLanguageModel(LanguageModel):
 
     Args:
         vocabulary_size: number of tokens.
-        context: tokens per window of training and scoring; the state itself has no end.
+        context: tokens per window in training and scoring; the hidden state itself has no limit.
         width: features per token and units per layer.
         layers: stacked recurrent layers.
         cell: `lstm` or `gru`; `layers/recurrent_cells.py` has their equations.
@@ -30,18 +30,18 @@ class RecurrentLanguageModel(LanguageModel):
         self.output_norm = nn.RMSNorm(width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """`(batch, steps)` token ids to `(batch, steps, vocabulary)` logits of the token that follows each."""
+        """`(batch, steps)` token ids to `(batch, steps, vocabulary)` logits of the next tokens."""
         return self.advance(tokens)[0]
 
     def begin(self, prompt: Tensor) -> tuple[Tensor, object]:
-        """Read `(batch, steps)`; `advance` by one piece, from nothing."""
+        """Read a prompt `(batch, steps)`; the same as `advance` without a past."""
         return self.advance(prompt)
 
     def advance(self, tokens: Tensor, past: object = None) -> tuple[Tensor, object]:
-        """Read on: `(batch, steps)` further tokens; `past` is the hidden state that those before left.
+        """Read `(batch, steps)` further tokens; `past` is the hidden state after the earlier ones.
 
         Returns:
-            `(batch, steps, vocabulary)` logits, and the hidden state.
+            `(batch, steps, vocabulary)` logits, and the new hidden state.
         """
         hidden = self.dropout(self.embedding_norm(self.embedding(tokens)))  # (batch, steps, width)
         states, past = self.recurrent(hidden, past)

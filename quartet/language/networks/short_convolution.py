@@ -1,7 +1,7 @@
-"""Short causal convolution: a token takes a share of each of the few tokens before it, feature by feature.
+"""Short causal convolution: each token adds a learned share of each of the few tokens before it, per feature.
 
-Before attention and before the feed-forward layer it hands both of them short strings of tokens, which attention alone
-has to learn to find (So et al. 2021, "Primer"; Allen-Zhu 2025, "Canon layers").
+Applied before attention and before the feed-forward layer, it gives both of them short strings of tokens, which
+attention alone has to learn to find (So et al. 2021, "Primer"; Allen-Zhu 2025, "Canon layers").
 """
 
 from typing import Any
@@ -11,23 +11,23 @@ from torch import Tensor, nn
 
 
 class ShortConvolution(nn.Module):
-    """Depthwise, over time, with a kernel of `reach` + 1 whose newest weight is one; begins as the identity.
+    """Depthwise convolution over time with `reach` + 1 weights, the newest fixed to one; starts as the identity.
 
     Args:
         features: per token.
-        reach: how many tokens before a token matter.
+        reach: how many previous tokens are used.
     """
 
     def __init__(self, features: int, reach: int):
         super().__init__()
-        self.shares = nn.Parameter(torch.zeros(reach, features))  # of the last token, the one before it, …
+        self.shares = nn.Parameter(torch.zeros(reach, features))  # of the previous token, the one before it, …
 
     def forward(self, tokens: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mix.
+        """Convolve.
 
         Args:
             tokens: `(batch, steps, features)`.
-            before: `(batch, reach, features)`, those before them; zeros at the start of a text.
+            before: `(batch, reach, features)`, the tokens before them; None, for zeros, at the start of a text.
 
         Returns:
             `(batch, steps, features)`, and the last `reach` tokens for the next piece of the text.
@@ -41,7 +41,7 @@ class ShortConvolution(nn.Module):
 class _Mixed(torch.autograd.Function):
     """mixed_t = known_t + Σ_d shares_d · known_{t−d}, with a backward pass that makes no copy per distance.
 
-    Left to autograd, a training step of the convolutions takes two and a half times as long.
+    With autograd's backward pass, a training step of the convolutions takes two and a half times as long.
     """
 
     @staticmethod
@@ -56,7 +56,7 @@ class _Mixed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradients of both, from that of the result."""
+        """The gradients of both arguments."""
         known, shares = ctx.saved_tensors
         reach = len(shares)
         of_known, of_shares = torch.zeros_like(known), torch.zeros_like(shares)
@@ -68,5 +68,5 @@ class _Mixed(torch.autograd.Function):
 
 
 def _earlier(known: Tensor, distance: int, reach: int) -> Tensor:
-    """For each token but the first `reach`, the one `distance` before it: a view."""
+    """A view of the tokens `distance` before each token except the first `reach`."""
     return known[:, reach - distance : known.shape[1] - distance]

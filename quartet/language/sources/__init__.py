@@ -1,7 +1,7 @@
-"""Where text comes from: each source writes `text.txt` and says what it is.
+"""Where text comes from: each source writes `text.txt` and a manifest.
 
-How a source is split stays with its text: `passages` (blank lines part independent passages; whole passages go to one
-side) or `tail` (running text; the end is held out).
+The manifest says how to split the text: `passages` (independent passages between blank lines; each goes to one split)
+or `tail` (continuous text; the end is held out).
 """
 
 import shutil
@@ -24,7 +24,7 @@ def download_text(source: str, fetching: Fetching, folder: Path) -> dict:
     """Write `folder/text.txt` from the setting `download.text` and return its manifest.
 
     Raises:
-        FetchError: the source cannot be had or is wrong.
+        FetchError: the source cannot be downloaded or is wrong.
         ValueError: a user's file is missing, empty or not UTF-8.
     """
     target = folder / "text.txt"
@@ -64,7 +64,7 @@ def _docstrings(target: Path) -> dict:
 
 
 def _own_file(source: Path, target: Path) -> dict:
-    count_characters(source)  # before anything is written
+    count_characters(source)  # checks the file before anything is written
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)
     return {"origin": str(source.name), "licence": "the user's own", "split": "tail"}
