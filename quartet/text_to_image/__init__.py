@@ -1,1 +1,1 @@
-"""Text to image: a text encoder and a UNet that learn to turn noise into what a caption says."""
+"""Text to image: a text encoder and a UNet that turn noise into the picture that a caption describes."""

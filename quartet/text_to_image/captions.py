@@ -1,6 +1,6 @@
 """Captions for class names, over a small word vocabulary.
 
-Some templates train, others are held out: a model that has understood the words follows both.
+Some templates are used in training, others are held out: a model that understands the words follows both.
 """
 
 import difflib
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# The held-out templates use no word that the training templates lack: what is new is the sentence.
+# The held-out templates use only words from the training templates: just the sentences are new.
 TEMPLATES = (
     "a {subject} {name}",
     "a picture of a {name}",
@@ -30,46 +30,46 @@ UNSEEN_TEMPLATES = (
     "the picture of the {name}",
     "the {thing} {name}, {manner}",
 )
-# In other words: what a picture shows, and how it came about; the last for any other subject.
+# By subject, a word for what a picture shows and a phrase for how it was made; `_PARAPHRASE` is for other subjects.
 _PARAPHRASES = {
     "handwritten": {"thing": "digit", "manner": "written by hand"},
     "photographed": {"thing": "object", "manner": "seen by a camera"},
 }
 _PARAPHRASE = {"thing": "object", "manner": "shown in a picture"}
-EMPTY, SPECIAL = 0, 1  # word ids: padding, and the mark that starts every caption (alone: no caption)
+EMPTY, SPECIAL = 0, 1  # word ids: padding, and the start token of every caption (only the start token: no caption)
 _NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-# A model that was taught one of them is asked for the other all the same.
+# "seven" and "7" are interchangeable in prompts, whichever of them the class names use.
 _SYNONYMS = {str(digit): word for digit, word in enumerate(_NUMBER_WORDS)}
 _SYNONYMS |= {word: digit for digit, word in _SYNONYMS.items()}
 
 
 class UnknownWordError(ValueError):
-    """A prompt holds a word that the model was not trained on."""
+    """A prompt has a word that is not in the model's vocabulary."""
 
 
 @dataclass(frozen=True)
 class Captioner:
-    """Turns captions into word ids, with the classes and vocabulary that a model was trained with."""
+    """Makes captions for classes, and turns captions into word ids of the vocabulary that a model was trained with."""
 
     classes: tuple[str, ...]
     subject: str
 
     @property
     def words(self) -> list[str]:
-        """The vocabulary; a word's id is its place + 2."""
+        """The vocabulary; a word's id is its index + 2."""
         captions = [self.caption(label, template) for label in range(len(self.classes)) for template in TEMPLATES]
         return sorted({word for caption in captions for word in split_words(caption)})
 
     @property
     def telling_words(self) -> list[int]:
-        """Ids of the words that some class has in its name and another has not, and that no template says of any class.
+        """Ids of the words that tell classes apart: in the names of some classes but not of all, and in no template.
 
         Raises:
             ValueError: there are none.
         """
         names = [set(split_words(name)) for name in self.classes]
-        of_any_class = {word for template in TEMPLATES for word in split_words(self._filled(template, name=""))}
-        telling = names[0].union(*names) - names[0].intersection(*names) - of_any_class
+        in_templates = {word for template in TEMPLATES for word in split_words(self._filled(template, name=""))}
+        telling = names[0].union(*names) - names[0].intersection(*names) - in_templates
         if not telling:
             raise ValueError(
                 f"no word tells the classes {', '.join(map(repr, self.classes))} apart, so a matcher has nothing to "
@@ -79,7 +79,7 @@ class Captioner:
 
     @property
     def vocabulary_size(self) -> int:
-        """Number of word ids: the words, padding and the starting mark."""
+        """The number of word ids: the words, padding and the start token."""
         return len(self.words) + 2
 
     def caption(self, label: int, template: str) -> str:
@@ -95,25 +95,25 @@ class Captioner:
         return self.encode(captions).view(len(self.classes), len(templates), -1)
 
     def encode(self, captions: list[str]) -> Tensor:
-        """`(captions, longest)` int64, each row started by the mark and padded.
+        """Word ids `(captions, longest)` int64; each row starts with the start token and is padded.
 
         Raises:
-            UnknownWordError: a word is not in the vocabulary; near ones are listed.
-            ValueError: a caption has no word, or more than the longest that the model was trained for.
+            UnknownWordError: a word is not in the vocabulary; the message lists similar ones.
+            ValueError: a caption has no words, or more than any caption of a template.
         """
         ids = {word: number + 2 for number, word in enumerate(self.words)}
         longest, rows = self.longest, []
         for caption in captions:
             row, words = [SPECIAL], split_words(caption)
             if not words:
-                raise ValueError(f"{caption!r} has no word; the model knows {', '.join(sorted(ids)[:20])}, …")
+                raise ValueError(f"{caption!r} has no words; the model knows {', '.join(sorted(ids)[:20])}, …")
             for word in words:
                 word = word if word in ids else _SYNONYMS.get(word, word)
                 if word not in ids:
                     near = difflib.get_close_matches(word, ids, n=5, cutoff=0.5)
-                    known = f"; near ones that the model knows: {', '.join(near)}" if near else ""
+                    known = f"; did you mean {', '.join(near)}?" if near else ""
                     raise UnknownWordError(
-                        f"{caption!r}: unknown word {word!r}{known}; it draws {', '.join(self.classes[:50])}"
+                        f"{caption!r}: unknown word {word!r}{known}; the model draws {', '.join(self.classes[:50])}"
                     )
                 row.append(ids[word])
             if len(row) > longest:
@@ -123,16 +123,16 @@ class Captioner:
 
     @property
     def longest(self) -> int:
-        """Words of the longest caption of any template, the starting mark included."""
+        """The number of words in the longest caption of any template, including the start token."""
         everything = TEMPLATES + UNSEEN_TEMPLATES
         captions = (self.caption(label, template) for label in range(len(self.classes)) for template in everything)
         return 1 + max(len(split_words(caption)) for caption in captions)
 
 
 def split_words(caption: str) -> list[str]:
-    """The words of a caption, in lower case, without punctuation but for hyphens within them."""
+    """The words of a caption in lower case, without punctuation except hyphens inside words."""
     characters = unicodedata.normalize("NFKC", caption).lower()
-    # Letters, numbers, and the marks that belong to letters in many scripts.
+    # Letters, numbers, and combining marks, which belong to letters in many scripts.
     kept = "".join(c if c == "-" or unicodedata.category(c)[0] in "LNM" else " " for c in characters)
     return [word for part in kept.split() if (word := part.strip("-"))]
 
@@ -141,7 +141,7 @@ def captioner(info: Mapping) -> Captioner:
     """The captioner for the images that `info.json` describes.
 
     Raises:
-        ValueError: a class has no words, or two classes have the same ones.
+        ValueError: a class name has no words, or two have the same words.
     """
     names: dict[tuple[str, ...], str] = {}
     for name in info["classes"]:

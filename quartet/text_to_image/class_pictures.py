@@ -1,4 +1,4 @@
-"""Pictures of every class, drawn for the evaluation."""
+"""Draw pictures of every class for the evaluation."""
 
 import math
 from collections.abc import Sequence
@@ -22,10 +22,11 @@ def draw_classes(
     generator: torch.Generator,
     batch_size: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw `how.images` pictures, classes and templates taking turns; of a class all but a share `how.rejection`.
+    """Draw `how.images` pictures, taking classes and templates in turn, after rejecting a share `how.rejection`.
 
     Returns:
-        `(images, channels, size, size)` uint8 pictures, the `(images,)` labels asked for, and by which template each.
+        `(images, channels, size, size)` uint8 pictures, the `(images,)` labels that were asked for, and the `(images,)`
+        indices of the templates.
     """
     device, classes = generator.device, len(captions.classes)
     table = captions.table(templates).to(device)  # (classes, templates, words)
@@ -45,17 +46,17 @@ def draw_classes(
 
 
 def fewest_pictures(captions: Captioner) -> int:
-    """Two pictures of each class, without which nothing tells how much they vary."""
+    """Two pictures of each class: the fewest whose variance can be measured."""
     return 2 * len(captions.classes)
 
 
 def choice_of(how: EvaluateDiffusion) -> dict[str, Any]:
-    """The settings that `drawing` takes."""
+    """The settings that `drawing` takes, as keyword arguments."""
     return {"steps": how.steps, "guidance": how.guidance, "temperature": how.temperature, "sampler": how.sampler}
 
 
 def evaluations_of(network: TextToImage, how: EvaluateDiffusion, classes: int) -> float:
-    """How often the network is asked for each picture that is kept, a matcher counting as one network."""
+    """Network evaluations per picture that is kept; a matcher counts as one."""
     to_draw = network_evaluations(steps=how.steps, sampler=how.sampler, guidance=how.guidance)
     matcher = network.matcher is not None
     return evaluations_per_picture(to_draw, math.ceil(how.images / classes), how.rejection, matcher=matcher)

@@ -1,4 +1,4 @@
-"""Classification accuracy score (Ravuri & Vinyals 2019): what classifiers of drawn images know of real ones."""
+"""Classification accuracy score (Ravuri & Vinyals 2019): the accuracy on real images after training on drawn ones."""
 
 import dataclasses
 import statistics
@@ -25,11 +25,11 @@ def classifier_accuracy(
     train: LabelledImages,
     test: LabelledImages,
 ) -> tuple[float, float]:
-    """Mean and standard deviation of `accuracy_after_training` over several trainings.
+    """Mean and standard deviation of `accuracy_after_training` over several seeds.
 
     Args:
-        kind: of the training images, for the progress bar, which is shown on a terminal.
-        seeds: of one training each, two or more: what a single one finds is mostly luck.
+        kind: of the training images, for the progress bar, which only a terminal shows.
+        seeds: one per training, two or more, since the result of a single training is mostly luck.
         settings, info, device, train, test: as for `accuracy_after_training`.
     """
     console, hidden = Console(stderr=True), not sys.stderr.isatty()
@@ -49,18 +49,20 @@ def accuracy_after_training(
     train: LabelledImages,
     test: LabelledImages,
 ) -> float:
-    """Train a classifier, without a word, and score its last weights on the test images; nothing is chosen there.
+    """Train a classifier without any output, and return the test accuracy of its last weights.
+
+    Nothing is chosen on the test images.
 
     Args:
         settings: of the training.
-        info: what preprocessing says of the images.
+        info: the `info.json` of the images.
         device: where to train.
-        seed: of initial weights and order.
+        seed: of the initial weights and the order of the images.
         train, test: images and labels.
     """
     torch.manual_seed(seed)  # initial weights
     training = ImageTraining(settings, info, device, seed=seed, train=train, held_out=test)
-    # Only the last weights are scored, below.
+    # Validation does nothing: only the last weights are scored, below.
     unscored = dataclasses.replace(training.task(), validate=lambda network: {"score": 0.0})
     unscored = dataclasses.replace(unscored, validate_every=unscored.steps)
     outcome = run_loop(unscored, settings, seed=seed, device=device, checkpoint=NoCheckpoint(), quiet=True)

@@ -1,7 +1,7 @@
-"""How text to image is scored.
+"""Score text to image.
 
-Does the judge, the image family's network, see in a picture what was asked for? And are the pictures as varied as real
-ones, not copied, and good enough to train a classifier that knows real ones?
+Does the judge, the image family's network, recognise the class that was asked for? Are the pictures as varied as real
+ones, are they not copies, and can a classifier of real images be trained on them?
 """
 
 import dataclasses
@@ -39,11 +39,11 @@ def evaluate(
     """Score the text-to-image network; writes pictures and tables into `reports/diffusion`.
 
     Args:
-        how: to draw, and how much.
-        trained: the settings that the network was trained with.
-        classifier: the settings that classifiers of drawn and of real images are trained with.
+        how: how to draw, and how many pictures.
+        trained: the training settings of the network.
+        classifier: the training settings of the classifiers of drawn and of real images.
         batch_size: pictures drawn or scored at once.
-        seed: of the noise, and of the classifiers.
+        seed: of the noise and of the classifiers.
         device: where to compute.
     """
     report, processed = paths.report("diffusion"), paths.processed("images")
@@ -52,7 +52,7 @@ def evaluate(
     captions = captioner(card["data"])
     if how.images < fewest_pictures(captions):
         raise ValueError(
-            f"evaluate.diffusion.images: found {how.images}; to tell how they vary takes two of each of the "
+            f"evaluate.diffusion.images: found {how.images}; to measure their variety takes two of each of the "
             f"{len(captions.classes)} classes, {fewest_pictures(captions)} in all"
         )
     judge = trained_judge(captions, device, batch_size)
@@ -64,7 +64,7 @@ def evaluate(
     train, held_out, test = loaded("train"), loaded("validation"), loaded("test")
     if train[1].bincount().max() < 2:
         raise ValueError(
-            f"{processed}: every class has one training image, so none tells how varied they are; add some"
+            f"{processed}: every class has one training image, which is too few to measure variety; add more"
         )
 
     generator = torch.Generator(device).manual_seed(seed)
@@ -98,8 +98,8 @@ def evaluate(
     clouds = [(judge.features_of(images), owners) for images, owners in ((known, labels), test, train)]
     ratio, spread = fid_ratio(*clouds, draws=FID_DRAWS, seed=seed)
     threshold = copy_threshold(train[0])
-    # Trained as the image family's network is: a weaker classifier is too much a matter of its seed. What is compiled
-    # pays in long trainings alone.
+    # The settings of the image family's network: the accuracy of a weaker classifier depends too much on its seed.
+    # Without compiling, which pays off only in long trainings.
     brief = dataclasses.replace(
         classifier, steps=how.classifier_steps, epochs=None, max_seconds=None, patience=None, compile=False
     )

@@ -1,4 +1,4 @@
-"""Numbers that tell good generated images from those that only please the judge: too few, too alike, or copied."""
+"""Scores that fidelity lacks: do generated images resemble real ones, vary as much, and not copy training images?"""
 
 import numpy as np
 import torch
@@ -6,12 +6,12 @@ from torch import Tensor
 
 from quartet.datasets.images import unit
 
-CHUNK = 512  # images compared with all others at once
+CHUNK = 512  # images compared at once
 Cloud = tuple[Tensor, Tensor]  # features and labels
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Between two clouds of features, `(images, features)` each, taken for Gaussians (Heusel et al. 2017).
+    """The Fréchet distance of two sets of features, `(images, features)` each, taken as Gaussian (Heusel et al. 2017).
 
     |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁^½ Σ₂ Σ₁^½)^½)
     """
@@ -24,21 +24,21 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def fid_ratio(generated: Cloud, test: Cloud, train: Cloud, *, draws: int, seed: int) -> tuple[float, float]:
-    """Fréchet distance of generated to test features over that of training to test features, at equal numbers.
+    """Fréchet distance of generated to test features, divided by that of training to test features.
 
-    Each of the `draws` takes as many images of each class from all three, at random: as many as the one with the fewest
-    of that class has. Else a distance would mostly tell how the classes happen to be mixed in a draw.
+    Each of the `draws` takes the same number of random images of each class from all three sets: as many as the
+    smallest set has. With unequal class mixes, the distances would mostly measure the mix.
 
     Args:
         generated, test, train: `(images, features)` each, with the `(images,)` labels.
-        draws: to average over.
+        draws: how many random draws to average over.
         seed: of the draws.
 
     Returns:
-        The ratio of the mean distances, and the standard deviation of the generated images' share in it.
+        The ratio of the mean distances, and the standard deviation of the numerator divided by the mean denominator.
 
     Raises:
-        ValueError: training and test images are the same to the judge.
+        ValueError: the judge sees no difference between training and test images.
     """
     rng = np.random.default_rng(seed)
     clouds = [tuple(part.cpu().numpy() for part in cloud) for cloud in (generated, train, test)]
@@ -62,24 +62,23 @@ def fid_ratio(generated: Cloud, test: Cloud, train: Cloud, *, draws: int, seed: 
 
 
 def variance_ratio(generated: Tensor, labels: Tensor, real: Tensor, real_labels: Tensor) -> float:
-    """Pixel variance within a class, summed over pixels and averaged over classes: of generated over real images.
+    """The variance within classes of generated images, divided by that of real images.
 
-    Classes of which there are fewer than two images on either side tell nothing and are left out; there must be others.
+    The variance is summed over pixels and averaged over classes. Classes with fewer than two images in either set are
+    left out; there must be at least one other.
 
     Raises:
         ValueError: the real images of each class are all the same.
     """
-    telling = [
-        label for label in real_labels.unique() if min((real_labels == label).sum(), (labels == label).sum()) > 1
-    ]
+    usable = [label for label in real_labels.unique() if min((real_labels == label).sum(), (labels == label).sum()) > 1]
 
     def within(images: Tensor, owners: Tensor) -> float:
-        pixels, owners = images.flatten(1).cpu().double(), owners.cpu()  # not every GPU knows float64
-        return float(np.mean([pixels[owners == label].var(dim=0, unbiased=True).sum().item() for label in telling]))
+        pixels, owners = images.flatten(1).cpu().double(), owners.cpu()  # not every GPU has float64
+        return float(np.mean([pixels[owners == label].var(dim=0, unbiased=True).sum().item() for label in usable]))
 
     among_real = within(real, real_labels)
     if not among_real:
-        raise ValueError("the training images of each class are all the same, so none tells how varied they are")
+        raise ValueError("the training images of each class are all the same, so there is no variance_ratio")
     return within(generated, labels) / among_real
 
 
@@ -89,15 +88,18 @@ def copy_threshold(train: Tensor) -> float:
 
 
 def copy_rate(images: Tensor, train: Tensor, threshold: float) -> float:
-    """Share of the images whose nearest training image is no farther than the threshold, which is 0 if many repeat."""
+    """The share of images whose distance to the nearest training image is at most the threshold.
+
+    The threshold is 0 if many training images repeat.
+    """
     return float((nearest(images, train)[0] <= threshold).double().mean())
 
 
 @torch.no_grad()
 def nearest(images: Tensor, others: Tensor, *, itself: bool = False) -> tuple[Tensor, Tensor]:
-    """Distance in pixels to the nearest of the others, and its number, each `(images,)` on the CPU.
+    """The pixel distance of each image to the nearest of `others`, and its index, each `(images,)` on the CPU.
 
-    `itself` says that the two are the same images, none of which counts as its own neighbour.
+    With `itself`, `images` and `others` are the same, and no image counts as its own neighbour.
     """
     pool = unit(others.flatten(1))
     distances, numbers = [], []
@@ -108,7 +110,7 @@ def nearest(images: Tensor, others: Tensor, *, itself: bool = False) -> tuple[Te
             rows = torch.arange(len(chunk), device=found.device)
             found[rows, start + rows] = torch.inf
         least = found.argmin(dim=1)
-        # Distances by matrix products are off by a hundredth where images are equal.
+        # `cdist` uses matrix products, which are off by a hundredth for equal images; compute these exactly.
         distances.append((chunk - pool[least]).norm(dim=1).cpu())
         numbers.append(least.cpu())
     return torch.cat(distances), torch.cat(numbers)

@@ -1,4 +1,4 @@
-"""The judge: the image family's trained classifier, asked what it sees in drawn pictures."""
+"""The judge: the image family's trained classifier, which classifies drawn pictures."""
 
 from collections.abc import Callable, Mapping
 
@@ -16,11 +16,11 @@ from quartet.text_to_image.captions import Captioner
 
 
 class Judge:
-    """A trained image classifier that is asked what it sees in pictures.
+    """A trained image classifier that judges drawn pictures.
 
     Args:
-        network: of the image family.
-        data: the mean and deviation of the images that it was trained on.
+        network: an image classifier.
+        data: the `mean` and `std` of the images that it was trained on.
         batch_size: pictures at once.
     """
 
@@ -32,7 +32,7 @@ class Judge:
         return self._over(self.network, images).argmax(dim=1)
 
     def features_of(self, images: Tensor) -> Tensor:
-        """What its classifier sees of each image: `(images, features)`."""
+        """The features that its last layer classifies: `(images, features)`."""
         return self._over(lambda batch: self.network.features_of(self.network.feature_maps(batch)), images)
 
     def _over(self, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -43,10 +43,10 @@ class Judge:
 
 
 def trained_judge(captions: Captioner, device: torch.device, batch_size: int) -> Judge:
-    """The network in `models/cnn`.
+    """Load the judge from `models/cnn`.
 
     Raises:
-        ValueError: it was trained on other images than the processed ones, or knows other classes than are drawn.
+        ValueError: it was not trained on the processed images, or its classes differ from those of the captions.
     """
     card = read_card_for(paths.model("cnn"), paths.processed("images"))
     if card["data"]["classes"] != list(captions.classes):

@@ -1,4 +1,4 @@
-"""The forward process: how a picture turns into noise, and what the network learns to predict on the way.
+"""The forward process: how a picture turns into noise, and what the network learns to predict.
 
 At time t, from 0 (the picture x_0) to 1 (noise), q(x_t | x_0) is
 
@@ -11,11 +11,11 @@ with a schedule of α and σ:
     cosine    α² ∝ cos²((t + 0.008) / 1.008 · π / 2)       Nichol & Dhariwal 2021
     σ² = 1 − α² for the last two, which have 1,000 steps.
 
-and an objective, the network's target:
+and an objective, the network's prediction target:
 
     epsilon   ε                         Ho et al. 2020
     v         α ε − σ x_0               Salimans & Ho 2022
-    flow      dx_t/dt = ε − x_0         of the straight path, so with the schedule `flow`
+    flow      dx_t/dt = ε − x_0         the velocity of the straight path, with the schedule `flow`
 """
 
 import functools
@@ -28,7 +28,7 @@ STEPS = 1000  # of the schedules `linear` and `cosine`
 
 
 def signal_and_noise(schedule: str, times: Tensor) -> tuple[Tensor, Tensor]:
-    """α and σ at times in [0, 1], each of the shape of `times`; `linear` and `cosine` round to their steps."""
+    """α and σ at times in [0, 1], each in the shape of `times`; `linear` and `cosine` round to whole steps."""
     if schedule == "flow":
         return 1 - times, times
     step = (times * STEPS).round().long()
@@ -37,20 +37,20 @@ def signal_and_noise(schedule: str, times: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _per_picture(schedule: str, times: Tensor) -> list[Tensor]:
-    """α and σ at each picture's time, `(batch, 1, 1, 1)` each."""
+    """α and σ at the time of each picture, `(batch, 1, 1, 1)` each."""
     return [values.view(-1, 1, 1, 1) for values in signal_and_noise(schedule, times)]
 
 
 @functools.cache
 def _roots(schedule: str, device: torch.device) -> tuple[Tensor, Tensor]:
-    """α and σ after each number of steps, `(STEPS + 1,)` each."""
+    """α and σ after 0, 1, …, STEPS steps, `(STEPS + 1,)` each."""
     remaining = remaining_signal(schedule)
     return remaining.sqrt().float().to(device), (1 - remaining).sqrt().float().to(device)
 
 
 @functools.cache
 def remaining_signal(schedule: str) -> Tensor:
-    """α² after each number of steps, from none to all: `(STEPS + 1,)` float64, as its small differences matter."""
+    """α² after 0, 1, …, STEPS steps: `(STEPS + 1,)` float64, since small differences matter."""
     if schedule == "linear":
         betas = torch.linspace(1e-4, 0.02, STEPS, dtype=torch.float64)
     else:
@@ -61,10 +61,10 @@ def remaining_signal(schedule: str) -> Tensor:
 
 
 def draw_times(schedule: str, count: int, generator: torch.Generator) -> Tensor:
-    """Times to train at: `(count,)`.
+    """Draw training times: `(count,)`.
 
-    For `flow` logit-normal ones in (0, 1), most of them half way, where the velocity is hardest to tell (Esser et al.
-    2024); for the others whole steps, each as often.
+    For `flow` they are logit-normal in (0, 1): most are near the middle, where the velocity is hardest to predict
+    (Esser et al. 2024). For the other schedules, they are uniform over the steps.
     """
     if schedule == "flow":
         return torch.sigmoid(torch.randn(count, generator=generator, device=generator.device))
@@ -72,7 +72,7 @@ def draw_times(schedule: str, count: int, generator: torch.Generator) -> Tensor:
 
 
 def add_noise(clean: Tensor, noise: Tensor, times: Tensor, schedule: str = "flow") -> Tensor:
-    """`x_t` between `clean` (t = 0) and `noise` (t = 1).
+    """The noisy pictures x_t between `clean` (t = 0) and `noise` (t = 1).
 
     Args:
         clean, noise: `(batch, channels, size, size)`.
@@ -84,7 +84,7 @@ def add_noise(clean: Tensor, noise: Tensor, times: Tensor, schedule: str = "flow
 
 
 def training_target(clean: Tensor, noise: Tensor, times: Tensor, objective: str, schedule: str) -> Tensor:
-    """What the network is to predict, of the pictures' shape."""
+    """The network's prediction target, in the pictures' shape."""
     if objective == "flow":
         return noise - clean
     if objective == "epsilon":
@@ -96,7 +96,7 @@ def training_target(clean: Tensor, noise: Tensor, times: Tensor, objective: str,
 def clean_and_noise(
     pictures: Tensor, predicted: Tensor, times: Tensor, objective: str, schedule: str
 ) -> tuple[Tensor, Tensor]:
-    """The picture x_0 and the noise ε that a prediction at `x_t` stands for: the inverse of `training_target`."""
+    """The picture x_0 and the noise ε that a prediction at `x_t` implies: the inverse of `training_target`."""
     signal, blur = _per_picture(schedule, times)
     if objective == "flow":
         return pictures - blur * predicted, pictures + signal * predicted
@@ -106,5 +106,5 @@ def clean_and_noise(
 
 
 def to_signed(images: Tensor) -> Tensor:
-    """uint8 images to pictures in [-1, 1], between which and noise the forward process runs."""
+    """Scale uint8 images to pictures in [-1, 1], the range of the forward process."""
     return images.float() / 127.5 - 1

@@ -1,13 +1,14 @@
-"""Rejection: of the pictures drawn for a caption, those are kept that show most of it.
+"""Rejection: draw more pictures of a caption than needed, and keep those that match it best.
 
-A network with a matcher (`matcher.py`) asks it for log p(caption | picture). Without one, the denoising network itself
-tells how likely a picture is: the smaller its error at the picture's noisy versions, the likelier. What the caption
-takes off that error,
+With a matcher (`matcher.py`), pictures are ranked by log p(caption | picture). Without one, the denoising network ranks
+them: the smaller its error at noisy versions of a picture, the more probable the picture. The ranking is by how much
+the caption reduces that error,
 
     Σ_t ‖v(x_t, ∅) − v‖² − ‖v(x_t, caption) − v‖²,    v the target at x_t,
 
-stands for log p(picture | caption) − log p(picture) (Li et al. 2023; Kong et al. 2024), of which a garbled picture has
-little. Razavi et al. 2019 reject by a classifier. Neither way asks the judge of the evaluation, which stays impartial.
+which estimates log p(picture | caption) − log p(picture) (Li et al. 2023; Kong et al. 2024) and is small for garbled
+pictures. Razavi et al. 2019 reject by a classifier. Neither method uses the judge of the evaluation, which thus stays
+impartial.
 """
 
 import math
@@ -21,30 +22,30 @@ from quartet.text_to_image.networks.text_to_image import TextToImage
 from quartet.text_to_image.noise_schedules import add_noise, training_target
 from quartet.text_to_image.samplers import denoiser
 
-TIMES = (0.5, 0.7, 0.9)  # a little noise hides nothing of a picture, and a caption tells nothing new of it then
+TIMES = (0.5, 0.7, 0.9)  # at less noise the picture is plain to see, so the caption adds nothing
 
 
 def candidates(kept: int, rejection: float) -> int:
-    """How many pictures to draw so that `kept` remain when a share of `rejection` is left out.
+    """How many pictures to draw so that `kept` remain after a share `rejection` is rejected.
 
     Raises:
         ValueError: the share is not in [0, 1).
     """
     if not 0 <= rejection < 1:
-        raise ValueError(f"rejection is {rejection}; a share of at least 0 and below 1 can be left out")
-    # As the decimal number that was written: 1 / (1 - 0.8) is a little more than 5.
+        raise ValueError(f"rejection: found {rejection}; it must be at least 0 and below 1")
+    # A decimal fraction avoids rounding: in floating point, 1 / (1 - 0.8) is a little more than 5.
     return math.ceil(kept / (1 - Fraction(str(rejection))))
 
 
 @torch.no_grad()
 def caption_evidence(network: TextToImage, pictures: Tensor, captions: Tensor, generator: torch.Generator) -> Tensor:
-    """How much of its caption the network finds in each picture: `(batch,)`.
+    """How well each picture matches its caption: `(batch,)`, higher is better.
 
     Args:
-        network: text to image.
+        network: a text-to-image network.
         pictures: `(batch, channels, size, size)` in [-1, 1].
         captions: `(batch, words)`.
-        generator: of the noise that the pictures are seen through where there is no matcher.
+        generator: of the noise that is added to the pictures if there is no matcher.
     """
     if network.matcher is not None:
         return network.matcher.log_likelihood(pictures, captions)
@@ -72,19 +73,19 @@ def best_of_each(
     generator: torch.Generator,
     batch_size: int,
 ) -> Tensor:
-    """Numbers of the pictures to keep: of each caption the `kept` that show most of it.
+    """The indices of the pictures to keep: for each caption, the `kept` that match it best.
 
     Args:
-        network: text to image.
-        pictures: `(candidates · asked, channels, size, size)` in [-1, 1], the captions taking turns.
-        captions: `(candidates · asked, words)`, what each picture was drawn for.
-        asked: how many captions there are.
-        kept: pictures to keep of each.
+        network: a text-to-image network.
+        pictures: `(candidates · asked, channels, size, size)` in [-1, 1]; the captions take turns.
+        captions: `(candidates · asked, words)`, the caption of each picture.
+        asked: number of captions.
+        kept: how many pictures to keep per caption.
         generator: as for `caption_evidence`.
-        batch_size: pictures looked at once.
+        batch_size: pictures scored at once.
 
     Returns:
-        `(kept · asked,)`, the captions taking turns as before.
+        `(kept · asked,)`; the captions take turns as before.
     """
     parts = zip(pictures.split(batch_size), captions.split(batch_size), strict=True)
     evidence = torch.cat([caption_evidence(network, *part, generator) for part in parts])
@@ -93,12 +94,12 @@ def best_of_each(
 
 
 def strongest(evidence: Tensor, kept: int) -> Tensor:
-    """Numbers of the candidates to keep, in their own order: `(captions, candidates)` to `(captions, kept)`."""
+    """The ascending indices of the candidates to keep: `(captions, candidates)` to `(captions, kept)`."""
     return evidence.topk(kept, dim=1).indices.sort(dim=1).values
 
 
 def evaluations_per_picture(drawing: int, kept: int, rejection: float, *, matcher: bool) -> float:
-    """How often a network is asked for one picture that is kept: `drawing` times to draw one, a matcher once."""
+    """Network evaluations per picture that is kept, if drawing one takes `drawing`; a matcher counts as one."""
     if rejection == 0:
         return drawing
     looks = 1 if matcher else 2 * len(TIMES)

@@ -1,11 +1,11 @@
-"""The reverse process: from noise to a picture, in steps of denoising.
+"""The reverse process: from noise to a picture, in denoising steps from time t to time s < t.
 
-For a network that predicts the flow's velocity, which is followed back from t = 1 to t = 0:
+For a network that predicts the flow's velocity, which is integrated from t = 1 to t = 0:
 
     euler    x_s = x_t + (s − t) v(x_t)
     heun     the same with the mean of the velocities at the step's start and at its end
 
-For one that predicts ε or v, from which the picture x̂_0 and the noise ε̂ follow (x̂_0 is kept within [-1, 1]):
+For one that predicts ε or v, which imply a picture x̂_0 (clamped to [-1, 1]) and noise ε̂:
 
     ddim     x_s = α_s x̂_0 + σ_s ε̂                                                          Song et al. 2021
     ddpm     x_s ~ N(μ, β̃) with a = α_t² / α_s²,                                            Ho et al. 2020
@@ -31,9 +31,9 @@ SAMPLERS = {"flow": ("heun", "euler"), "epsilon": ("ddim", "ddpm"), "v": ("ddim"
 
 
 def denoiser(network: TextToImage, captions: Tensor) -> Prediction:
-    """The network as a function of pictures and times alone: the `(batch, words)` captions are encoded once.
+    """The network as a function of pictures and times; the `(batch, words)` captions are encoded only once.
 
-    On a GPU, matrix products and convolutions are in bfloat16, which shows in no picture.
+    On a GPU, matrix products and convolutions are in bfloat16, without a visible difference.
     """
     on_gpu = captions.device.type == "cuda"
     with torch.autocast(captions.device.type, torch.bfloat16, enabled=on_gpu):
@@ -47,11 +47,11 @@ def denoiser(network: TextToImage, captions: Tensor) -> Prediction:
 
 
 def guided(network: TextToImage, captions: Tensor, guidance: float) -> Prediction:
-    """Classifier-free guidance (Ho & Salimans 2022): away from the prediction without a caption.
+    """Classifier-free guidance (Ho & Salimans 2022): move away from the prediction without a caption.
 
         v = v(∅) + g (v(caption) − v(∅))
 
-    `guidance` 1 needs one network evaluation a step, any other value two, done as one batch.
+    `guidance` 1 needs one network evaluation per step; other values need two, in one batch.
     """
     if guidance == 1:
         return denoiser(network, captions)
@@ -65,10 +65,10 @@ def guided(network: TextToImage, captions: Tensor, guidance: float) -> Predictio
 
 
 def denoising_times(steps: int, schedule: str) -> Tensor:
-    """`(steps + 1,)` times from 1 to 0: for a flow closer together towards the picture, where its path bends most.
+    """`(steps + 1,)` times from 1 to 0.
 
-    The spacing is that of Karras et al. 2022 (equation 5). `linear` and `cosine`, which have 1,000 steps, take evenly
-    spaced whole ones.
+    For a flow they are denser near the picture, where its path bends most (Karras et al. 2022, equation 5). For
+    `linear` and `cosine`, they are evenly spaced among the 1,000 steps.
     """
     times = torch.linspace(1, 0, steps + 1)
     return times**SPACING if schedule == "flow" else (times * STEPS).round() / STEPS
@@ -84,15 +84,15 @@ def denoising_steps(
     schedule: str = "flow",
     generator: torch.Generator | None = None,
 ) -> Iterator[Tensor]:
-    """The pictures on the way, each `(batch, channels, size, size)`; the last one is the result.
+    """Yield the pictures after each step, `(batch, channels, size, size)`; the last ones are the result.
 
     Args:
-        predict: asks the network.
-        noise: `(batch, channels, size, size)` to begin with.
-        times: `(steps + 1,)`, falling.
+        predict: the network as a function of pictures and times.
+        noise: `(batch, channels, size, size)` to start from.
+        times: `(steps + 1,)`, descending.
         sampler: one of `SAMPLERS[objective]`.
-        objective: what the network predicts.
-        schedule: of the forward process that it learnt.
+        objective: the network's prediction target.
+        schedule: of the forward process that the network was trained with.
         generator: of the noise that `ddpm` adds.
     """
     pictures = noise
@@ -129,7 +129,7 @@ def _ddpm_step(
 
 
 def network_evaluations(*, steps: int, sampler: str, guidance: float) -> int:
-    """How often the network is asked for one picture: a guided step counts two, a Heun step two (but the last)."""
+    """Network evaluations per picture: a Heun step counts twice (except the last), and guidance doubles the number."""
     predictions = 2 * steps - 1 if sampler == "heun" else steps
     return predictions * (1 if guidance == 1 else 2)
 
@@ -146,19 +146,20 @@ def drawing(
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Iterator[Tensor]:
-    """The pictures on the way for `(batch, words)` captions from `(batch, channels, size, size)` noise.
+    """Draw `(batch, words)` captions from `(batch, channels, size, size)` noise; yields the pictures after each step.
 
-    Without a `sampler` it is the first of those that fit. `temperature` multiplies the noise: above 1 the pictures vary
-    more, which guidance and a network that blurs a little take from them. `generator` is of the noise that `ddpm` adds;
-    one that begins as that of `noise` did would add the same noise again.
+    The default `sampler` is the first one that fits the network's objective. `temperature` multiplies the noise: above
+    1, pictures vary more, which makes up for the variety that guidance and blurring take away. `generator` is of the
+    noise that `ddpm` adds; it must not have the initial state of the one that drew `noise`, or it would add the same
+    noise again.
 
     Raises:
-        ValueError: the sampler does not go with what the network predicts.
+        ValueError: the sampler does not fit the network's objective.
     """
     sampler = sampler or SAMPLERS[network.objective][0]
     if sampler not in SAMPLERS[network.objective]:
         fitting = ", ".join(SAMPLERS[network.objective])
-        raise ValueError(f"the model predicts {network.objective}, which takes the samplers {fitting}, not {sampler}")
+        raise ValueError(f"a model with the objective {network.objective} takes the samplers {fitting}, not {sampler}")
     yield from denoising_steps(
         guided(network, captions, guidance),
         temperature * noise,
@@ -171,22 +172,22 @@ def drawing(
 
 
 def draw(network: TextToImage, captions: Tensor, noise: Tensor, **how: Any) -> Tensor:
-    """The last of the pictures of `drawing`, in [-1, 1]."""
+    """The result of `drawing`, in [-1, 1]."""
     return last(drawing(network, captions, noise, **how)).clamp(-1, 1)
 
 
 def last(pictures: Iterable[Tensor]) -> Tensor:
-    """The last of the pictures on the way; those before it are not kept.
+    """The last pictures that `drawing` yields; the earlier ones are not kept.
 
     Raises:
         ValueError: there are none.
     """
     kept = collections.deque(pictures, maxlen=1)
     if not kept:
-        raise ValueError("there is no step, so there is no picture")
+        raise ValueError("no steps, so there is no picture")
     return kept.pop()
 
 
 def to_uint8(pictures: Tensor) -> Tensor:
-    """Pictures in [-1, 1], what is beyond taken back to it, as uint8 images of the same shape."""
+    """Convert pictures in [-1, 1] to uint8 images of the same shape; values outside the range are clamped."""
     return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)

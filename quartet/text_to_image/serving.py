@@ -1,4 +1,4 @@
-"""The text-to-image model, asked: captions in, pictures out."""
+"""Serve the text-to-image model: captions in, pictures out."""
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ SEED = Parameter("seed", 0)
 
 
 class Painter(Served):
-    """The model in `folder`."""
+    """The text-to-image model in `folder`."""
 
     def __init__(self, folder: Path, files: Mapping[str, Path] | None = None):
         card = read_card(folder)
@@ -45,14 +45,14 @@ class Painter(Served):
         sampler: str | None,
         seed: int,
     ) -> Iterator[Tensor]:
-        """The pictures on the way, `(captions · drawn, channels, size, size)`, once per step; the last are the result.
+        """Draw captions; yields `(captions · drawn, channels, size, size)` after each step, at last the result.
 
-        With a `rejection` more than `count` of a caption are drawn, and one more step chooses `count` of them. Each
-        caption is drawn by itself, so that its pictures are the same whatever the other captions are. Without a
-        `sampler` it is the first of those that fit the model.
+        With a `rejection`, more than `count` pictures of each caption are drawn, and one more step chooses `count` of
+        them. Captions are drawn separately, so that the pictures of one do not depend on the others. The default
+        `sampler` is the first one that fits the model.
 
         Raises:
-            ValueError: there is no caption, one is empty or too long, or has a word that is not in the vocabulary; a
+            ValueError: there is no caption; one is empty, is too long or has a word that is not in the vocabulary; a
                 number is out of its range; or the sampler does not fit the model.
         """
         if not captions:
@@ -61,7 +61,7 @@ class Painter(Served):
         section_of(EvaluateDiffusion, {**how, "rejection": rejection})
         drawn = candidates(count, rejection)
         how["sampler"] = sampler
-        parts = []  # of each caption: the words, the generator of all its noise, the pictures on the way
+        parts = []  # for each caption: its words, the generator of all its noise, and an iterator of its pictures
         for words in self.captioner.encode(list(captions)):
             generator = torch.Generator().manual_seed(seed)
             noise = torch.randn(drawn, *self.network.picture_shape, generator=generator)
@@ -74,14 +74,14 @@ class Painter(Served):
             yield torch.cat([self._best(found, words, generator, count) for found, (words, generator, _) in finished])
 
     def _best(self, pictures: Tensor, prompts: Tensor, generator: torch.Generator, count: int) -> Tensor:
-        """Those of one caption's pictures in which the network finds most of it."""
+        """The `count` pictures of one caption that match it best."""
         pictures = pictures.clamp(-1, 1)
         kept = {"asked": 1, "kept": count, "batch_size": len(pictures)}
         return pictures[best_of_each(self.network, pictures, prompts, generator=generator, **kept)]
 
     @staticmethod
     def interface(card: Mapping) -> Interface:
-        """Captions to PNG files in base64."""
+        """From captions to PNG files in base64."""
         default = EvaluateDiffusion()
         choice = [Parameter(name, getattr(default, name)) for name in CHOICE]
         return Interface(CAPTION, "text", (*choice, Parameter("sampler", ""), SEED))

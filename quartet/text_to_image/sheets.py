@@ -1,4 +1,4 @@
-"""The sheets of text to image: samples, nearest training images, forward and reverse process."""
+"""The pictures of the evaluation of text to image: samples, nearest training images, forward and reverse process."""
 
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from quartet.text_to_image.samplers import denoising_times, drawing, to_uint8
 from quartet.text_to_image.settings import EvaluateDiffusion
 
 SHEET_ROWS, SHEET_COLUMNS = 10, 10
-STRIP, STRIP_ROWS = 9, 4  # pictures of a process, captions shown
+STRIP, STRIP_ROWS = 9, 4  # steps and captions shown of a process
 
 
 def draw_samples(path: Path, pictures: Tensor, labels: Tensor, asked_by: Tensor, captions: Captioner) -> None:
-    """One caption per row, its pictures from left to right: classes in order, templates taking turns."""
+    """Draw one row of pictures per caption: classes in order, templates in turn."""
     rows, names = [], []
-    for label in _spread(labels.unique(), SHEET_ROWS).tolist():
+    for label in _evenly_spaced(labels.unique(), SHEET_ROWS).tolist():
         of_class = labels == label
         templates = asked_by[of_class].unique()
         template = templates[label % len(templates)]
@@ -33,8 +33,8 @@ def draw_samples(path: Path, pictures: Tensor, labels: Tensor, asked_by: Tensor,
 
 
 def draw_neighbours(path: Path, pictures: Tensor, labels: Tensor, train: Tensor, captions: Captioner) -> None:
-    """Some drawn pictures above the training images that are nearest to them."""
-    chosen = torch.stack([(labels == label).nonzero()[0, 0] for label in _spread(labels.unique(), SHEET_ROWS)])
+    """Draw some generated pictures above their nearest training images."""
+    chosen = torch.stack([(labels == label).nonzero()[0, 0] for label in _evenly_spaced(labels.unique(), SHEET_ROWS)])
     distances, numbers = nearest(pictures[chosen], train)
     rows = [pictures[chosen].cpu().numpy(), train[numbers.to(train.device)].cpu().numpy()]
     titles = [[captions.classes[label] for label in labels[chosen].tolist()], [f"{d:.2f}" for d in distances.tolist()]]
@@ -43,7 +43,7 @@ def draw_neighbours(path: Path, pictures: Tensor, labels: Tensor, train: Tensor,
 
 
 def draw_forward_process(path: Path, image: Tensor, schedule: str, generator: torch.Generator) -> None:
-    """A training image `(channels, size, size)` uint8 on its way to noise."""
+    """Draw how a training image `(channels, size, size)` uint8 turns into noise."""
     times = torch.linspace(0, 1, STRIP, device=image.device)
     clean = to_signed(image)[None].expand(STRIP, -1, -1, -1)
     noise = torch.randn(1, *image.shape, generator=generator, device=image.device).expand(STRIP, -1, -1, -1)
@@ -55,14 +55,14 @@ def draw_forward_process(path: Path, image: Tensor, schedule: str, generator: to
 def draw_reverse_process(
     folder: Path, network: TextToImage, captions: Captioner, how: EvaluateDiffusion, generator: torch.Generator
 ) -> None:
-    """A few captions from noise to pictures: `reverse_process.png`, and `animation.gif`."""
+    """Draw how noise turns into pictures of a few captions: `reverse_process.png` and `animation.gif`."""
     device = generator.device
     count = min(STRIP_ROWS, len(captions.classes))
     prompts = captions.table(TEMPLATES).to(device)[:count, 0]  # (count, words)
     start = torch.randn(count, *network.picture_shape, generator=generator, device=device)
     on_the_way = drawing(network, prompts, start, generator=generator, **choice_of(how))
     frames = [to_uint8(pictures).cpu().numpy() for pictures in (how.temperature * start, *on_the_way)]
-    shown = _spread(torch.arange(how.steps + 1), STRIP).tolist()
+    shown = _evenly_spaced(torch.arange(how.steps + 1), STRIP).tolist()
     rows = [np.stack([frames[place][row] for place in shown]) for row in range(count)]
     names = [captions.caption(label, TEMPLATES[0]) for label in range(count)]
     times = [f"t = {time:.2f}" for time in denoising_times(how.steps, network.schedule)[shown].tolist()]
@@ -72,6 +72,6 @@ def draw_reverse_process(
     save_animation([np.concatenate(list(frame), axis=2) for frame in frames], folder / "animation.gif")  # side by side
 
 
-def _spread(values: Tensor, count: int) -> Tensor:
-    """So many of the values, evenly spread; all, if there are no more."""
+def _evenly_spaced(values: Tensor, count: int) -> Tensor:
+    """`count` evenly spaced values, or all if there are no more."""
     return values[torch.linspace(0, len(values) - 1, min(count, len(values))).round().long().to(values.device)]

@@ -1,4 +1,4 @@
-"""Quality against steps, guidance and temperature, on the validation split: where `evaluate`'s defaults are from."""
+"""Scores on the validation split over steps, guidance and temperature, from which the defaults were chosen."""
 
 import dataclasses
 import itertools
@@ -34,16 +34,16 @@ def sweep(
     batch_size: int,
     seed: int,
 ) -> pd.DataFrame:
-    """A row of scores per choice. Guidance is paired with each number of steps and with each temperature.
+    """A table with one row of scores per point: each guidance with each number of steps, and with each temperature.
 
     Args:
-        network: text to image.
+        network: a text-to-image network.
         captions: of its classes.
-        judge: of what is drawn.
-        how: the choice around which others are tried.
-        train, held_out: images and labels that the drawn ones are compared to.
-        unguided: the network never learnt to draw without a caption, so that there is nothing to guide away from.
-        batch_size: pictures at once.
+        judge: scores the pictures.
+        how: the point around which others are tried.
+        train, held_out: images and labels that the drawn ones are compared with.
+        unguided: the network was not trained without captions, so it cannot use guidance.
+        batch_size: pictures drawn at once.
         seed: of the noise.
     """
     device = train[0].device
@@ -71,7 +71,7 @@ def sweep(
 
 
 def write_sweep(folder: Path, table: pd.DataFrame, how: EvaluateDiffusion) -> None:
-    """`sweep.csv`, and its two pictures: fidelity against variety, distance against steps."""
+    """Write `sweep.csv` and its two plots: fidelity against variety, distance against steps."""
     write_table(folder / "sweep.csv", table)
     lines = _lines(table[table.steps == how.steps], "temperature", "variance_ratio", "fidelity")
     title = "More guidance (at the points): more faithful, less varied"
@@ -85,5 +85,5 @@ def write_sweep(folder: Path, table: pd.DataFrame, how: EvaluateDiffusion) -> No
 
 
 def _lines(table: pd.DataFrame, by: str, x: str, y: str) -> Mapping[str, tuple[Sequence[float], Sequence[float]]]:
-    """A line per value of the column `by`."""
+    """One line per value of the column `by`."""
     return {f"{by} {value:g}": (list(part[x]), list(part[y])) for value, part in table.groupby(by)}

@@ -1,4 +1,4 @@
-"""How text to image is trained: noisy pictures, captions, the loss of a prediction, validation."""
+"""Train text to image: noisy pictures, captions, denoising loss, validation."""
 
 import math
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ from quartet.training.loop import Batch, Task
 from quartet.training.run import Plan
 
 VALIDATED_AT_ONCE = 256  # pictures
-VALIDATED = 2000  # noisy pictures at least, so that scores differ by the network alone
-MATCHED = 4  # the matcher learns sooner: one picture of so many is enough for it
+VALIDATED = 2000  # the fewest noisy pictures in a validation, so that its score depends little on the noise
+MATCHED = 4  # the matcher trains on one in four pictures, which is enough, since it learns faster
 
 
 def plan(settings: TrainDiffusion, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
-    """The plan for the splits of the processed images in `folder`, of which `info` is the `info.json`."""
+    """The plan of a training on the processed images in `folder`; `info` is their `info.json`."""
     training = TextToImageTraining(settings, folder, info, device, seed=seed)
     return Plan(
         task=training.task(),
@@ -38,9 +38,9 @@ def plan(settings: TrainDiffusion, *, seed: int, folder: Path, info: Mapping, de
 
 
 def describe_network(settings: TrainDiffusion, info: Mapping, captions: Captioner, words: int) -> dict[str, object]:
-    """The arguments that build the network which the settings name.
+    """The arguments that build the network in the settings.
 
-    `info` describes the pictures, `captions` their captions, of at most so many `words`.
+    `info` describes the pictures, `captions` their captions, and `words` is the length of the longest caption.
     """
     return {
         "name": "text-to-image",
@@ -61,19 +61,19 @@ def describe_network(settings: TrainDiffusion, info: Mapping, captions: Captione
 
 
 def schedule_of(settings: TrainDiffusion) -> str:
-    """The forward process, which the objective `flow` has of its own."""
+    """The noise schedule; the objective `flow` has its own."""
     return "flow" if settings.objective == "flow" else settings.noise_schedule
 
 
 class TextToImageTraining:
-    """A network and what the loop asks while it trains.
+    """A network and the functions that the training loop calls.
 
     Args:
         settings: of the training.
         folder: of the processed images.
-        info: what preprocessing says of them.
+        info: their `info.json`.
         device: where to train.
-        seed: of the order of the images, and of the noise that validation adds.
+        seed: of the order of the images, and of the noise in validation.
     """
 
     def __init__(self, settings: TrainDiffusion, folder: Path, info: Mapping, device: torch.device, *, seed: int):
@@ -86,10 +86,10 @@ class TextToImageTraining:
         self.batches = ShuffledBatches(len(self.images), settings.batch_size, seed, device)
         self.description = describe_network(settings, info, captions, self.prompts.shape[-1])
         self.network = build_network(NETWORKS, self.description).to(device)
-        _warn_of_odd_patches(info["size"])
+        _warn_about_patches(info["size"])
 
     def task(self) -> Task:
-        """For the loop."""
+        """The task for the training loop."""
         return Task(
             network=self.network,
             examples_at=self.examples_at,
@@ -102,11 +102,11 @@ class TextToImageTraining:
         )
 
     def examples_at(self, number: int) -> Batch:
-        """The places in the training split of the pictures of a batch."""
+        """The indices of a batch's pictures in the training split."""
         return (self.batches.indices(number),)
 
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
-        """Noisy pictures, times, captions (some left out) and targets; clean pictures and captions for the matcher."""
+        """Noisy pictures, times, captions (some dropped) and targets; clean pictures and captions for the matcher."""
         (chosen,) = examples
         clean = to_signed(self.images[chosen])
         pictures, times, caption, target = self.noisy(clean, self.labels[chosen], generator)
@@ -116,7 +116,7 @@ class TextToImageTraining:
         return pictures, times, read, target, clean[:few], caption[:few]
 
     def noisy(self, clean: Tensor, labels: Tensor, generator: torch.Generator) -> Batch:
-        """Pictures part of the way to noise, their times and captions, and what is to be predicted of each."""
+        """Noisy pictures, their times and captions, and the prediction targets."""
         noise = torch.randn(clean.shape, generator=generator, device=self.device)
         times = draw_times(self.schedule, len(clean), generator)
         template = torch.randint(self.prompts.shape[1], (len(clean),), generator=generator, device=self.device)
@@ -125,14 +125,14 @@ class TextToImageTraining:
         return add_noise(clean, noise, times, self.schedule), times, caption, target
 
     def loss_of(self, network: TextToImage, batch: Batch) -> Tensor:
-        """Of the denoising network, and of the matcher if there is one."""
+        """The denoising loss, plus the matcher's loss if there is a matcher."""
         *noisy_pictures, clean, caption = batch
         loss = denoising_loss(network, *noisy_pictures)
         return loss if network.matcher is None else loss - network.matcher.log_likelihood(clean, caption).mean()
 
     @torch.no_grad()
     def validate(self, network: TextToImage) -> dict[str, float]:
-        """The denoising loss on the pictures held out, with the same noise and times each time, several per picture."""
+        """The denoising loss on held-out pictures at several times each; noise and times are the same in every call."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
         repeats = max(1, VALIDATED // len(self.held_out))
         clean = to_signed(self.held_out)
@@ -142,21 +142,21 @@ class TextToImageTraining:
 
 
 def denoising_loss(network: TextToImage, pictures: Tensor, times: Tensor, captions: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of the prediction."""
+    """The mean squared error of the prediction."""
     return F.mse_loss(network(pictures, times, captions), target)
 
 
 def loss_over(network: TextToImage, *split: Tensor) -> float:
-    """The mean over a whole split, of which only so much at a time is in memory as in training."""
+    """The mean loss over a whole split, in batches that need no more memory than training."""
     parts = zip(*(tensor.split(VALIDATED_AT_ONCE) for tensor in split), strict=True)
     return sum(denoising_loss(network, *part).item() * (len(part[0]) / len(split[0])) for part in parts)
 
 
-def _warn_of_odd_patches(size: int) -> None:
+def _warn_about_patches(size: int) -> None:
     places = size // patch_side(size)
     if size > 16 and (places > 16 or places % 2):
         print(
-            f"pictures of {size} pixels are taken as {places}×{places} patches: the network is slower or sees "
-            "less at once; preprocess.images.size: a multiple of 16 is best",
+            f"pictures of {size} pixels give {places}×{places} patches, which makes the network slower or its view "
+            "narrower; set preprocess.images.size to a multiple of 16",
             flush=True,
         )

@@ -68,12 +68,12 @@ def test_contradictions_are_refused(tmp_path):
         read(tmp_path, "train_diffusion: {width: 12}")
     with pytest.raises(BadSettings, match=r"norm_groups: found 3, which does not divide train_diffusion\.width = 32"):
         read(tmp_path, "train_diffusion: {norm_groups: 3}")
-    with pytest.raises(BadSettings, match=r"guidance: found 1\.4, which asks the network without a caption"):
+    with pytest.raises(BadSettings, match=r"guidance: found 1\.4, which runs the network without a caption"):
         read(tmp_path, "train_diffusion: {caption_dropout: 0}")
     unguided = (
         "train_diffusion: {caption_dropout: 0, matcher: %s}\nevaluate: {diffusion: {guidance: 1, rejection: 0.2}}"
     )
-    with pytest.raises(BadSettings, match=r"rejection: found 0\.2, .* takes train_diffusion\.matcher = true"):
+    with pytest.raises(BadSettings, match=r"rejection: found 0\.2, .* needs train_diffusion\.matcher = true"):
         read(tmp_path, unguided % "false")
     assert read(tmp_path, unguided % "true").evaluate.diffusion.rejection == 0.2
 

@@ -1,4 +1,4 @@
-"""The network that draws, by the name that a model's card gives it."""
+"""The text-to-image network, by its name in a model's card."""
 
 from quartet.text_to_image.networks.text_to_image import TextToImage
 

@@ -1,8 +1,8 @@
-"""The matcher: how well a picture and a caption go together, which chooses among pictures that were drawn.
+"""The matcher: a network that scores how well a picture and a caption match, to choose among drawn pictures.
 
-Ramesh et al. 2021 rank what they draw by CLIP, a network that was trained to match pictures with captions. This one is
-smaller: it tells from a picture which words its caption holds, of those that tell one class from another. What other
-words there are, the picture does not say, and guesses about them would only blur the choice.
+Ramesh et al. 2021 rank drawn pictures with CLIP, a network trained to match pictures with captions. This one is
+smaller: it predicts from a picture which words are in its caption, and only words that tell classes apart. A picture
+does not show the other words, and guessing them would only add noise to the choice.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from quartet.text_to_image.networks.unet import patch_side
 
 
 class Matcher(nn.Module):
-    """From a picture to the probability of every telling word that it is in the caption.
+    """From a picture to the probability that each telling word (one that tells classes apart) is in its caption.
 
     Args:
-        channels, size: of the pictures, which enter in the patches of the UNet.
-        words: ids of the telling words.
+        channels, size: of the pictures, which are split into patches as in the UNet.
+        words: ids of the telling words (`Captioner.telling_words`).
         width: channels of the finer of two levels, divisible by `groups`.
-        groups: of channels that are normalised together, as in the UNet.
+        groups: groups of the group normalisation, as in the UNet.
     """
 
     words: Tensor  # (telling words,)
@@ -44,10 +44,10 @@ class Matcher(nn.Module):
         return self.log_odds(self.layers(F.pixel_unshuffle(pictures, self.patch)).mean(dim=(2, 3)))
 
     def log_likelihood(self, pictures: Tensor, captions: Tensor) -> Tensor:
-        """log p(telling words of the caption | picture): `(batch,)`, for captions `(batch, words)` of ids."""
+        """log p(telling words of the caption | picture), `(batch,)`; `captions` are `(batch, words)` ids."""
         log_odds = self(pictures).float()
-        said = (captions[:, :, None] == self.words).any(dim=1)  # (batch, telling words)
-        return -F.binary_cross_entropy_with_logits(log_odds, said.float(), reduction="none").sum(dim=1)
+        present = (captions[:, :, None] == self.words).any(dim=1)  # (batch, telling words)
+        return -F.binary_cross_entropy_with_logits(log_odds, present.float(), reduction="none").sum(dim=1)
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Two grey pictures."""

@@ -8,7 +8,7 @@ from quartet.layers.positional_encoding import AddedPosition
 
 
 class TextEncoder(nn.Module):
-    """Word ids to a vector per word.
+    """Word ids to one vector per word.
 
     Args:
         vocabulary_size: number of word ids; id 0 is padding.
@@ -35,5 +35,5 @@ class TextEncoder(nn.Module):
 
 
 def without_caption(captions: Tensor) -> Tensor:
-    """Captions cut to their starting mark: what an unconditional prediction reads; `(batch, words)`."""
+    """Captions reduced to their start token, for unconditional prediction: `(batch, words)`."""
     return torch.cat([captions[:, :1], torch.zeros_like(captions[:, 1:])], dim=1)

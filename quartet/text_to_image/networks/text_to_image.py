@@ -1,4 +1,4 @@
-"""Text to image: the text encoder and the UNet, trained as one network, and the matcher if there is one."""
+"""Text to image: the text encoder and the UNet, trained as one network, and an optional matcher."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from quartet.text_to_image.networks.unet import UNet
 
 
 class TextToImage(nn.Module):
-    """Predicts what `objective` names of a noisy picture on its way to noise, given the caption.
+    """Predicts, from a noisy picture, its time and a caption, the target that `objective` names.
 
     Args:
         channels, size: of the pictures.
@@ -19,11 +19,10 @@ class TextToImage(nn.Module):
         width: channels of the UNet's finest level.
         text_width, text_layers, text_heads: of the text encoder.
         dropout: in the UNet.
-        norm_groups: of channels that are normalised together. With 1 the weights, and so the maps, lie channels last in
-            memory, where a CPU convolves almost twice as fast but normalises eight groups ten times as slowly.
-        objective, schedule: what is predicted, and the forward process (`noise_schedules.py`).
-        matched_words: that a matcher tells from a picture, to choose among drawn ones (`rejection.py`); no matcher if
-            there are none.
+        norm_groups: groups of the group normalisation. With 1, weights and feature maps are in channels-last memory
+            format, in which a CPU convolves almost twice as fast but normalises eight groups ten times as slowly.
+        objective, schedule: the prediction target and the forward process (`noise_schedules.py`).
+        matched_words: ids of the words that the matcher predicts from a picture (`rejection.py`); no matcher if empty.
     """
 
     def __init__(
@@ -56,7 +55,11 @@ class TextToImage(nn.Module):
             self.to(memory_format=torch.channels_last)
 
     def forward(self, pictures: Tensor, times: Tensor, captions: Tensor) -> Tensor:
-        """`(batch, channels, size, size)`, `(batch,)`, `(batch, words)` ids to a prediction of the pictures' shape."""
+        """Predict from pictures `(batch, channels, size, size)`, times `(batch,)` and caption ids `(batch, words)`.
+
+        Returns:
+            `(batch, channels, size, size)`.
+        """
         return self.denoise(pictures, times, *self.encode(captions))
 
     def encode(self, captions: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,11 +67,11 @@ class TextToImage(nn.Module):
         return self.text_encoder(captions)
 
     def denoise(self, pictures: Tensor, times: Tensor, words: Tensor, mask: Tensor) -> Tensor:
-        """As the network itself, given captions that are encoded already."""
+        """Like `forward`, with captions that are already encoded."""
         return self.unet(pictures, times, words, mask)
 
     def example_inputs(self) -> tuple[Tensor, ...]:
-        """Two pictures half way to noise, with captions of one word."""
+        """Two pictures halfway to noise, with captions of one word."""
         device = next(self.parameters()).device
         captions = torch.zeros(2, self.words, dtype=torch.long, device=device)
         captions[:, 0] = 1

@@ -1,4 +1,4 @@
-"""The UNet (Ronneberger et al. 2015; as denoiser: Ho et al. 2020): down to a coarse view, up again with skips.
+"""The UNet (Ronneberger et al. 2015; as a denoiser: Ho et al. 2020): downsampling, then upsampling with skips.
 
 Time and caption modulate every residual block; at the coarsest level the picture also attends to the caption's words.
 """
@@ -15,18 +15,18 @@ from quartet.layers.positional_encoding import sinusoidal
 
 
 class UNet(nn.Module):
-    """Predicts, from a noisy picture, a time and a caption, something of the picture's own shape.
+    """Predicts, from a noisy picture, a time and a caption, a tensor of the picture's shape.
 
-    A picture of more than 16 pixels is taken in square patches, whose pixels are channels, if `patch_side` knows a
-    division: the finest level, which has most of the work, then has as many places fewer. The side halves while it is
-    even and above 4, at most three times; the channels double once.
+    A picture of more than 16 pixels is split into square patches whose pixels become channels, if `patch_side` finds a
+    size for them. The finest level, which needs most of the work, thus gets smaller. The side is halved while it is
+    even and above 4, at most three times; the channels are doubled once.
 
     Args:
         channels, size: of the pictures, `(batch, channels, size, size)`.
         width: channels of the finest level, divisible by 8 and by `groups`.
         text_width: features of the caption's words.
         dropout: in the residual blocks.
-        groups: of channels that are normalised together (Wu & He 2018).
+        groups: groups of the group normalisation (Wu & He 2018).
     """
 
     def __init__(self, *, channels: int, size: int, width: int, text_width: int, dropout: float, groups: int):
@@ -66,7 +66,7 @@ class UNet(nn.Module):
         Args:
             pictures: `(batch, channels, size, size)`, noisy.
             times: `(batch,)` in [0, 1].
-            words: `(batch, words, text width)`, the first of which stands for the whole caption.
+            words: `(batch, words, text width)`; the first one represents the whole caption.
             mask: `(batch, words)`, True at real words.
 
         Returns:
@@ -89,12 +89,12 @@ class UNet(nn.Module):
 
 
 def patch_side(size: int) -> int:
-    """The side of the patches of which a picture has 8 to 16 in a row; 1 if no whole number of pixels gives that."""
+    """The patch side in pixels that gives 8 to 16 patches per row; 1 if no divisor of `size` does."""
     return next((patch for patch in range(1, size) if size % patch == 0 and 8 <= size // patch <= 16), 1)
 
 
 class ResidualBlock(nn.Module):
-    """Two normalised convolutions; the signal of time and caption scales and shifts between them (FiLM)."""
+    """Two normalised convolutions; between them, time and caption scale and shift the features (FiLM)."""
 
     def __init__(self, inputs: int, outputs: int, *, signal: int, dropout: float, groups: int):
         super().__init__()
