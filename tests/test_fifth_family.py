@@ -82,5 +82,5 @@ def test_a_killed_training_goes_on_to_the_same_bytes(clone):
             if line.startswith("step 500/"):
                 process.kill()
     assert process.returncode == -signal.SIGKILL
-    assert "going on from step" in clone.run(*command).stdout
+    assert "resuming from step" in clone.run(*command).stdout
     assert model.read_bytes() == whole

@@ -1,4 +1,4 @@
-"""Checkpoints: an unfinished training on disk, found again by all that determines its result."""
+"""Checkpoints of unfinished trainings, stored under a hash of everything that determines the result."""
 
 import dataclasses
 import hashlib
@@ -17,16 +17,16 @@ from quartet.artifacts.writing import atomic_folder, read_json, write_json
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """Where a training stands: tensors by name, and the plain values beside them."""
+    """The state of a training: named tensors, and plain values."""
 
     tensors: dict[str, torch.Tensor]
     values: dict
 
 
 class Checkpoint:
-    """One training's place under `$DVC_ROOT/.checkpoints/<stage>/<key>/`.
+    """The checkpoint of one training, in `$DVC_ROOT/.checkpoints/<stage>/<key>/`.
 
-    Two equal trainings at once would give equal bytes; the second one simply keeps no checkpoint.
+    If the same training runs twice at once, only the first one keeps a checkpoint; the results are the same anyway.
     """
 
     def __init__(self, stage: str, determined_by: Mapping[str, object]):
@@ -41,17 +41,17 @@ class Checkpoint:
             self._lock = None
 
     def load(self) -> Progress | None:
-        """What was saved last, or None; a broken checkpoint counts as none."""
+        """The last saved state; None if there is none or it is broken."""
         if self._lock is None or not (self.folder / "progress.json").exists():
             return None
         try:
             return Progress(load_tensors(self.folder / "state.safetensors"), read_json(self.folder / "progress.json"))
         except ValueError as error:
-            print(f"checkpoint left aside, training starts anew: {error}", flush=True)
+            print(f"broken checkpoint ignored, training starts from the beginning: {error}", flush=True)
             return None
 
     def save(self, progress: Progress) -> None:
-        """Replace what was saved, whole or not at all."""
+        """Replace the saved state atomically."""
         if self._lock is None:
             return
         with atomic_folder(self.folder) as folder:
@@ -59,7 +59,7 @@ class Checkpoint:
             write_json(folder / "progress.json", progress.values)
 
     def close(self, *, finished: bool) -> None:
-        """Let go of the place; a finished training's checkpoint is removed."""
+        """Release the lock; remove the checkpoint of a finished training."""
         if self._lock is None:
             return
         if finished:
@@ -69,20 +69,20 @@ class Checkpoint:
 
 
 class NoCheckpoint:
-    """Keeps nothing: for benchmarks, which start anew."""
+    """Saves nothing, for benchmarks."""
 
     def load(self) -> None:
-        """Nothing was saved."""
+        """Return None."""
 
     def save(self, progress: Progress) -> None:
-        """Nothing is kept."""
+        """Do nothing."""
 
     def close(self, *, finished: bool) -> None:
-        """There is no place to let go of."""
+        """Do nothing."""
 
 
 def _code_checksum() -> str:
-    """Checksum of our own code: another version of it must not go on with an old state."""
+    """Checksum of our code: a changed version must not resume an old training."""
     digest = hashlib.sha256()
     top = Path(__file__).parents[2]
     for path in sorted([*top.glob("quartet/**/*.py"), *top.glob("stages/*.py")]):

@@ -1,4 +1,4 @@
-"""torch's compiler: operations that follow each other become one, so that less goes to memory and back between them."""
+"""torch's compiler: it fuses successive operations, to save memory traffic."""
 
 from collections.abc import Callable
 
@@ -6,13 +6,13 @@ import torch
 
 
 def compiled(function: Callable) -> Callable:
-    """A function that does the same by fewer and larger operations; its first call compiles it.
+    """Compile a function; the compilation happens in its first call.
 
     Raises (when called):
         ValueError: there is no compiler, or it cannot compile this.
     """
-    # Rounded to bfloat16 wherever the separate operations round: where a largest value is looked for again in what it
-    # came from, it must be equal to the bit.
+    # Fused operations must round to bfloat16 where separate ones do: the backward pass of `amax`, for example, finds
+    # the maximum among its inputs by exact equality.
     fused = torch.compile(function, options={"emulate_precision_casts": True})
 
     def call(*arguments: object) -> object:

@@ -1,7 +1,7 @@
-"""CUDA graphs: a training step recorded once and replayed, so that a GPU does not wait for Python.
+"""CUDA graphs: record a training step once and replay it, so that the GPU does not wait for Python.
 
-A step of a small network is a thousand kernels of a few microseconds each; starting them one by one takes Python many
-times as long as the GPU takes to run them.
+A step of a small network is a thousand kernels of a few microseconds each. Python takes many times longer to start them
+one by one than the GPU takes to run them.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,21 +9,21 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # calls as they are, in which libraries choose their kernels and optimizers make their state
+WARM_UP = 3  # calls before recording, in which libraries choose their kernels and optimizers create their state
 
-Batch = tuple[Tensor, ...]  # whatever a task's functions understand
+Batch = tuple[Tensor, ...]  # its meaning is up to the task
 
 
 class Replayed:
-    """A step that reads batches and changes weights in place; from its fourth call on it is a recording.
+    """A step that reads batches and changes weights in place; from the fourth call on, a recording is replayed.
 
-    A recording reads and writes the same memory each time, so batches are copied to where it expects them. Batches of
-    other shapes than those recorded take the step as it is. Random numbers come from `generator` and from torch's
-    default one as they are seeded before each call.
+    A recording always reads and writes the same memory, so batches are copied to where it expects them. For batches of
+    other shapes than the recorded ones, the step itself runs. Random numbers come from `generator` and torch's default
+    generator, which the caller seeds before each call.
 
     Args:
-        step: a function of batches, whose result is a tensor. It must not look at values, since a recording cannot.
-        generator: that the step draws from.
+        step: a function from batches to a tensor. It must not branch on values, since a recording cannot.
+        generator: the generator that the step uses.
     """
 
     def __init__(self, step: Callable[[Iterable[Batch]], Tensor], generator: torch.Generator):
@@ -34,13 +34,13 @@ class Replayed:
         self._result = torch.empty(0)
 
     def __call__(self, batches: Iterable[Batch]) -> Tensor:
-        """Take the step."""
+        """Run or replay the step."""
         batches = list(batches)
         self._calls += 1
         if self._calls <= WARM_UP:
-            return self._aside(batches)
+            return self._run_on_side_stream(batches)
         if self._graph is None:
-            self._graph = self._recording_of(batches)
+            self._graph = self._recorded(batches)
         if [_shapes(batch) for batch in batches] != [_shapes(batch) for batch in self._inputs]:
             return self.step(batches)
         for expected, batch in zip(self._inputs, batches, strict=True):
@@ -49,16 +49,16 @@ class Replayed:
         self._graph.replay()
         return self._result
 
-    def _aside(self, batches: list[Batch]) -> Tensor:
-        """Take the step on a stream of its own, which recording asks of all that comes before it."""
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
+    def _run_on_side_stream(self, batches: list[Batch]) -> Tensor:
+        """Run the step on a separate stream, which CUDA graphs require of the calls before a recording."""
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
             result = self.step(batches)
-        torch.cuda.current_stream().wait_stream(aside)
+        torch.cuda.current_stream().wait_stream(side)
         return result
 
-    def _recording_of(self, batches: list[Batch]) -> torch.cuda.CUDAGraph:
+    def _recorded(self, batches: list[Batch]) -> torch.cuda.CUDAGraph:
         self._inputs = [tuple(tensor.clone() for tensor in batch) for batch in batches]
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)

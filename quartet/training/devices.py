@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""Choose the device to compute on."""
 
 import functools
 import os
@@ -10,12 +10,12 @@ from quartet.training.gpu_turns import take_gpu
 
 
 def pick_device(runtime: Runtime) -> torch.device:
-    """The device that the settings name, and torch's threads as they say; a GPU is this process's alone.
+    """Pick the device and set torch's threads, as the settings say; a GPU is locked for this process.
 
     Raises:
-        ValueError: the named device is not there.
+        ValueError: this machine does not have the device.
     """
-    # cuBLAS is deterministic only with a fixed workspace, which it reads when it starts.
+    # cuBLAS is deterministic only with a fixed workspace; it reads this variable when it starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
@@ -23,7 +23,7 @@ def pick_device(runtime: Runtime) -> torch.device:
     kind = runtime.device if runtime.device != "auto" else "cuda" if present["cuda"] else "cpu"
     if not present[kind]:
         there = ", ".join(name for name, is_there in present.items() if is_there)
-        raise ValueError(f"runtime.device: {runtime.device} is not there; this machine has {there}")
+        raise ValueError(f"runtime.device: found {runtime.device}; this machine has {there}")
     if kind != "cuda":
         return torch.device(kind)
     gpus = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
@@ -33,7 +33,7 @@ def pick_device(runtime: Runtime) -> torch.device:
 
 
 def description_of(device: torch.device) -> str:
-    """What computes, as far as the bytes of a result depend on it."""
+    """Describe the device in enough detail that equal descriptions give equal bytes."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":
@@ -45,12 +45,12 @@ def description_of(device: torch.device) -> str:
 def is_fast_in_bfloat16(device: torch.device) -> bool:
     """Whether matrix products in bfloat16 are faster than in float32.
 
-    Processors without instructions for it emulate them, at a seventieth of the speed.
+    CPUs without bfloat16 instructions emulate them at a seventieth of the speed.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        # torch before 2.12 has no such function.
+        # This function is new in torch 2.12.
         capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
         return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return False

@@ -1,4 +1,4 @@
-"""Exponential moving average of the weights (Polyak & Juditsky 1992): what is validated and kept."""
+"""Exponential moving average of the weights (Polyak & Juditsky 1992), which is validated and saved."""
 
 import copy
 
@@ -7,18 +7,18 @@ from torch import nn
 
 
 class MovingAverage:
-    """An averaged copy of a network, updated after each step; with `decay` 0 it is the network itself."""
+    """A copy of a network with averaged weights, updated after each step; with `decay` 0, the network itself."""
 
     def __init__(self, network: nn.Module, decay: float):
         self.decay = decay
         self.network = copy.deepcopy(network) if decay else network
-        # Looking for them at every step would take longer than averaging them.
+        # Collected once: collecting them at every step would take longer than averaging them.
         self._parameters = tuple(self.network.parameters()), tuple(network.parameters())
         self._buffers = tuple(self.network.buffers()), tuple(network.buffers())
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """average ← d · average + (1 − d) · weights, with a d that grows to `decay` while there is little history."""
+        """average ← d · average + (1 − d) · weights, where d grows to `decay` during the first steps."""
         if not self.decay:
             return
         decay = min(self.decay, (1 + step) / (10 + step))

@@ -1,4 +1,4 @@
-"""One process per GPU: experiments that run at once take turns instead of filling one GPU's memory together."""
+"""Lock GPUs, so that experiments that run at once take turns instead of filling one GPU's memory together."""
 
 import sys
 import time
@@ -13,12 +13,12 @@ _held: list[FileLock] = []  # until the process ends, however it ends
 
 
 def take_gpu(names: Sequence[str]) -> int:
-    """The index of the first GPU that no other process of this repository holds, held from now on; waits for one."""
+    """Wait for a GPU that no other process of this repository holds; returns its index and holds it until exit."""
     paths.locks().mkdir(parents=True, exist_ok=True)
-    told = False
+    announced = False
     while True:
         for index, name in enumerate(names):
-            # One lock per file and process: who holds the GPU already gets it again instead of waiting for itself.
+            # A singleton lock, so that a process that already holds the GPU does not wait for itself.
             lock = FileLock(paths.locks() / f"gpu-{name}.lock", timeout=0, is_singleton=True)
             try:
                 lock.acquire()
@@ -26,7 +26,7 @@ def take_gpu(names: Sequence[str]) -> int:
                 continue
             _held.append(lock)
             return index
-        if not told:
+        if not announced:
             print(f"waiting for a GPU: all {len(names)} are taken", file=sys.stderr, flush=True)
-            told = True
+            announced = True
         time.sleep(WAIT_SECONDS)

@@ -1,4 +1,4 @@
-"""The one training loop: forward, loss, backward, update. It knows no family."""
+"""The training loop of all families: forward, loss, backward, update."""
 
 import copy
 import dataclasses
@@ -24,20 +24,20 @@ from quartet.training.seeding import seed_step
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What is trained: a network, its batches, its loss, its score.
+    """What to train: a network, its batches, loss and score.
 
     Attributes:
         network: on the device.
-        examples_at: what the batch of a number, counted on through all steps, is made of.
-        batch_of: makes a batch of such examples; its randomness comes from the generator alone.
-        loss_of: the loss of the network on a batch, a scalar.
-        validate: scores on the validation split, among them `score`, the higher the better.
-        steps: how many to take.
-        validate_every: steps between two validations.
-        replayable: a step does the same operations on the same shapes each time and looks at no values, so that a GPU
+        examples_at: the examples of a batch, by its number, which is counted from the start of the training.
+        batch_of: makes a batch of these examples; all its randomness comes from the generator.
+        loss_of: the network's loss on a batch, a scalar.
+        validate: scores on the validation split, among them `score`, where higher is better.
+        steps: number of training steps.
+        validate_every: steps between validations.
+        replayable: every step runs the same operations on the same shapes and does not branch on values, so that a GPU
             may replay a recording of it.
 
-    The network is Any to `loss_of` and `validate`, since each family knows what its own network offers.
+    `loss_of` and `validate` take the network as Any, since each family has its own class.
     """
 
     network: nn.Module
@@ -52,7 +52,14 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The weights that are kept, the history, a row per validation, and the row of the kept weights."""
+    """The result of a training.
+
+    Attributes:
+        weights: those that are kept.
+        kept: the row of the history at which they were kept.
+        history: one row per validation.
+        steps: how many were taken.
+    """
 
     weights: dict[str, Tensor]
     kept: dict[str, float]
@@ -70,20 +77,20 @@ def train(
     on_validation: Callable[[dict[str, float]], None] = lambda row: None,
     quiet: bool = False,
 ) -> Outcome:
-    """Train, keeping the weights of the best validation score or, as the settings have it, the last.
+    """Train, keeping the weights with the best validation score or, depending on the settings, the last ones.
 
-    An interrupted training goes on from its checkpoint and ends with the same bytes. `quiet` shows no progress.
+    An interrupted training resumes from its checkpoint and gives the same bytes. `quiet` shows no progress.
 
     Raises:
         FloatingPointError: the loss is not finite.
-        Interrupted: SIGTERM came; the checkpoint is saved.
+        Interrupted: SIGTERM arrived; the checkpoint is saved.
     """
     saved = checkpoint.load()
     training = OngoingTraining(task, settings, seed=seed, device=device, saved=saved)
     if saved is not None:
         for row in training.history:
             on_validation(row)
-        print(f"going on from step {training.done} of {training.steps}", flush=True)
+        print(f"resuming from step {training.done} of {training.steps}", flush=True)
     with stop_requests() as stop_requested, progress_bar(training.steps, training.done, quiet) as bar:
         while training.done < training.steps:
             if training.is_out_of_patience():
@@ -99,17 +106,17 @@ def train(
             if stop_requested() and training.done < training.steps:
                 checkpoint.save(training.progress())
                 checkpoint.close(finished=False)
-                print(f"stopped at step {training.done} of {training.steps}; the same command goes on from there")
+                print(f"stopped at step {training.done} of {training.steps}; run the same command again to resume")
                 raise Interrupted(143)
     return training.outcome()
 
 
 class OngoingTraining:
-    """A training at some step: network, averaged weights, optimizers, history, and the weights that are kept so far.
+    """The state of a training: network, averaged weights, optimizers, history, and the best or last weights so far.
 
     Args:
         task, settings, seed, device: as for `train`.
-        saved: where an interrupted training stood; None begins a new one.
+        saved: the state of an interrupted training; None starts a new one.
     """
 
     def __init__(
@@ -117,13 +124,13 @@ class OngoingTraining:
     ):
         self.task, self.settings, self.seed = task, settings, seed
         if saved is not None:
-            self.steps = saved.values["steps"]  # as measured when it began: another number would be another schedule
+            self.steps = saved.values["steps"]  # as first measured: another number would change the schedule
         else:
             self.steps = affordable_steps(task, settings, seed, device)
         self.optimizers = build_optimizers(task.network, settings, device)
         self.average = MovingAverage(task.network, settings.ema)
         self.generator = torch.Generator(device)
-        self.done, self.rate = 0, 0.0  # steps, and the learning rate of the last one
+        self.done, self.rate = 0, 0.0  # number of steps taken, and the learning rate of the last one
         self.history: list[dict[str, float]] = []
         self.kept: dict[str, float] = {}
         self.kept_weights: dict[str, Tensor] = {}
@@ -133,10 +140,10 @@ class OngoingTraining:
         self._step = training_step(task, task.network, self.optimizers, settings, self.generator)
 
     def take_step(self) -> None:
-        """Forward, loss, backward, update (`training_step`), and the average of the weights.
+        """Forward, loss, backward, update (`training_step`), and update the average of the weights.
 
         Raises:
-            FloatingPointError: the loss is not finite, as far as that is known without waiting for a GPU.
+            FloatingPointError: the loss is not finite; on a GPU, `validate` raises it instead.
         """
         step, settings = self.done, self.settings
         seed_step(self.generator, self.seed, step)
@@ -144,18 +151,18 @@ class OngoingTraining:
         self.rate = settings.learning_rate * share
         set_learning_rate(self.optimizers, self.rate)
         loss = self._step(_examples_of(step, self.task, settings))
-        if _known_to_be_wrong(loss):
+        if _is_known_not_finite(loss):
             raise FloatingPointError(_NOT_FINITE.format(step=step + 1))
         self.loss_sum += loss
         self.average.update(step)
         self.done += 1
 
     def is_due_for_validation(self) -> bool:
-        """Whether the last step is one after which to validate."""
+        """Whether to validate after the last step."""
         return self.done % self.task.validate_every == 0 or self.done == self.steps
 
     def validate(self) -> dict[str, float]:
-        """Score the averaged weights, keep them if they are to be kept; returns the new row of the history.
+        """Score the averaged weights and keep them if they are better (or the last); returns the new history row.
 
         Raises:
             FloatingPointError: a loss or score is not finite.
@@ -172,25 +179,25 @@ class OngoingTraining:
         self.loss_sum.zero_()
         self.history.append(row)
         keeps_last = self.settings.keep == "last" and not self.settings.patience
-        # Of equal scores the later weights, which are trained and averaged longer.
+        # Of equal scores, keep the later weights, which were trained and averaged longer.
         if keeps_last or not self.kept or scores["score"] >= self.kept["validation_score"]:
             self.kept = row
             self.kept_weights = {k: v.detach().clone() for k, v in self.average.network.state_dict().items()}
         return row
 
     def is_out_of_patience(self) -> bool:
-        """Whether the score has not become better for as many validations as `patience` allows."""
+        """Whether the score has not improved in the last `patience` validations."""
         if not self.settings.patience or not self.history:
             return False
         scores = [row["validation_score"] for row in self.history]
         return len(scores) - 1 - scores.index(max(scores)) >= self.settings.patience
 
     def outcome(self) -> Outcome:
-        """What the training leaves."""
+        """The result of the training."""
         return Outcome(self.kept_weights, self.kept, self.history, int(self.history[-1]["step"]))
 
     def progress(self) -> Progress:
-        """All that is needed to go on from here."""
+        """Everything that is needed to resume from here."""
         tensors = {
             **_prefixed("network", self.task.network.state_dict()),
             **_prefixed("average", self.average.network.state_dict()),
@@ -203,7 +210,7 @@ class OngoingTraining:
 
     def _restore(self, saved: Progress) -> None:
         self.done, self.history, self.kept = (saved.values[name] for name in ("step", "history", "kept"))
-        parts = _take_apart(saved.tensors)
+        parts = _by_prefix(saved.tensors)
         self.task.network.load_state_dict(parts["network"])
         self.average.network.load_state_dict(parts["average"])
         restore_optimizers(self.optimizers, parts["optimizers"])
@@ -211,7 +218,7 @@ class OngoingTraining:
 
 
 def _examples_of(step: int, task: Task, settings: Training) -> Iterator[Batch]:
-    """Of the batches that a step accumulates."""
+    """The examples of the batches that a step accumulates."""
     return map(task.examples_at, range(step * settings.accumulate, (step + 1) * settings.accumulate))
 
 
@@ -222,8 +229,11 @@ def training_step(
     settings: Training,
     generator: torch.Generator,
 ) -> Callable[[Iterable[Batch]], Tensor]:
-    """A function that takes one step on the examples of batches, whose gradients are averaged, and returns their mean
-    loss. Each batch is made when its turn comes, so that one at a time is in memory."""
+    """A function that takes one step and returns the mean loss.
+
+    It averages the gradients of several batches. Each batch is made just before it is used, so that only one is in
+    memory.
+    """
     device = generator.device
 
     def step(examples: Iterable[Batch]) -> Tensor:
@@ -235,8 +245,8 @@ def training_step(
                 loss = task.loss_of(network, batch) / settings.accumulate  # forward, loss
             loss.backward()  # back-propagation
             losses += loss.detach()
-        if _known_to_be_wrong(losses):
-            return losses  # the weights stay
+        if _is_known_not_finite(losses):
+            return losses  # without changing the weights
         if settings.clip:
             nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
         for optimizer in optimizers:
@@ -247,7 +257,7 @@ def training_step(
 
 
 def _precision(settings: Training, device: torch.device) -> torch.autocast:
-    """Matrix products and convolutions in the precision that the settings name."""
+    """Autocast matrix products and convolutions to the precision in the settings."""
     chosen = settings.precision == "bfloat16" or (settings.precision == "auto" and is_fast_in_bfloat16(device))
     return torch.autocast(device.type, torch.bfloat16, enabled=chosen)
 
@@ -255,15 +265,15 @@ def _precision(settings: Training, device: torch.device) -> torch.autocast:
 _NOT_FINITE = "the loss is not finite at step {step}: lower learning_rate, raise warmup or set clip"
 
 
-def _known_to_be_wrong(loss: Tensor) -> bool:
-    """Whether a loss is not finite; on a GPU looking at it would stall every step, and the sum is looked at later."""
+def _is_known_not_finite(loss: Tensor) -> bool:
+    """Whether a loss on a CPU is not finite; a GPU would have to wait at each step, so `validate` checks the sum."""
     return loss.device.type == "cpu" and not math.isfinite(loss.item())
 
 
 def affordable_steps(task: Task, settings: Training, seed: int, device: torch.device) -> int:
-    """Steps that fit into `max_seconds`, timed on a copy that is thrown away: `steps` then rebuilds the same bytes.
+    """How many steps fit into `max_seconds`, or the task's `steps` if it is not set.
 
-    Without `max_seconds` those of the task.
+    Steps are timed on a copy of the network, so that a training with this number as `steps` gives the same bytes.
     """
     if settings.max_seconds is None:
         return task.steps
@@ -287,7 +297,7 @@ def affordable_steps(task: Task, settings: Training, seed: int, device: torch.de
 
 
 def wait_for(device: torch.device) -> None:
-    """Until the device has done all it was asked to do."""
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -296,7 +306,7 @@ def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
-def _take_apart(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+def _by_prefix(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     parts: dict[str, dict[str, Tensor]] = {p: {} for p in ("network", "average", "optimizers", "kept", "sum")}
     for name, tensor in tensors.items():
         prefix, _, rest = name.partition(".")

@@ -1,10 +1,10 @@
-"""Muon (Jordan et al. 2024): momentum, orthogonalised, for matrices and convolution kernels.
+"""Muon (Jordan et al. 2024): orthogonalised momentum, for matrices and convolution kernels.
 
     m ← μ m + (1 − μ) g
     u = (1 − μ) g + μ m
     w ← (1 − η λ) w − 0.2 η √max(rows, columns) · orthogonalised(u)
 
-The factor makes an update as large as one of AdamW, so that both share a learning rate η (Liu et al. 2025).
+The factor makes updates as large as AdamW's, so that both can share a learning rate η (Liu et al. 2025).
 """
 
 import math
@@ -17,11 +17,11 @@ from quartet.training.devices import is_fast_in_bfloat16
 
 
 class Muon(torch.optim.Optimizer):
-    """As torch's Muon, but all weights of one shape are orthogonalised at once, and kernels are welcome.
+    """Like torch's Muon, but it orthogonalises all weights of one shape at once, and also takes convolution kernels.
 
     A kernel `(outputs, inputs, height, width)` is updated as the matrix `(outputs, inputs · height · width)`: each
-    output is a linear function of a patch. Its columns stand as they lie in memory (inputs last for a channels-last
-    kernel); orthogonalisation moves along with the columns, so their order does not matter.
+    output is a linear function of a patch. The columns are in memory order (inputs last for a channels-last kernel);
+    their order does not matter, since permuting the columns permutes the result in the same way.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Update every weight by its gradient; a closure, whose loss torch's optimizers return, is not asked."""
+        """Update all weights from their gradients; `closure` is ignored."""
         for group in self.param_groups:
             of_shape: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = {}
             for weight in group["params"]:
@@ -41,12 +41,12 @@ class Muon(torch.optim.Optimizer):
                 self._update(pairs, shape, group)
 
     def _update(self, pairs: list[tuple[nn.Parameter, Tensor]], shape: torch.Size, group: dict) -> None:
-        """Of all weights of a shape, each with its gradient."""
+        """Update all weights of one shape, given in pairs with their gradients."""
         weights = [weight for weight, _ in pairs]
         gradients = [_as_matrix(gradient, weight) for weight, gradient in pairs]
         momenta = [self._momentum(weight, shape) for weight in weights]
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-        wanted = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov's look ahead
+        wanted = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov momentum
         updates = orthogonalised(torch.stack(wanted))  # (weights, rows, columns)
         rate = 0.2 * group["lr"] * math.sqrt(max(shape))
         matrices = [_as_matrix(weight, weight) for weight in weights]
@@ -61,9 +61,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
-    """`(matrices, rows, columns)` with their singular values brought near one; in bfloat16 where that is fast.
+    """`(matrices, rows, columns)` with singular values moved close to one; in bfloat16 where that is fast.
 
-    Five Newton-Schulz steps of Jordan's quintic, which is steep at zero and leaves the values between 0.7 and 1.2.
+    Five Newton-Schulz steps with Jordan's quintic polynomial, which is steep at zero; the singular values end between
+    0.7 and 1.2.
     """
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices  # (matrices, shorter, longer)
@@ -77,7 +78,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:
 
 
 def _as_matrix(tensor: Tensor, weight: nn.Parameter) -> Tensor:
-    """`(outputs, …)` as `(outputs, rest)`, its columns in the order in which `weight` lies in memory."""
+    """View `(outputs, …)` as `(outputs, rest)`, with the columns in the memory order of `weight`."""
     inner = sorted(range(1, weight.ndim), key=lambda dimension: weight.stride(dimension), reverse=True)
     matrix = tensor.permute(0, *inner)
     return matrix.view(len(weight), -1) if tensor.data_ptr() == weight.data_ptr() else matrix.reshape(len(weight), -1)

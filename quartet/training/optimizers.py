@@ -1,4 +1,4 @@
-"""The update rules, torch's own: SGD with Nesterov momentum, Adam, AdamW, RMSprop; and Muon."""
+"""The optimizers: torch's SGD with Nesterov momentum, Adam, AdamW and RMSprop, and our Muon."""
 
 import torch
 from torch import nn
@@ -9,10 +9,10 @@ from quartet.training.muon import Muon
 
 
 def build_optimizers(network: nn.Module, settings: Training, device: torch.device) -> list[Optimizer]:
-    """The optimizers of a network: one, but for `muon`, which takes matrices and kernels and leaves AdamW the rest.
+    """The optimizers of a network: a single one or, for `muon`, Muon for matrices and kernels and AdamW for the rest.
 
-    Weight decay acts on matrices and kernels alone, not on biases, gains and embeddings. On a GPU all their state is
-    there, the learning rate too, so that a step can be replayed.
+    Weight decay applies only to matrices and kernels, not to biases, gains and embeddings. For a GPU, all state,
+    including the learning rate, is on the GPU, so that a step can be replayed.
     """
     on_gpu = device.type == "cuda"
     decay = settings.weight_decay
@@ -36,11 +36,11 @@ def build_optimizers(network: nn.Module, settings: Training, device: torch.devic
 
 
 def set_learning_rate(optimizers: list[Optimizer], rate: float) -> None:
-    """Set the rate of every group."""
+    """Set the learning rate of every parameter group."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             if isinstance(group["lr"], torch.Tensor):
-                group["lr"].fill_(rate)  # in place: a recorded step reads it there
+                group["lr"].fill_(rate)  # in place, where a recorded step reads it
             else:
                 group["lr"] = rate
 
@@ -57,7 +57,7 @@ def optimizer_tensors(optimizers: list[Optimizer]) -> dict[str, torch.Tensor]:
 
 
 def restore_optimizers(optimizers: list[Optimizer], tensors: dict[str, torch.Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave."""
+    """Restore the state that `optimizer_tensors` returned."""
     for number, optimizer in enumerate(optimizers):
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         restored = optimizer.state_dict()
@@ -66,7 +66,7 @@ def restore_optimizers(optimizers: list[Optimizer], tensors: dict[str, torch.Ten
             if int(owner) == number:
                 parameter = parameters[int(index)]
                 if tensor.shape == parameter.shape:
-                    # In memory as its parameter lies: fused updates go through both from end to end.
+                    # In the parameter's memory format, since fused updates step through both in memory order.
                     tensor = torch.empty_like(parameter).copy_(tensor)
                 restored["state"].setdefault(int(index), {})[name] = tensor
         optimizer.load_state_dict(restored)

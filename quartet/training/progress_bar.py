@@ -1,4 +1,4 @@
-"""A progress bar with rate and time left; where the output is not a terminal, a line per validation."""
+"""A progress bar with rate and time left or, if the output is not a terminal, one line per validation."""
 
 import contextlib
 import sys
@@ -14,14 +14,14 @@ class _Rate(ProgressColumn):
 
 
 class Bar:
-    """The running bar."""
+    """A running progress bar."""
 
     def __init__(self, shown: Progress, steps: int, first: int, quiet: bool):
         self._shown, self._steps, self._quiet = shown, steps, quiet
         self._task = shown.add_task("training", total=steps, completed=first)
 
     def advance(self) -> None:
-        """One step is done."""
+        """Count one step."""
         self._shown.advance(self._task)
 
     def describe(self, row: dict[str, float]) -> None:
@@ -38,7 +38,7 @@ class Bar:
 
 @contextlib.contextmanager
 def progress_bar(steps: int, first: int, quiet: bool = False) -> Iterator[Bar]:
-    """A bar over `steps`, of which `first` are done; `quiet` shows nothing."""
+    """A progress bar over `steps`, of which `first` are already done; `quiet` shows nothing."""
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, disable=quiet or not sys.stdout.isatty(), refresh_per_second=4) as shown:
         yield Bar(shown, steps, first, quiet)

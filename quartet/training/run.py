@@ -1,6 +1,6 @@
-"""One training from start to what it leaves behind: model, history, curves, and the same on its MLflow run.
+"""Run a training and write its results: model, history and curves, also to its MLflow run.
 
-What imports torch is imported late, when the run's recorder is under way with imports of its own.
+Modules that import torch are imported late, so that the recorder process can import MLflow at the same time.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a family prepares for a training.
+    """What a family provides for a training.
 
     Attributes:
-        task: for the loop.
+        task: for the training loop.
         description: the arguments that rebuild the network, for the model's card.
-        card_keys: what of the data's `info.json` goes into the card.
-        model_files: files beside the model that serving needs.
-        draw: leaves pictures of the training in a folder.
+        card_keys: the keys of the data's `info.json` that go into the card.
+        model_files: files that serving needs besides the model, by name.
+        draw: writes pictures of the training into a folder.
     """
 
     task: Task
@@ -71,11 +71,11 @@ def run_training(family: Family, settings: Training, *, seed: int, runtime: Runt
         }
         checkpoint = Checkpoint(family.training_section, determined_by)
         outcome = train(plan.task, settings, seed=seed, device=device, checkpoint=checkpoint, on_validation=run.log_row)
-        _leave_results(family, outcome, plan, info, run)
+        _write_results(family, outcome, plan, info, run)
     checkpoint.close(finished=True)
 
 
-def _leave_results(family: Family, outcome: Outcome, plan: Plan, info: Mapping[str, Any], run: Run) -> None:
+def _write_results(family: Family, outcome: Outcome, plan: Plan, info: Mapping[str, Any], run: Run) -> None:
     import pandas as pd
 
     from quartet.artifacts.model_store import save_model
@@ -87,7 +87,7 @@ def _leave_results(family: Family, outcome: Outcome, plan: Plan, info: Mapping[s
     data = {key: info[key] for key in (*plan.card_keys, "source", "sha256")}
     save_model(model, outcome.weights, family=family.key, network=plan.description, data=data, training=training)
     run.log_outputs([model])
-    run.log_model(family, model, plan.model_files)  # before the pictures, which are drawn meanwhile
+    run.log_model(family, model, plan.model_files)  # early, so that the recorder works while the pictures are drawn
     history = pd.DataFrame(outcome.history)
     write_table(report / "training.csv", history.round(8))
     write_json(report / "training.json", training)

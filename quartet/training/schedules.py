@@ -1,13 +1,13 @@
-"""How the learning rate runs over the training."""
+"""Learning rate schedules."""
 
 import math
 
 
 def share_of_peak(step: int, steps: int, *, schedule: str, warmup: float) -> float:
-    """Share of the peak learning rate at `step` of `steps`: a linear rise, then what `schedule` names.
+    """The learning rate at `step` of `steps`, as a share of its peak: a linear warm-up, then `schedule`.
 
-    `warmup` is the share of the steps that the rise takes. `linear` falls in a line and ends near zero; `cosine`
-    falls along half a cosine (Loshchilov & Hutter 2017); `constant` stays.
+    `warmup` is the share of the steps that the warm-up takes. `linear` decays linearly to almost zero, `cosine` along
+    half a cosine (Loshchilov & Hutter 2017); `constant` stays at the peak.
     """
     rise = warmup * steps
     if step < rise:
