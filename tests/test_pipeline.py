@@ -318,7 +318,7 @@ def test_the_champion_moves_only_for_a_better_score_and_is_what_dvc_finds(clone,
     start = clone.git("rev-list", "--max-parents=0", "HEAD").stdout.strip()
     clone.git("tag", "--annotate", "cnn@v1.0.0", "-m", "of an earlier registry", start)
     refused = clone.quartet("promote", "cnn", check=False)
-    assert refused.returncode == 1 and "stands for another models/cnn" in refused.stderr
+    assert refused.returncode == 1 and "already exists for another models/cnn" in refused.stderr
     clone.git("tag", "--delete", "cnn@v1.0.0")
     assert "is champion: the first one" in clone.quartet("promote", "cnn").stdout
     assert "champion already" in clone.quartet("promote", "cnn").stdout

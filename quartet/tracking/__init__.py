@@ -1,1 +1,1 @@
-"""MLflow runs linked to DVC; nothing else imports mlflow."""
+"""MLflow runs that are linked to DVC. Only this package imports mlflow."""

@@ -1,4 +1,4 @@
-"""What DVC knows about the running stage: experiment, revision, checksums, the `dvc` process itself."""
+"""The DVC state of the running stage: experiment, revision, checksums, and the `dvc` process."""
 
 import functools
 import json
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def tags(stage: str, dependencies: Iterable[Path]) -> dict[str, str]:
-    """Tags that lead from a run to the DVC state it belongs to."""
+    """Tags that link a run to its DVC state."""
     state = {
         "dvc.stage": stage,
         "dvc.exp_name": experiment() or "",
@@ -33,23 +33,23 @@ def tags(stage: str, dependencies: Iterable[Path]) -> dict[str, str]:
 
 
 def checksums(prefix: str, files: Iterable[Path]) -> dict[str, str]:
-    """`prefix.path` → the checksum under which DVC stores the file or folder."""
+    """The checksum under which DVC stores each file or folder, by `prefix.path`."""
     return {f"{prefix}.{path.as_posix()}": dvc_md5(path) for path in files if path.exists()}
 
 
 def commit_tags() -> dict[str, str]:
-    """The commit of this checkout, and whether it holds other changes."""
+    """Tags with the commit of this checkout, and whether it has uncommitted changes."""
     state = {"git.commit": git_output("rev-parse", "HEAD"), "git.dirty": str(dirty()).lower()}
     return {key: value for key, value in state.items() if value}
 
 
 def experiment() -> str | None:
-    """The name of the DVC experiment that this process belongs to."""
+    """The name of the DVC experiment that this process is part of, if any."""
     return os.environ.get("DVC_EXP_NAME") or None
 
 
 def parent_key() -> str | None:
-    """What the stages of one `dvc repro` or experiment have in common; None for a stage run by hand."""
+    """A key that the stages of one `dvc repro` or experiment share; None for a stage that is run by hand."""
     name = experiment()
     if name:
         return f"experiment {name} on {os.environ.get('DVC_EXP_BASELINE_REV', '')}"
@@ -63,7 +63,7 @@ def parent_key() -> str | None:
 
 
 def locked_checksum(path: Path, revision: str = "HEAD") -> str | None:
-    """The checksum that `dvc.lock` of a commit or experiment names for an output; None if it names none.
+    """The checksum of an output in `dvc.lock` of a commit or experiment, or None.
 
     Raises:
         ValueError: there is no such commit or experiment.
@@ -76,7 +76,7 @@ def locked_checksum(path: Path, revision: str = "HEAD") -> str | None:
 
 
 def locked_dependencies(stage: str, revision: str = "HEAD") -> dict[str, str]:
-    """By path the checksums of what a stage read, as `dvc.lock` of a commit or experiment says.
+    """The checksums of a stage's dependencies in `dvc.lock` of a commit or experiment, by path.
 
     Raises:
         ValueError: there is no such commit or experiment.
@@ -92,7 +92,7 @@ def _locked_stages(revision: str) -> dict[str, dict]:
 
 
 def read_json_at(path: Path, revision: str | None) -> dict:
-    """A JSON file of a commit or experiment, or of the workspace; `{}` where it is missing.
+    """Read a JSON file of a commit or experiment, or of the workspace (None); `{}` if it is missing.
 
     Raises:
         ValueError: there is no such commit or experiment.
@@ -106,10 +106,10 @@ def read_json_at(path: Path, revision: str | None) -> dict:
 
 
 def tag_commit(name: str, message: str) -> None:
-    """An annotated git tag at HEAD (DVC finds no other kind); one that is there already stays.
+    """Create an annotated git tag at HEAD (DVC finds only annotated ones), unless there is one of that name.
 
     Raises:
-        ValueError: git refuses.
+        ValueError: git fails.
     """
     if git_output("tag", "--list", name):
         return
@@ -120,13 +120,13 @@ def tag_commit(name: str, message: str) -> None:
 
 @functools.cache
 def _at(revision: str) -> "DVCFileSystem":
-    """The repository's files in a commit or experiment, those in DVC's cache included."""
+    """The repository's files in a commit or experiment, including those in DVC's cache."""
     from dvc.api import DVCFileSystem
     from dvc.scm import RevError
 
     files = DVCFileSystem(".", rev=revision)
     try:
-        _ = files.repo  # the revision is looked up only here
+        _ = files.repo  # this looks up the revision
     except RevError as error:
         raise ValueError(f"there is no commit or experiment {revision!r} here") from error
     return files
@@ -138,7 +138,7 @@ def dirty() -> bool:
 
 
 def git_output(*arguments: str) -> str:
-    """What git prints; nothing, if it fails or is not there."""
+    """The output of a git command; empty if git fails or is missing."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""From a commit or experiment to its MLflow runs."""
+"""Find the MLflow runs of a commit or experiment."""
 
 import datetime
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run in words: its stage, id, status, start in local time, and the address of its page."""
+    """A run: its stage, id, status, start in local time, and the address of its page."""
 
     stage: str
     run_id: str
@@ -26,15 +26,15 @@ class FoundRun:
 
 
 def runs_behind(revision: str | None, families: Iterable[str], ui: str) -> list[FoundRun]:
-    """The training and evaluation runs of every model in a commit or experiment, or in the workspace.
+    """The training and evaluation runs of the models in a commit or experiment, or in the workspace.
 
-    A stage that DVC took from its cache is listed with the run that made it: the training's id lies in `run.json`
-    beside its outputs, the evaluation carries the checksum of the model that it read.
+    This also finds the original runs of stages that DVC took from its cache: `run.json`, beside a training's outputs,
+    has the run's id, and an evaluation's run has the checksum of its model as a tag.
 
     Args:
-        revision: None is the workspace.
-        families: whose models.
-        ui: where MLflow's UI answers, unless the runs are on a server.
+        revision: a commit or experiment; None is the workspace.
+        families: the families whose runs to find.
+        ui: the address of MLflow's UI, if the runs are not on a server.
 
     Raises:
         ValueError: there is no such revision.
@@ -62,7 +62,7 @@ def _runs_of(client: "MlflowClient", experiment: str, family: str, revision: str
         return
     training = store.found(client.get_run, run_id)
     if training is None:
-        return  # a colleague's run, in another database
+        return  # the run is in another database, such as a colleague's
     yield training
     if revision is None:
         checksum = dvc_md5(model) if model.exists() else None

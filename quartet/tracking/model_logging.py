@@ -1,4 +1,4 @@
-"""Models in MLflow: models from code, so that loading needs no pickle, with what goes in and comes out."""
+"""Log models to MLflow as "models from code", which load without pickle, with a signature and an example."""
 
 import base64
 import importlib.metadata
@@ -30,29 +30,30 @@ def log_model(
     Args:
         run_id: of the training.
         name: of the logged model.
-        served: the class that answers, as `module:name`.
-        files: what it needs, `model` the model folder among them.
-        interface: what it takes and answers, a `served.Interface` as JSON has it.
-        example: a question to it, as `served.py` puts it.
+        served: the class that serves the model, as `module:name`.
+        files: the files that it needs, by name; `model` is the model folder.
+        interface: its inputs and outputs, a `served.Interface` as a dictionary.
+        example: an example input, in the format of `served.py`.
     """
     import logging
     import warnings
 
-    # A progress bar per small file is noise.
+    # No progress bar for each small file.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     requirements = [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]
-    # Recorded is not shown: it asks for type hints on predict, where the signature says more, and no filter holds it.
+    # Recording warnings hides MLflow's request for type hints on `predict`, which no filter suppresses. The signature
+    # says more than type hints would.
     with mlflow.start_run(run_id=run_id), warnings.catch_warnings(record=True):
-        # What `mlflow.pyfunc.log_model` calls. That would import torch, load the model and ask it the example, which
-        # takes longer than all else here; the tests ask the served models instead.
+        # `mlflow.pyfunc.log_model` would also import torch, load the model and run the example, which takes longer than
+        # everything else here. Tests run the served models instead.
         mlflow.models.Model.log(
             artifact_path=None,
             name=name,
-            flavor=types.SimpleNamespace(__name__="mlflow.pyfunc", save_model=_save_unasked),
+            flavor=types.SimpleNamespace(__name__="mlflow.pyfunc", save_model=_save_model),
             validate_serving_input=False,
             python_model=str(Path(__file__).with_name("served_model.py")),
             model_config={"served": served},
@@ -64,15 +65,15 @@ def log_model(
         )
 
 
-def _save_unasked(*, validate_serving_input: bool, **settings: Any) -> None:
-    """`save_model` without the one setting of `Model.log` that it does not know."""
+def _save_model(*, validate_serving_input: bool, **settings: Any) -> None:
+    """`mlflow.pyfunc.save_model` without the one argument of `Model.log` that it does not take."""
     import mlflow
 
     mlflow.pyfunc.save_model(**settings)
 
 
 def signature_of(interface: Mapping[str, Any]) -> "ModelSignature":
-    """A `served.Interface`, as JSON has it, in MLflow's types."""
+    """Convert a `served.Interface`, as a dictionary, to MLflow's signature."""
     import numpy
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, DataType, Map, ParamSchema, ParamSpec, Schema, TensorSpec
@@ -98,7 +99,7 @@ def signature_of(interface: Mapping[str, Any]) -> "ModelSignature":
 
 
 def example_from(sent: Mapping[str, Any]) -> "pandas.DataFrame | numpy.ndarray":
-    """A question in JSON, as `served.py` puts it, the way MLflow takes it: a table with one column, or an array."""
+    """Convert an example input in the format of `served.py` to MLflow's: a table with one column, or an array."""
     import numpy
     import pandas
 

@@ -1,8 +1,8 @@
 """The process that talks to MLflow for a stage: `python -m quartet.tracking.recorder`, started by `runs.py`.
 
-It imports MLflow and opens the store while the stage imports torch, and a slow server keeps it waiting instead of the
-training. Messages come on standard input, one line of JSON each: what the run is, then calls of `Recorder`, then `end`.
-The one answer, on standard output, is the run's id. Messages that stop without an `end` tell that the stage was killed.
+It imports MLflow while the stage imports torch, and it waits for a slow server so that the training need not. It reads
+messages from standard input, one line of JSON each: a description of the run, then calls of `Recorder`, then `end`. It
+answers once, on standard output, with the run's id. If the input ends without an `end`, the stage was killed.
 """
 
 import contextlib
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 SYSTEM_METRICS_SECONDS = 2.0
-PARENT_RUN = "QUARTET_PARENT_RUN"  # names the run below which the stages of a search's trial log
+PARENT_RUN = "QUARTET_PARENT_RUN"  # environment variable: the parent run for the stages of a search's trial
 
 
 class Recorder:
-    """One run: opened by the constructor, logged to by the calls that a stage sends, closed by `end`.
+    """One run, which the constructor opens and `end` closes; the other methods log to it.
 
     Args:
         stage: the run's name.
         settings: its parameters, nested as in `params.yaml`.
         dependencies: paths whose DVC checksums become tags.
-        process: tags that name the stage's process.
+        process: tags that identify the stage's process.
     """
 
     def __init__(
@@ -53,23 +53,23 @@ class Recorder:
         self._monitor = _system_metrics_monitor(self.run_id)
 
     def log_scores(self, scores: Mapping[str, float], step: int, milliseconds: int) -> None:
-        """Metrics of one step, in one batch."""
-        self._log_scores_on(self.run_id, scores, step, milliseconds)
+        """Log the metrics of one step, in one batch."""
+        self._log_scores_to(self.run_id, scores, step, milliseconds)
 
     def log_training_run_scores(self, run_json: str, scores: Mapping[str, float], milliseconds: int) -> None:
-        """The same on the run that a `run.json` names; nothing happens where that run is unknown."""
+        """Log metrics to the run in a `run.json`, if MLflow has that run."""
         run_id = read_json(Path(run_json)).get("run_id") if Path(run_json).exists() else None
         if run_id and store.found(self._client.get_run, run_id):
-            self._log_scores_on(run_id, scores, 0, milliseconds)
+            self._log_scores_to(run_id, scores, 0, milliseconds)
 
-    def _log_scores_on(self, run_id: str, scores: Mapping[str, float], step: int, milliseconds: int) -> None:
+    def _log_scores_to(self, run_id: str, scores: Mapping[str, float], step: int, milliseconds: int) -> None:
         from mlflow.entities import Metric
 
         metrics = [Metric(name, float(value), milliseconds, step) for name, value in scores.items()]
         self._client.log_batch(run_id, metrics=metrics)
 
     def log_file(self, path: str, folder: str | None) -> None:
-        """A file, or a folder under its own name."""
+        """Log a file, or a folder under its name."""
         if Path(path).is_dir():
             name = Path(path).name
             self._client.log_artifacts(self.run_id, path, f"{folder}/{name}" if folder else name)
@@ -77,12 +77,12 @@ class Recorder:
             self._client.log_artifact(self.run_id, path, folder)
 
     def log_outputs(self, outputs: Iterable[str]) -> None:
-        """Tags with the DVC checksums of what the stage made."""
+        """Set tags with the DVC checksums of the stage's outputs."""
         for key, value in dvc_state.checksums("dvc.out", map(Path, outputs)).items():
             self._client.set_tag(self.run_id, key, value)
 
     def log_dataset(self, name: str, folder: str, counts: Mapping[str, int]) -> None:
-        """The data as an MLflow dataset whose digest is DVC's checksum."""
+        """Log the data as an MLflow dataset whose digest is DVC's checksum."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         dataset = Dataset(
@@ -103,19 +103,19 @@ class Recorder:
         interface: Mapping[str, Any],
         example: Mapping[str, Any],
     ) -> None:
-        """The model as an MLflow model that loads from our code and files, without pickle."""
+        """Log the model as an MLflow model that loads from our code and files, without pickle."""
         from quartet.tracking.model_logging import log_model
 
         log_model(self.run_id, name, served, {key: Path(path) for key, path in files.items()}, interface, example)
 
     def register_rebuild(self, family: str) -> None:
-        """The model in the registry, if a rebuild made it."""
+        """Register the model, if it comes from a rebuild (not an experiment)."""
         from quartet.tracking.registry import register_rebuild
 
         register_rebuild(family)
 
     def end(self, status: str) -> None:
-        """Close the run, FINISHED, FAILED or KILLED; the parent run is finished whenever a stage of its is."""
+        """Close the run as FINISHED, FAILED or KILLED, and its parent run as FINISHED."""
         self._monitor.finish()
         self._client.set_terminated(self.run_id, status)
         if self.parent_id and PARENT_RUN not in os.environ:
@@ -123,12 +123,12 @@ class Recorder:
 
 
 def _system_metrics_monitor(run_id: str) -> "SystemMetricsMonitor":
-    """Logs processor, memory, disk, network and GPU use of the machine on the run until it is finished."""
+    """Start logging the machine's CPU, memory, disk, network and GPU use to the run."""
     import logging
 
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)  # a machine without a GPU needs no notice
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)  # no warning on machines without a GPU
     monitor = SystemMetricsMonitor(run_id, sampling_interval=SYSTEM_METRICS_SECONDS)
     monitor.start()
     return monitor
@@ -168,7 +168,7 @@ def _parent_run(client: "MlflowClient", experiment: str) -> str | None:
 
 
 def _reap(client: "MlflowClient", experiment: str) -> None:
-    """Mark as killed the runs whose process on this machine is gone, as after a power cut: nobody else will."""
+    """Mark runs as killed whose process on this machine is gone, for example after a power cut."""
     from quartet.artifacts.processes import is_alive
 
     mine = f"attributes.status = 'RUNNING' and tags.`quartet.host` = '{socket.gethostname()}'"
@@ -178,7 +178,7 @@ def _reap(client: "MlflowClient", experiment: str) -> None:
 
 
 def record(messages: Iterator[str], answer: Callable[[Mapping[str, str | None]], None]) -> None:
-    """Open the run that the first message describes, answer its id or what went wrong, and serve the others."""
+    """Open the run that the first message describes, answer with its id or an error, then handle the other messages."""
     try:
         recorder = Recorder(**json.loads(next(messages)))
     except store.TrackingUnreachableError as error:
@@ -189,38 +189,38 @@ def record(messages: Iterator[str], answer: Callable[[Mapping[str, str | None]],
         return
     answer({"run_id": recorder.run_id, "parent_run_id": recorder.parent_id})
     for message in messages:
-        if not message.endswith("\n"):  # the stage was killed while it wrote
+        if not message.endswith("\n"):  # the stage was killed while it was writing
             break
         call = json.loads(message)
         name = call.pop("call")
-        if not _attempted(getattr(recorder, name), call) or name == "end":
+        if not _try_call(getattr(recorder, name), call) or name == "end":
             return
-    _attempted(recorder.end, {"status": "KILLED"})
+    _try_call(recorder.end, {"status": "KILLED"})
 
 
-def _attempted(call: Callable[..., None], arguments: Mapping[str, object]) -> bool:
-    """Whether a call went well. Tracking ends with the first that does not: each would wait for a dead server anew."""
+def _try_call(call: Callable[..., None], arguments: Mapping[str, object]) -> bool:
+    """Call, and return whether it succeeded. The first failure ends tracking: others would wait for a dead server."""
     try:
         call(**arguments)
     except Exception as error:
-        print(f"tracking stops here, the stage goes on: {store.first_line(error)}", file=sys.stderr, flush=True)
+        print(f"tracking stops, the stage continues: {store.first_line(error)}", file=sys.stderr, flush=True)
         return False
     return True
 
 
 def main() -> None:
-    """Serve the stage that started this process, until it ends."""
-    for request in (signal.SIGINT, signal.SIGTERM):  # meant for the stage, which then says how the run ended
+    """Record the run of the stage that started this process, until it ends."""
+    for request in (signal.SIGINT, signal.SIGTERM):  # these are for the stage, which then sends how the run ended
         signal.signal(request, signal.SIG_IGN)
-    answers, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is no answer
+    answers, sys.stdout = sys.stdout, sys.stderr  # libraries must not print among the answers
 
     def answer(content: Mapping[str, str | None]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the stage is gone: its run is closed all the same
+        with contextlib.suppress(BrokenPipeError):  # the stage is gone, but its run still gets closed
             print(json.dumps(content), file=answers, flush=True)
 
     record(iter(sys.stdin), answer)
     sys.stderr.flush()
-    os._exit(0)  # Python would spend most of a second on taking MLflow's modules apart
+    os._exit(0)  # skips tearing down MLflow's modules, which takes most of a second
 
 
 if __name__ == "__main__":

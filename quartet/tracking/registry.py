@@ -1,7 +1,7 @@
-"""The model registry: versions of rebuilt models that lead back to DVC, and the champion among them.
+"""The model registry: versions of rebuilt models, linked to DVC, and the champion among them.
 
-A version belongs to one checksum of `models/<family>`. Rebuilds register theirs when they are evaluated; experiments
-stay out until `promote` takes them in. Version n is the git tag `<family>@vn.0.0`, which `dvc artifacts get` finds.
+Each checksum of `models/<family>` has one version. Rebuilds are registered when they are evaluated, experiments only by
+`promote`. Version n has the git tag `<family>@vn.0.0`, which `dvc artifacts get` finds.
 """
 
 import sys
@@ -26,21 +26,21 @@ CHAMPION = "champion"
 
 @dataclass(frozen=True)
 class Promotion:
-    """What `promote` did or left, in words, and whether the version is the champion now."""
+    """A message about what `promote` did, and whether the version is now the champion."""
 
     message: str
     champion: bool
 
 
 def registered_name(family: str) -> str:
-    """The family's name in the registry."""
+    """The name of the family's model in the registry."""
     return f"quartet-{family}"
 
 
 def register_rebuild(family: str) -> None:
-    """Register the evaluated model in `models/<family>`, unless an experiment made it or its checksum is registered.
+    """Register the model in `models/<family>`, unless it comes from an experiment or is already registered.
 
-    Nothing that goes wrong here stops the evaluation.
+    Errors are printed and do not stop the evaluation.
     """
     if not store.is_on() or dvc_state.parent_key() is None or dvc_state.experiment():
         return
@@ -53,19 +53,18 @@ def register_rebuild(family: str) -> None:
 
 
 def promote(family: "Family") -> Promotion:
-    """Register the committed model if need be, and make it the champion if its test score is better; tag its commit.
+    """Register the committed model if necessary; if its test score is better, make it champion and tag its commit.
 
     Raises:
-        ValueError: the model is not the one that `dvc.lock` at HEAD names, or its scores there are another model's, or
-            MLflow does not know the run that made it, the champion was tested on other data, or the version's git tag
-            stands for another model.
+        ValueError: the model or its scores are not those in `dvc.lock` at HEAD; MLflow does not have the run that
+            trained it; the champion was tested on other data; or the version's git tag exists for another model.
     """
     key, model = family.key, paths.model(family.key)
     checksum, card = dvc_md5(model), read_card(model)
     if dvc_state.locked_checksum(model) != checksum:
         raise ValueError(
-            f"{model} is not what dvc.lock at HEAD says: commit dvc.lock first (after `dvc exp apply NAME`, if an "
-            "experiment made it), or bring the committed model back with `dvc checkout`"
+            f"{model} is not the model in dvc.lock at HEAD: commit dvc.lock first (after `dvc exp apply NAME`, if it "
+            "comes from an experiment), or restore the committed model with `dvc checkout`"
         )
     _check_scores(key)
     client, _ = store.open_store()
@@ -81,7 +80,7 @@ def promote(family: "Family") -> Promotion:
             if champion.tags.get("data.sha256") != card["data"]["sha256"]:
                 raise ValueError(
                     f"{named} and the champion, {other}, were tested on different data: their scores cannot be "
-                    f"compared. Remove the alias `{CHAMPION}` in MLflow to begin anew"
+                    f"compared. Remove the alias `{CHAMPION}` in MLflow to start over"
                 )
             theirs = _score(champion, score)
             compared = f"test {score} {mine:g} against {theirs:g} of {other}"
@@ -96,8 +95,8 @@ def promote(family: "Family") -> Promotion:
             dvc_state.tag_commit(tag, f"{named}: {compared}")
             if dvc_state.locked_checksum(model, tag) != checksum:
                 raise ValueError(
-                    f"the git tag {tag} is there already and stands for another {model} (of an earlier registry?): "
-                    f"remove it with `git tag --delete {tag}`, or keep it under another name"
+                    f"the git tag {tag} already exists for another {model} (from an earlier registry?): "
+                    f"delete it with `git tag --delete {tag}`, or rename it"
                 )
             for key, value in {**dvc_state.commit_tags(), "git.tag": tag}.items():
                 client.set_model_version_tag(version.name, version.version, key, value)
@@ -106,7 +105,7 @@ def promote(family: "Family") -> Promotion:
 
 
 def _check_scores(family: str) -> None:
-    """Raise ValueError unless the scores in the workspace are the committed ones, of the committed models."""
+    """Raise ValueError unless the scores in the workspace are committed and were measured on the committed models."""
     metrics, evaluation = paths.report(family) / "metrics.json", f"evaluate@{family}"
     read = dvc_state.locked_dependencies(evaluation).items()
     scored = {Path(name): checksum for name, checksum in read if paths.MODELS in Path(name).parents}
@@ -119,7 +118,7 @@ def _check_scores(family: str) -> None:
 
 
 def _register(client: "MlflowClient", family: str) -> "ModelVersion":
-    """The version of the model in `models/<family>` with its scores, made if its checksum has none."""
+    """The version of the model in `models/<family>`, with its current scores; created if there is none."""
     import mlflow
 
     name, model = registered_name(family), paths.model(family)
@@ -129,21 +128,21 @@ def _register(client: "MlflowClient", family: str) -> "ModelVersion":
     found = client.search_model_versions(f"name = '{name}' and tags.`dvc.md5` = '{checksum}'")
     if found:
         version = min(found, key=lambda version: int(version.version))
-        for key, value in tested.items():  # another judge or another way to draw may have scored it since
+        for key, value in tested.items():  # the scores may have changed, for example with another judge
             if version.tags.get(key) != value:
                 client.set_model_version_tag(name, version.version, key, value)
         return client.get_model_version(name, version.version)
     run_id = read_json(paths.report(family) / "run.json").get("run_id")
     if not run_id:
-        raise ValueError(f"{model} was trained without tracking: `dvc repro --force train-{family}` trains it tracked")
+        raise ValueError(f"{model} was trained without tracking; retrain it with `dvc repro --force train-{family}`")
     training = store.found(client.get_run, run_id)
     if training is None:
-        raise ValueError(f"the MLflow at {store.address()} does not know the run {run_id} that made {model}")
+        raise ValueError(f"the MLflow at {store.address()} does not have the run {run_id}, which trained {model}")
     logged = client.search_logged_models(
         [training.info.experiment_id], f"source_run_id = '{run_id}' and name = '{family}'"
     )
     if not logged:
-        raise ValueError(f"the run {run_id} that made {model} has logged no model")
+        raise ValueError(f"the run {run_id}, which trained {model}, has logged no model")
     try:
         client.create_registered_model(name)
     except mlflow.exceptions.MlflowException as error:

@@ -1,8 +1,8 @@
 """One MLflow run per training or evaluation, nested in one run per `dvc repro` or experiment.
 
-A stage sends what it logs to a process of its own (`recorder.py`). Tracking is probed once, at the start. From then on
-it never stops a training: the first call that fails ends tracking for this stage with a warning, and the history is in
-`training.csv` anyway.
+A stage sends everything it logs to a separate process (`recorder.py`). Tracking is checked once, at the start. After
+that, it never stops a training: the first failing call ends tracking for this stage with a warning, and the history is
+still in `training.csv`.
 """
 
 import contextlib
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A run in MLflow; one that is not tracked answers to the same calls and does nothing."""
+    """A run in MLflow; without tracking, its methods do nothing."""
 
     def __init__(self, recorder: subprocess.Popen[str] | None = None):
-        self._recorder, self._listens = recorder, recorder is not None
-        # What it reads our calls from, and where it answers.
+        self._recorder, self._is_open = recorder, recorder is not None
+        # The recorder reads calls from its stdin and answers on its stdout.
         self._calls, self._answers = (recorder.stdin, recorder.stdout) if recorder else (None, None)
         self._opened: dict[str, str | None] = {}
 
     def opened(self) -> dict[str, str]:
-        """`run_id` and, if it has one, `parent_run_id`; waits until the run is there. `{}` when untracked.
+        """Wait until the run is open; returns `run_id` and `parent_run_id` (if any), or `{}` without tracking.
 
         Raises:
             TrackingUnreachableError: MLflow could not open its store.
@@ -48,38 +48,38 @@ class Run:
         return {name: value for name, value in self._opened.items() if value}
 
     def log_scores(self, scores: Mapping[str, float], step: int = 0) -> None:
-        """Metrics of one step."""
+        """Log the metrics of one step."""
         self._send("log_scores", scores=scores, step=step, milliseconds=_now())
 
     def log_row(self, row: Mapping[str, float]) -> None:
-        """A row of the history, at its `step`.
+        """Log a row of the history at its `step`.
 
         Raises:
-            TrackingUnreachableError: MLflow could not open its store; the first row of a training tells.
+            TrackingUnreachableError: MLflow could not open its store; this is found at the first row.
         """
         self.opened()
         self.log_scores({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))
 
     def log_training_run_scores(self, run_json: Path, scores: Mapping[str, float]) -> None:
-        """Scores on the run that a `run.json` names; nothing happens where that run is unknown."""
+        """Log scores to the run in a `run.json`, if MLflow has that run."""
         self._send("log_training_run_scores", run_json=str(run_json), scores=scores, milliseconds=_now())
 
     def log_files(self, files: Iterable[Path], folder: str | None = None) -> None:
-        """Pictures, tables, or whole folders."""
+        """Log files or whole folders."""
         for path in files:
             self._send("log_file", path=str(path), folder=folder)
 
     def log_outputs(self, outputs: Iterable[Path]) -> None:
-        """Tags with the DVC checksums of what the stage made."""
+        """Set tags with the DVC checksums of the stage's outputs."""
         self._send("log_outputs", outputs=[str(path) for path in outputs])
 
     def log_dataset(self, name: str, folder: Path, counts: Mapping[str, int]) -> None:
-        """The data as an MLflow dataset whose digest is DVC's checksum."""
+        """Log the data as an MLflow dataset whose digest is DVC's checksum."""
         self._send("log_dataset", name=name, folder=folder.as_posix(), counts=dict(counts))
 
     def log_model(self, family: "Family", folder: Path, files: Mapping[str, Path]) -> None:
-        """The model as an MLflow model that loads from our code and files, without pickle."""
-        if not self._listens:
+        """Log the model as an MLflow model that loads from our code and files, without pickle."""
+        if not self._is_open:
             return
         served, card = resolve_name(family.served), read_card(folder)
         self._send(
@@ -92,15 +92,15 @@ class Run:
         )
 
     def register_rebuild(self, family: str) -> None:
-        """The model in the registry, if a rebuild made it."""
+        """Register the model, if it comes from a rebuild (not an experiment)."""
         self._send("register_rebuild", family=family)
 
     def write_run_json(self, path: Path) -> None:
-        """Leave the run's id where `evaluate` finds it; `{}` when untracked."""
+        """Write the run's id, which `evaluate` reads; `{}` without tracking."""
         write_json(path, self.opened())
 
     def end(self, status: str) -> None:
-        """Close the run and wait until all is logged."""
+        """Close the run and wait until everything is logged."""
         self._send("end", status=status)
         if self._recorder is not None and self._calls is not None:
             with contextlib.suppress(BrokenPipeError):
@@ -108,12 +108,12 @@ class Run:
             self._recorder.wait()
 
     def _send(self, call: str, **arguments: object) -> None:
-        if not self._listens:
+        if not self._is_open:
             return
         try:
             print(json.dumps({"call": call, **arguments}), file=self._calls, flush=True)
         except BrokenPipeError:
-            self._listens = False  # it has said why, unless it was killed
+            self._is_open = False  # the recorder has printed why, unless it was killed
 
 
 def _now() -> int:
@@ -122,12 +122,12 @@ def _now() -> int:
 
 @contextlib.contextmanager
 def tracked_run(stage: str, settings: Mapping[str, object], dependencies: Iterable[Path]) -> Iterator[Run]:
-    """A run that lasts as long as the block: FINISHED, FAILED on an error, KILLED on an interruption.
+    """A run for the duration of the block; it ends as FINISHED, as FAILED on an error, or as KILLED on an interruption.
 
-    The recorder starts at once, so that its imports and those of the block go on side by side.
+    The recorder process starts at once, so that its imports run in parallel with those of the block.
 
     Raises:
-        TrackingUnreachableError: there is a tracking server and it does not answer.
+        TrackingUnreachableError: there is a tracking server, and it does not answer.
     """
     if not store.is_on():
         yield Run()
@@ -138,7 +138,7 @@ def tracked_run(stage: str, settings: Mapping[str, object], dependencies: Iterab
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # what kills the stage and all its group leaves someone to close the run
+        start_new_session=True,  # so that it outlives a kill of the stage's process group, and can close the run
     )
     about = {"stage": stage, "settings": settings, "dependencies": [path.as_posix() for path in dependencies]}
     with contextlib.suppress(BrokenPipeError):

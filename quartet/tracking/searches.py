@@ -1,4 +1,4 @@
-"""A search in MLflow: one run for the search, one below it per trial, and below that the runs of the trial's stages."""
+"""A search in MLflow: a run for the search, a child run per trial, and below it the runs of the trial's stages."""
 
 import contextlib
 import os
@@ -15,15 +15,15 @@ from quartet.tracking.recorder import PARENT_RUN
 
 
 def search_run(name: str) -> str | None:
-    """The run of the search `name`, made if there is none; None if runs are not tracked.
+    """The id of the run of the search `name`, created if there is none; None without tracking.
 
     Raises:
-        TrackingUnreachableError: there is a tracking server and it does not answer.
+        TrackingUnreachableError: there is a tracking server, and it does not answer.
     """
     if not store.is_on():
         return None
     client, experiment = store.open_store()
-    # The checkout tells apart what members of a team call by the same name.
+    # Members of a team may give searches the same name; the checkout tells them apart.
     tags = {"quartet.search": name, "quartet.checkout": quote(f"{socket.gethostname()}:{paths.home()}")}
     own = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     with store.lock("parent-run"):
@@ -34,7 +34,7 @@ def search_run(name: str) -> str | None:
 
 
 def begin_trial(search: str | None, name: str, settings: Mapping[str, object]) -> dict[str, str]:
-    """Start a trial's run; returns the environment in which its stages log below it."""
+    """Start a trial's run; returns the environment variables that make its stages log below it."""
     if search is None:
         return dict(os.environ)
     client, experiment = store.open_store()
@@ -46,7 +46,7 @@ def begin_trial(search: str | None, name: str, settings: Mapping[str, object]) -
 
 
 def end_trial(environment: Mapping[str, str], scores: Mapping[str, float] | None) -> None:
-    """End a trial's run with its scores; None is a trial that failed."""
+    """End a trial's run with its scores; None means that the trial failed."""
     run_id = environment.get(PARENT_RUN)
     if run_id is None:
         return
@@ -58,7 +58,7 @@ def end_trial(environment: Mapping[str, str], scores: Mapping[str, float] | None
 
 
 def end_search(search: str | None, files: Iterable[Path], status: str) -> None:
-    """Put the table and the plot on the search's run and end it: FINISHED, or KILLED where trials are left to do."""
+    """Log the table and the plot to the search's run and end it: FINISHED, or KILLED if trials are left."""
     if search is None:
         return
     with _warning("the search's table and plot are"):
@@ -70,8 +70,8 @@ def end_search(search: str | None, files: Iterable[Path], status: str) -> None:
 
 @contextlib.contextmanager
 def _warning(what: str) -> Iterator[None]:
-    """Of whatever keeps results from MLflow; they are with Optuna and DVC all the same."""
+    """Turn errors into a warning, since Optuna and DVC have the results anyway."""
     try:
         yield
-    except Exception as error:  # a server that died answers in as many ways as there are libraries between
+    except Exception as error:  # a dead server can cause exceptions of many libraries
         print(f"warning: {what} not in MLflow: {error}", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""What MLflow is told of a family's served model: its questions, answers, parameters and an example.
+"""The interface of a family's served model: its inputs, outputs and parameters, and an example.
 
-The rooms of the families describe these in the plain terms below, which travel to the recorder as JSON; only
-`model_logging.py` turns them into MLflow's.
+The families' packages describe these with the classes below. They are sent to the recorder as JSON, and
+`model_logging.py` converts them to MLflow's types.
 """
 
 import base64
@@ -14,20 +14,20 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A table of one column of `string` or `binary` values."""
+    """A table with one column of `string` or `binary` values."""
 
     name: str
     kind: str
 
     def example(self, values: Sequence[str | bytes]) -> dict[str, object]:
-        """Questions as JSON has them."""
+        """An example input as a JSON object."""
         texts = [base64.b64encode(value).decode() if isinstance(value, bytes) else value for value in values]
         return {"column": self.name, "kind": self.kind, "values": texts}
 
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-    """An array `(questions, steps, features)` of a numpy type; any number of questions and steps."""
+    """An array `(questions, steps, features)` of a numpy type, with any number of questions and steps."""
 
     dtype: str
     features: int
@@ -35,7 +35,7 @@ class Array:
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
-    """What may be asked for besides, with its default: an int, a float or a text."""
+    """An optional parameter with its default."""
 
     name: str
     default: int | float | str
@@ -43,12 +43,12 @@ class Parameter:
 
 @dataclasses.dataclass(frozen=True)
 class Interface:
-    """What a model takes and answers.
+    """A model's inputs and outputs.
 
     Attributes:
-        question: one row or item per question.
-        answer: `classes` (a table with the class, its probability and those of all classes) or `text`.
-        parameters: of all questions at once.
+        question: the inputs, one row or item each.
+        answer: `classes` (a table with the class, its probability and the probabilities of all classes) or `text`.
+        parameters: apply to all inputs of a request.
     """
 
     question: Column | Array
@@ -57,11 +57,11 @@ class Interface:
 
 
 class Served(ABC):
-    """A trained model that answers questions.
+    """A trained model that can be served.
 
     Args:
         folder: of the model.
-        files: what else it needs, by the names that `Plan.model_files` gives them.
+        files: the other files that it needs, by their names in `Plan.model_files`.
     """
 
     @abstractmethod
@@ -71,13 +71,13 @@ class Served(ABC):
     @staticmethod
     @abstractmethod
     def interface(card: Mapping) -> Interface:
-        """What the model with this card takes and answers."""
+        """The inputs and outputs of the model with this card."""
 
     @staticmethod
     @abstractmethod
     def example(card: Mapping) -> dict[str, object]:
-        """A question: `Column.example`, or `{"array": nested lists, "dtype": …}`."""
+        """An example input: `Column.example`, or `{"array": nested lists, "dtype": …}`."""
 
     @abstractmethod
     def answer(self, questions: Any, parameters: Mapping[str, Any]) -> Any:
-        """Answer a list of the column's values, or an array."""
+        """Run the model on a list of the column's values, or on an array."""

@@ -1,6 +1,6 @@
-"""What MLflow serves: any family's model, asked in its own terms.
+"""The model that MLflow serves, for all families.
 
-MLflow runs this file as a script when it loads a model. The model's configuration names the class that answers.
+MLflow runs this file as a script when it loads a model. The model's configuration names the family's class.
 """
 
 from pathlib import Path
@@ -13,17 +13,17 @@ from mlflow.pyfunc import PythonModel
 
 
 class ServedModel(PythonModel):
-    """Pictures or sequences to classes, prompts to text, captions to PNG: what the model's signature says."""
+    """Pictures or sequences to classes, prompts to text, or captions to PNG, as the model's signature says."""
 
     def load_context(self, context) -> None:
         """Rebuild the network from the model folder among the logged files."""
-        # MLflow also runs this file when it logs a model; the class, and torch, are not needed then.
+        # Imported here, since MLflow also runs this file when it logs a model, which does not need torch.
         files = {name: Path(path) for name, path in context.artifacts.items()}
         served = resolve_name(context.model_config["served"])
         self.model = served(files.pop("model"), files)
 
     def predict(self, context, model_input, params=None):
-        """A table with one column, or an array, to what the model answers."""
+        """Run the model on a table with one column, or on an array."""
         tabular = isinstance(model_input, pd.DataFrame)
         questions = list(model_input.iloc[:, 0]) if tabular else np.asarray(model_input)
         return self.model.answer(questions, params or {})

@@ -1,4 +1,4 @@
-"""The MLflow server or database that runs go to, made ready once and probed before it is relied on."""
+"""The MLflow server or database that stores the runs: set it up, and check that it works."""
 
 import os
 import re
@@ -28,47 +28,47 @@ class TrackingUnreachableError(ConnectionError):
 
 
 def is_on() -> bool:
-    """Whether runs are tracked: yes, unless `QUARTET_TRACKING=off`."""
+    """Whether runs are tracked; `QUARTET_TRACKING=off` switches tracking off."""
     return os.environ.get("QUARTET_TRACKING", "on").lower() != "off"
 
 
 def address() -> str:
     """`MLFLOW_TRACKING_URI` if set, else a database in the repository that owns this checkout or experiment.
 
-    A relative path lies in that repository too: an experiment's temporary copy goes away, its runs must not.
+    Relative paths are also resolved in that repository: runs must outlive an experiment's temporary copy.
     """
     given = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
     return f"{_SQLITE}{paths.home() / given.removeprefix(_SQLITE)}" if given.startswith(_SQLITE) else given
 
 
 def lock(name: str) -> FileLock:
-    """A lock that every process of this repository shares."""
+    """A lock that all processes of this repository share."""
     paths.locks().mkdir(parents=True, exist_ok=True)
     return FileLock(paths.locks() / f"{name}.lock")
 
 
 def prepare() -> None:
-    """Ask a tracking server whether it is there, and tell MLflow how to behave; quick, and without importing it.
+    """Check that a tracking server answers, and configure MLflow; fast, since it does not import MLflow.
 
     Raises:
         TrackingUnreachableError: the server does not answer within three seconds.
     """
-    # Without these a server that dies later would block every call for minutes.
+    # Without these, a server that dies later would block every call for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    # Like DVC's analytics: nothing leaves the machine unasked.
+    # No telemetry, as with DVC's analytics.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     if address().startswith(("http://", "https://")):
         _probe(address())
 
 
 def open_store() -> "tuple[MlflowClient, str]":
-    """An MLflow client and the id of our experiment, both created if need be.
+    """An MLflow client, and the id of our experiment, which is created if necessary.
 
     Raises:
         TrackingUnreachableError: the server does not answer within three seconds, or refuses; or the database is
-            damaged or of another MLflow.
+            damaged or from another version of MLflow.
     """
     prepare()
     import mlflow
@@ -85,16 +85,16 @@ def open_store() -> "tuple[MlflowClient, str]":
                 local = uri.startswith("sqlite:")
                 folder = (paths.home() / "mlartifacts").as_uri() if local else None
                 return client, client.create_experiment(EXPERIMENT, artifact_location=folder)
-    except Exception as error:  # MLflow lets through whatever its database, or the lack of a driver for it, raises
+    except Exception as error:  # databases and their drivers raise exceptions of many types
         raise TrackingUnreachableError(refusal(error)) from error
     return client, experiment.experiment_id
 
 
 def found(ask: Callable[..., Answer], *about: str) -> Answer | None:
-    """What a client answers, or None where MLflow has no such thing.
+    """Call a method of the client; returns None if MLflow has no such object.
 
     Raises:
-        TrackingUnreachableError: it fails otherwise.
+        TrackingUnreachableError: the call fails in any other way.
     """
     from mlflow.exceptions import MlflowException
 
@@ -107,7 +107,7 @@ def found(ask: Callable[..., Answer], *about: str) -> Answer | None:
 
 
 def _write_ahead(path: str) -> None:
-    """Readers and writers do not wait for each other in this journal mode; it stays with the database."""
+    """Switch the database permanently to a journal mode in which readers and writers do not block each other."""
     with sqlite3.connect(path, timeout=30) as database:
         database.execute("PRAGMA journal_mode=WAL")
 
@@ -116,31 +116,31 @@ def _probe(uri: str) -> None:
     try:
         urllib.request.urlopen(_without_login(uri).rstrip("/") + "/health", timeout=PROBE_SECONDS).close()
     except urllib.error.HTTPError:
-        return  # It answers; what it thinks of the path is its own business.
+        return  # It answers, whatever the status.
     except (OSError, HTTPException, ValueError) as error:
         raise TrackingUnreachableError(refusal(error)) from error
 
 
 def refusal(reason: object) -> str:
-    """What to tell a user whose MLflow cannot be used, and what to do about it; in one line, and without a password."""
+    """A one-line message that MLflow cannot be used, and what to do about it; contains no password."""
     why = first_line(reason)
     if address().startswith(_SQLITE):
         return (
             f"MLflow's database {address().removeprefix(_SQLITE)} cannot be used ({why}). If it is damaged, move it "
-            "and its -wal and -shm away, and the next run begins a new one; or set QUARTET_TRACKING=off to go on "
-            "without tracking"
+            "and its -wal and -shm files away, and the next run creates a new one; or set QUARTET_TRACKING=off to "
+            "continue without tracking"
         )
     return _without_login(
-        f"MLflow at {address()} does not answer ({why}). Start its server, or unset MLFLOW_TRACKING_URI for the local "
-        "database, or set QUARTET_TRACKING=off to go on without tracking"
+        f"MLflow at {address()} does not answer ({why}). Start its server, unset MLFLOW_TRACKING_URI to use the local "
+        "database, or set QUARTET_TRACKING=off to continue without tracking"
     )
 
 
 def _without_login(text: str) -> str:
-    """Of all addresses in it: urllib takes none that has one, and nobody else needs to read it."""
+    """Remove logins from all addresses in a text: urllib does not take them, and messages must not show them."""
     return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 def first_line(reason: object) -> str:
-    """Of an error's message, or its kind if it says nothing."""
+    """The first line of an error's message, or its type if the message is empty."""
     return next(iter(str(reason).splitlines()), type(reason).__name__)

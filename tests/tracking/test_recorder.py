@@ -123,7 +123,7 @@ def test_a_server_that_dies_later_ends_tracking_not_the_stage(home, database, tm
             run_id = run.opened()["run_id"]
             server.stop()
             run.log_row({"step": 1, "loss": 0.5})
-    assert "tracking stops here, the stage goes on" in capfd.readouterr().err
+    assert "tracking stops, the stage continues" in capfd.readouterr().err
     assert "loss" not in run_in(database, run_id).data.metrics
 
 
