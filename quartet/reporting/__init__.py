@@ -1,1 +1,1 @@
-"""Scores, figures and the HTML report; nothing else imports matplotlib."""
+"""Figures and the HTML report. Only this package imports matplotlib."""

@@ -9,20 +9,20 @@ from quartet.reporting.figures import INK, visible
 
 
 def confusion_figure(counts: pd.DataFrame, title: str, row_label: str = "actual") -> Figure:
-    """The confusion matrix as a heat map whose cells carry their counts where they fit; legible up to 100 classes."""
+    """The confusion matrix as a heat map, with counts in the cells where they fit; legible up to 100 classes."""
     classes = len(counts)
     names = [visible(name) for name in counts.columns]
-    cell = min(max(30.0, 220 / classes), 1080 / classes)  # points, as all lengths here
+    cell = min(max(30.0, 220 / classes), 1080 / classes)  # in points, like all lengths here
     if classes <= 100:
         cell = max(cell, 4.5 * len(str(counts.to_numpy().max())))  # room for the digits
     letters = min(9.0, 0.75 * cell)
-    beside = 0.6 * letters * max(map(len, names))  # what the names take
-    upright = classes > 10 or beside > 2 * cell
-    width, height = classes * cell + beside + 150, classes * cell + beside + 80
+    margin = 0.6 * letters * max(map(len, names))  # room for the names
+    upright = classes > 10 or margin > 2 * cell
+    width, height = classes * cell + margin + 150, classes * cell + margin + 80
     figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
     axes = figure.subplots()
     shares = counts.to_numpy() / np.maximum(counts.to_numpy().sum(axis=1, keepdims=True), 1)
-    # The root lets one mistake in a hundred be seen.
+    # The square root makes a share of one in a hundred visible.
     scale = PowerNorm(0.5, vmin=0, vmax=1)
     shown = axes.imshow(shares, cmap="Blues", norm=scale)
     axes.set_xticks(range(classes), names, rotation=90 if upright else 45, fontsize=letters)

@@ -1,4 +1,4 @@
-"""What all figures share: how they are saved, their colours, axes and names; learning curves, lines, bars."""
+"""Basics of all figures (saving, colours, axes, names), and figures of learning curves, lines and bars."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def learning_curves(history: pd.DataFrame, kept_step: int) -> Figure:
-    """Loss on both splits and the validation score over the steps; a dot marks the step whose weights are kept."""
+    """Training and validation loss, and validation score, over steps; a dot marks the step whose weights are kept."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     losses, scores = figure.subplots(1, 2)
     losses.plot(history["step"], history["training_loss"], color=GREY, label="training")
@@ -45,7 +45,7 @@ def line_figure(
     logarithmic: bool = False,
     marks: Sequence[str] = (),
 ) -> Figure:
-    """Named lines `(x values, y values)`; one line alone has no legend. `marks` stand at the points of each line."""
+    """Named lines `(x values, y values)`; a single line has no legend. `marks` label the points of each line."""
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
     for colour, (name, (places, values)) in zip(LINE_COLOURS, lines.items(), strict=False):
@@ -62,7 +62,7 @@ def line_figure(
 
 
 def bars(names: Sequence[str], values: Sequence[float], title: str, unit: str, highlight: str) -> Figure:
-    """Horizontal bars, shortest reading first, the highlighted one in colour."""
+    """Horizontal bars from top to bottom; the highlighted one is in colour."""
     figure = Figure(figsize=(7, 0.45 * len(names) + 1.2), layout="constrained")
     axes = figure.subplots()
     colours = [BLUE if name == highlight else GREY for name in names]
@@ -77,16 +77,16 @@ def bars(names: Sequence[str], values: Sequence[float], title: str, unit: str, h
 
 
 def tidy(axes: Axes) -> None:
-    """Leave out the frame at the top and the right; a faint grid behind the data."""
+    """Remove the frame at the top and the right, and draw a faint grid behind the data."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)
 
 
 def visible(name: str, longest: int = 30) -> str:
-    """A class or token name with its white space made visible, dollar signs not taken for formulas.
+    """Make white space in a class or token name visible, and escape dollar signs, which would start a formula.
 
-    Of a long one the beginning and the end are left.
+    Of a long name, only the beginning and the end are kept.
     """
     if len(name) > longest:
         ending = (longest - 1) // 2

@@ -1,17 +1,17 @@
-"""Metrics of earlier commits: what a rebuild is compared with."""
+"""Metrics of earlier commits, with which the report compares the current ones."""
 
 import json
 import subprocess
 from pathlib import Path
 
-LOOKED_BACK = 200  # commits that changed the file
+LOOKED_BACK = 200  # the most commits of the file to search
 
 
 def previous_metrics(path: Path, current: dict[str, float]) -> tuple[str, dict[str, float]] | None:
-    """The newest committed version of a metrics file that differs from the current one, and its short commit.
+    """The newest committed version of a metrics file that differs from the current one: its short commit and metrics.
 
-    The same history gives the same answer before and after the current metrics are committed. None without git, in a
-    shallow clone, or where the metrics were never others.
+    Committing the current metrics does not change the result. None without git, in a shallow clone, or if the metrics
+    never changed.
     """
     history = _git("log", f"--max-count={LOOKED_BACK}", "--format=%h", "--", path.as_posix())
     for commit in (history or "").split():

@@ -1,4 +1,4 @@
-"""`reports/index.html`: every family's pictures and scores on one page that needs no network."""
+"""Write `reports/index.html`: every family's pictures and scores on one page that works offline."""
 
 import base64
 import csv
@@ -18,13 +18,13 @@ from quartet.reporting.numbers import interval_of, shown
 if TYPE_CHECKING:
     from quartet.families import Family
 
-PAGE_WIDTH = 1007  # pixels inside a section of the page
-HEAVIEST = 3_000_000  # bytes of the page; above it pictures are compressed with loss, the less the better
-COMPRESSIONS = ((80, 2.0), (60, 1.0), (40, 0.6))  # quality, and largest width as a multiple of the page's
-Compression = tuple[int, float] | None  # one of `COMPRESSIONS`; None leaves pictures as they are
+PAGE_WIDTH = 1007  # width of a section of the page in pixels
+HEAVIEST = 3_000_000  # bytes; if the page is larger, pictures get lossy compression, as little as possible
+COMPRESSIONS = ((80, 2.0), (60, 1.0), (40, 0.6))  # quality, and largest width as a multiple of `PAGE_WIDTH`
+Compression = tuple[int, float] | None  # one of `COMPRESSIONS`, or None for no compression
 PICTURES = {
     "samples": "Drawn from their captions",
-    "next_character": "How probable it finds a held-out passage",
+    "next_character": "Probability of each character of a held-out passage",
     "confusion": "Confusion matrix",
     "animation": "From noise to a picture",
     "reverse_process": "The reverse process",
@@ -32,25 +32,25 @@ PICTURES = {
     "neighbours": "Nearest training images",
     "sweep": "Fidelity and variety against guidance and temperature",
     "steps": "Distance from the validation images against the number of steps",
-    "mistakes": "The surest mistakes",
-    "baselines": "Against compression and counting",
-    "cost_by_kind": "What is hard",
-    "cost_by_place": "What context is worth",
-    "attention_heads": "What each head looks at",
-    "reliability": "Reliability",
-    "early_knowledge": "How early it knows",
+    "mistakes": "The most confident mistakes",
+    "baselines": "Comparison with compressors and an n-gram model",
+    "cost_by_kind": "Cost by kind of character",
+    "cost_by_place": "The value of context",
+    "attention_heads": "What each attention head looks at",
+    "reliability": "Reliability diagram",
+    "early_knowledge": "Accuracy when only the beginning is read",
     "hidden_states": "Hidden states",
     "gradient_reach": "The vanishing gradient",
     "grad_cam": "Where the network looked",
     "filters": "The first layer's filters",
-    "augmentation": "Training images as training sees them",
+    "augmentation": "Training images and their augmentation",
     "curves": "Learning curves",
 }
-LEADING = ("samples", "next_character", "confusion")  # the first of these stands for a family at the top of the page
+LEADING = ("samples", "next_character", "confusion")  # a family's picture at the top of the page is the first it has
 
 
 def write_report(page: Path, families: "Iterable[Family]") -> None:
-    """Gather what evaluation and training left into one self-contained page.
+    """Write the results of all trainings and evaluations into one self-contained page.
 
     Raises:
         ValueError: a family has not been evaluated.
@@ -61,7 +61,7 @@ def write_report(page: Path, families: "Iterable[Family]") -> None:
     template = environment.get_template("html_report.html.jinja")
     families = list(families)
     for compression in (None, *COMPRESSIONS):
-        described = [_described(family, compression) for family in families]
+        described = [_description(family, compression) for family in families]
         preview = _embedded(paths.processed("images") / "preview.png", compression)
         text = template.render(families=described, preview=preview)
         if len(text) <= HEAVIEST:
@@ -69,7 +69,7 @@ def write_report(page: Path, families: "Iterable[Family]") -> None:
     write_text(page, text)
 
 
-def _described(family: "Family", compression: Compression) -> dict:
+def _description(family: "Family", compression: Compression) -> dict:
     folder = paths.report(family.key)
     metrics, training = read_json(folder / "metrics.json"), read_json(folder / "training.json")
     before = previous_metrics(folder / "metrics.json", metrics)
@@ -80,11 +80,11 @@ def _described(family: "Family", compression: Compression) -> dict:
     return {
         "name": family.key,
         "title": family.title,
-        "headline": _scored(headline, metrics, before),
+        "headline": _score(headline, metrics, before),
         "before": before[0] if before else "",
         "lead": leads[0],
         "pictures": [picture for picture in pictures if picture is not leads[0]],
-        "metrics": [_scored(name, metrics, before) for name in sorted(metrics) if not name.endswith("_spread")],
+        "metrics": [_score(name, metrics, before) for name in sorted(metrics) if not name.endswith("_spread")],
         "training": [(name.replace("_", " "), shown(value)) for name, value in sorted(training.items())],
         "tables": [
             ("Each class", _table(folder / "evaluation/classification_report.csv")),
@@ -95,19 +95,19 @@ def _described(family: "Family", compression: Compression) -> dict:
     }
 
 
-def _scored(name: str, metrics: dict[str, float], before: tuple[str, dict[str, float]] | None) -> dict[str, str]:
-    """A score in words: its value, its 95 % interval, and how it differs from the earlier commit's."""
+def _score(name: str, metrics: dict[str, float], before: tuple[str, dict[str, float]] | None) -> dict[str, str]:
+    """A score as text: its value, its 95 % interval, and its difference from the earlier commit."""
     interval = interval_of(name, metrics)
     return {
         "name": name.replace("_", " "),
         "value": shown(metrics[name]),
         "exact": str(metrics[name]),
         "interval": "–".join(map(shown, interval)) if interval else "",
-        "change": _changed(metrics[name], before[1].get(name) if before else None),
+        "change": _change(metrics[name], before[1].get(name) if before else None),
     }
 
 
-def _changed(value: float, before: float | None) -> str:
+def _change(value: float, before: float | None) -> str:
     if before is None:
         return ""
     if value == before:
@@ -116,7 +116,7 @@ def _changed(value: float, before: float | None) -> str:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a family's report, those that say most first."""
+    """The pictures of a family's report, in the order of `PICTURES`."""
     found = [folder / "confusion.png", *(folder / "evaluation").glob("*.*"), *(folder / "training").glob("*.*")]
     order = list(PICTURES)
     ranks = {path: order.index(path.stem) if path.stem in order else len(order) for path in found}
@@ -133,7 +133,7 @@ def _picture(path: Path, compression: Compression) -> dict:
 
 
 def _table(path: Path) -> list[list[str]]:
-    """The rows of a CSV file, its header first; none where there is no file."""
+    """The rows of a CSV file, including its header; empty if there is no file."""
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as lines:
@@ -141,7 +141,7 @@ def _table(path: Path) -> list[list[str]]:
 
 
 def _cell(text: str) -> str:
-    """A fraction with sensible digits; anything else as it is."""
+    """Shorten a number with a decimal point; other text is unchanged."""
     try:
         return shown(float(text)) if "." in text else text
     except ValueError:
@@ -149,7 +149,7 @@ def _cell(text: str) -> str:
 
 
 def _embedded(picture: Path, compression: Compression) -> str:
-    """A picture as a data URL: as it is or, a PNG, compressed with loss."""
+    """A picture as a data URL; PNGs get lossy compression if `compression` is given."""
     content, kind = picture.read_bytes(), picture.suffix[1:]
     if compression and kind == "png":
         quality, widths = compression

@@ -1,4 +1,4 @@
-"""Sheets of images: rows with names, convolution kernels, Grad-CAM; and images one after another, as an animation."""
+"""Sheets of images in named rows, of convolution kernels and of Grad-CAM maps; and animations."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,20 +19,20 @@ def image_sheet(
     title: str = "",
     cell: float = 0.85,
 ) -> Figure:
-    """Rows of images, each row named at its left.
+    """Rows of images, each row with a name on its left.
 
     Args:
-        rows: each `(images, channels, height, width)`, uint8 or in [0, 1], or a list of such images of mixed sizes.
+        rows: each `(images, channels, height, width)`, uint8 or in [0, 1], or a list of such images of different sizes.
         row_titles: a name for each row.
-        image_titles: a caption above each image, of one line or more; a line is shortened to what fits.
-        title: above the whole.
+        image_titles: a caption above each image, of one or more lines; long lines are shortened.
+        title: above all rows.
         cell: inches per image.
     """
     columns = max(len(row) for row in rows)
     names = [visible(name, longest=60) for name in row_titles]
     left = 0.085 * max(map(len, names), default=0) + 0.15
     pitch = 1.06 * cell
-    fitting = round(17 * pitch)  # letters of 7 points
+    fitting = round(17 * pitch)  # characters of 7 points that fit
     captions = [
         ["\n".join(visible(line, fitting) for line in caption.split("\n")) for caption in row]
         for row in image_titles or [[""] * len(row) for row in rows]
@@ -60,7 +60,7 @@ def image_sheet(
 
 
 def filter_sheet(kernels: np.ndarray, columns: int = 16) -> Figure:
-    """Convolution kernels `(kernels, inputs, height, width)`: RGB kernels in colour, others by their first input."""
+    """Convolution kernels `(kernels, inputs, height, width)`: RGB kernels in colour, of others the first input."""
     colour = kernels.shape[1] == 3
     reach = np.abs(kernels).max(axis=(1, 2, 3), keepdims=True)
     shown = kernels / np.maximum(reach, 1e-12) / 2 + 0.5  # grey is zero
@@ -70,15 +70,15 @@ def filter_sheet(kernels: np.ndarray, columns: int = 16) -> Figure:
 
 
 def attention_sheet(images: np.ndarray, seen: np.ndarray, names: Sequence[str], columns: int = 6) -> Figure:
-    """Images above the same images under a heat map, `columns` side by side.
+    """Images above the same images under their heat maps, `columns` per row.
 
-    `images` is `(images, channels, size, size)` in [0, 1], `seen` `(images, size, size)` in [0, 1], `names` what the
-    network took each for.
+    `images` is `(images, channels, size, size)` in [0, 1], `seen` the heat maps `(images, size, size)` in [0, 1], and
+    `names` the predicted classes.
     """
     luminance = np.repeat(images.mean(axis=1)[..., None], 3, axis=3)
     heat = colormaps["inferno"](seen)[..., :3]
     blended = (0.35 * luminance + 0.65 * heat).transpose(0, 3, 1, 2)
-    title = "Where the network looked (Grad-CAM) for the class that it named"
+    title = "Where the network looked for the predicted class (Grad-CAM)"
     rows, row_titles, captions = [], [], []
     for start in range(0, len(names), columns):
         band = slice(start, start + columns)
@@ -89,7 +89,7 @@ def attention_sheet(images: np.ndarray, seen: np.ndarray, names: Sequence[str], 
 
 
 def save_animation(frames: Sequence[np.ndarray], path: Path, zoom: int = 8) -> None:
-    """Pictures `(channels, height, width)` uint8 as an endless GIF that rests at its end; equal input, equal bytes."""
+    """Save pictures `(channels, height, width)` uint8 as a looping GIF that pauses at its end."""
     pictures = [Image.fromarray(frame.transpose(1, 2, 0).squeeze()) for frame in frames]
     size = (pictures[0].width * zoom, pictures[0].height * zoom)
     first, *others = (picture.resize(size, Image.Resampling.NEAREST) for picture in pictures)

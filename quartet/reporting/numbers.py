@@ -1,9 +1,9 @@
-"""Numbers as people read them: sensible digits, and how far chance reaches."""
+"""Format numbers for people, with sensible digits, and compute confidence intervals."""
 
 import math
 
 SHARES_OF = {
-    # Scores that are shares, and the metric that counts what they are shares of.
+    # Scores that are shares, and the metrics that count their examples.
     "accuracy": ("test_examples", "test_tokens"),
     "accuracy_augmented": ("test_examples",),
     "baseline_accuracy": ("test_examples",),
@@ -15,7 +15,7 @@ Z = 1.959963984540054  # the normal distribution's 97.5th percentile
 
 
 def shown(value: float) -> str:
-    """Three decimals; more of numbers near zero, fewer of large ones, none of whole ones."""
+    """Format with three decimals: more for numbers near zero, fewer for large ones, none for integers."""
     if isinstance(value, bool) or not math.isfinite(value):
         return str(value)
     if isinstance(value, int) or abs(value) >= 1000:
@@ -28,7 +28,7 @@ def shown(value: float) -> str:
 
 
 def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of `count` independent examples (Wilson 1927)."""
+    """The 95 % confidence interval of a share of `count` independent examples (Wilson 1927)."""
     centre = share + Z**2 / (2 * count)
     reach = Z * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
     scale = 1 + Z**2 / count
@@ -36,7 +36,7 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
 
 
 def interval_of(name: str, metrics: dict[str, float]) -> tuple[float, float] | None:
-    """The 95 % interval of a score, of a share by its count, of others by their spread; None where neither is known."""
+    """The 95 % interval of a score, from its spread or, for shares, from the number of examples; None if unknown."""
     if f"{name}_spread" in metrics:
         reach = Z * metrics[f"{name}_spread"]
         return metrics[name] - reach, metrics[name] + reach

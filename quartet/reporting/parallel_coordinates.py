@@ -1,4 +1,4 @@
-"""Parallel coordinates: every trial of a search a line through its settings to its score."""
+"""Parallel coordinates: each trial of a search is a line through its settings to its score."""
 
 import numpy as np
 import pandas as pd
@@ -9,9 +9,9 @@ from quartet.reporting.figures import INK
 
 
 def parallel_coordinates(trials: pd.DataFrame, score: str, log: frozenset[str] = frozenset()) -> Figure:
-    """A line per row of `trials` through an axis per column, the column `score` last; the best lines are darkest.
+    """One line per row of `trials`, through one axis per column with `score` last; the best lines are darkest.
 
-    Columns in `log` have logarithmic axes; columns of text have their values at even distances.
+    Columns in `log` have logarithmic axes; on axes of text, the values are evenly spaced.
     """
     columns = [column for column in trials.columns if column != score] + [score]
     figure = Figure(figsize=(max(6.0, 2.0 * len(columns)), 4.6), layout="constrained")
@@ -38,7 +38,7 @@ def parallel_coordinates(trials: pd.DataFrame, score: str, log: frozenset[str] =
 
 
 def _axis(values: pd.Series, log: bool) -> tuple[np.ndarray, list[tuple[float, str]]]:
-    """Places in [0, 1] of the values, and marks `(place, text)` for the axis."""
+    """The positions of the values in [0, 1], and marks `(position, text)` for the axis."""
     if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
         names = sorted(values.astype(str).unique())
         step = 1 / max(len(names) - 1, 1)

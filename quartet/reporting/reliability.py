@@ -1,4 +1,4 @@
-"""The reliability diagram: how often a classifier is right when it is this sure."""
+"""The reliability diagram: accuracy over confidence."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -7,7 +7,7 @@ from quartet.reporting.figures import BLUE, GREY, tidy
 
 
 def reliability_figure(bins: pd.DataFrame, error: float) -> Figure:
-    """How often the network is right when it is this sure."""
+    """Plot accuracy over confidence; `error` is the expected calibration error."""
     figure = Figure(figsize=(4.2, 4.2), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")

@@ -1,4 +1,4 @@
-"""Text as a picture: the heat of each character, what the heads of attention look at."""
+"""Figures of text: the probability of each character, and attention maps."""
 
 from collections.abc import Sequence
 
@@ -20,12 +20,12 @@ def heads_sheet(maps: np.ndarray, tokens: Sequence[str]) -> Figure:
         panel.set_xticks(range(steps), names if layer == layers - 1 else [], rotation=90, fontsize=6)
         panel.set_yticks(range(steps), names if head == 0 else [], fontsize=6)
         panel.tick_params(length=0)
-    figure.suptitle("What each token (down) looks at (across)", fontsize=11, color=INK)
+    figure.suptitle("Attention of each token (down) to each token (across)", fontsize=11, color=INK)
     return figure
 
 
 def text_heat(text: str, probabilities: Sequence[float], title: str, columns: int = 88) -> Figure:
-    """A passage with each character on the colour of its probability, a value per character."""
+    """A passage in which each character's background colour shows its probability."""
     rows: list[list[tuple[str, float]]] = [[]]
     for character, probability in zip(text, probabilities, strict=True):
         rows[-1].append(("↵" if character == "\n" else character, probability))

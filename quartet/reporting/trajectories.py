@@ -1,4 +1,4 @@
-"""Paths in a plane: where a hidden state goes from step to step."""
+"""Plot the paths of hidden states in a plane."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from quartet.reporting.figures import GREY, INK, tidy, visible
 
 
 def paths_figure(paths: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
-    """Paths `(steps, 2)` in a plane, coloured by name; a dot ends each."""
+    """Paths `(steps, 2)` in a plane, coloured by name; a dot marks the end of each."""
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.subplots()
     colours = dict(zip(dict.fromkeys(names), color_sequences["tab20"], strict=False))
