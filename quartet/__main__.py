@@ -1,4 +1,4 @@
-"""What people do with the pipeline beside running it: `python -m quartet --help`."""
+"""Use the trained models, change settings, search settings, and look at runs."""
 
 import typer
 

@@ -1,1 +1,1 @@
-"""The commands of `python -m quartet`, one file each."""
+"""The commands of `python -m quartet`, one per file."""

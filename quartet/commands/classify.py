@@ -1,4 +1,4 @@
-"""`python -m quartet classify IMAGE…`: what the trained image classifier sees in picture files."""
+"""`python -m quartet classify IMAGE…`: classify picture files with the trained image classifier."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +11,9 @@ from quartet.artifacts.errors import clear_errors
 
 def classify(
     images: Annotated[list[Path], typer.Argument(help="Picture files of any size: PNG, JPEG, …", exists=True)],
-    top: Annotated[int, typer.Option(help="How many of the likeliest classes to print.", min=1)] = 3,
+    top: Annotated[int, typer.Option(help="How many classes to print per picture.", min=1)] = 3,
 ) -> None:
-    """Print the likeliest classes of each picture with their probabilities, tab-separated."""
+    """Print the most probable classes of each picture with their probabilities, tab-separated."""
     with clear_errors("classify"):
         from quartet.images.serving import ImageClassifier
 

@@ -1,4 +1,4 @@
-"""`python -m quartet draw CAPTION…`: pictures from the trained text-to-image model."""
+"""`python -m quartet draw CAPTION…`: draw pictures with the trained text-to-image model."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from quartet.artifacts import paths
 from quartet.artifacts.errors import clear_errors
 
-_OF_PARAMS = {"show_default": "from params.yaml"}
+_FROM_PARAMS = {"show_default": "from params.yaml"}
 
 
 class Sampler(StrEnum):
@@ -21,41 +21,42 @@ class Sampler(StrEnum):
 
 def draw(
     captions: Annotated[list[str], typer.Argument(help="What to draw, such as 'a handwritten seven'.")],
-    count: Annotated[int, typer.Option(help="Pictures of each caption.", min=1, max=1000)] = 8,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps.", min=1, max=1000, **_OF_PARAMS)] = None,
+    count: Annotated[int, typer.Option(help="Pictures per caption.", min=1, max=1000)] = 8,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.", min=1, max=1000, **_FROM_PARAMS)] = None,
     guidance: Annotated[
-        float | None, typer.Option(help="Weight of the caption; 1 is no guidance.", min=0, max=100, **_OF_PARAMS)
+        float | None,
+        typer.Option(help="Strength of classifier-free guidance; 1 is no guidance.", min=0, max=100, **_FROM_PARAMS),
     ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(
-            help="Strength of the noise to begin with; above 1 the pictures vary more.", min=0.01, max=10, **_OF_PARAMS
+            help="Strength of the initial noise; above 1, pictures vary more.", min=0.01, max=10, **_FROM_PARAMS
         ),
     ] = None,
     rejection: Annotated[
         float | None,
         typer.Option(
-            help="Share of the drawn pictures to leave out: those least like their caption.",
+            help="Share of the drawn pictures to reject: those that match their captions least.",
             min=0,
             max=0.9,
-            **_OF_PARAMS,
+            **_FROM_PARAMS,
         ),
     ] = None,
     sampler: Annotated[
         Sampler | None,
         typer.Option(
-            help="Solver. Where the one in params.yaml does not fit the model: heun for a flow, else ddim.",
-            **_OF_PARAMS,
+            help="Solver. If the one in params.yaml does not fit the model: heun for a flow, else ddim.",
+            **_FROM_PARAMS,
         ),
     ] = None,
-    params: Annotated[Path, typer.Option(help="The settings, whose evaluate.diffusion says how to draw.")] = Path(
-        "params.yaml"
-    ),
+    params: Annotated[
+        Path, typer.Option(help="Settings file; its section evaluate.diffusion has the defaults.")
+    ] = Path("params.yaml"),
     seed: Annotated[int, typer.Option(help="Same seed, same pictures.", min=0, max=2**63 - 1)] = 0,
-    zoom: Annotated[int, typer.Option(help="Screen pixels per pixel.", min=1, max=64)] = 8,
-    out: Annotated[Path, typer.Option(help="The PNG to write: a row per caption.")] = Path("drawn.png"),
+    zoom: Annotated[int, typer.Option(help="Enlarge each pixel by this factor.", min=1, max=64)] = 8,
+    out: Annotated[Path, typer.Option(help="The PNG file to write.")] = Path("drawn.png"),
 ) -> None:
-    """Draw captions into one PNG, a row of pictures for each."""
+    """Draw pictures of captions into one PNG file, one row per caption."""
     with clear_errors("draw"):
         import sys
 

@@ -1,4 +1,4 @@
-"""`python -m quartet generate PROMPT`: text from the trained language model."""
+"""`python -m quartet generate PROMPT`: generate text with the trained language model."""
 
 from typing import Annotated, Any
 
@@ -10,22 +10,27 @@ from quartet.language import BLANK
 
 
 def generate(
-    prompt: Annotated[str, typer.Argument(help=f"What to continue; {BLANK} marks a blank, for an encoder-decoder.")],
-    tokens: Annotated[int, typer.Option(help="How many tokens to write.", min=1)] = 100,
-    temperature: Annotated[float, typer.Option(help="0 takes the likeliest; 1 samples as learnt.", min=0)] = 0.8,
-    top_k: Annotated[int | None, typer.Option(help="Choose among so many of the likeliest tokens.", min=1)] = None,
+    prompt: Annotated[
+        str, typer.Argument(help=f"The text to continue. {BLANK} is a blank that an encoder-decoder fills.")
+    ],
+    tokens: Annotated[int, typer.Option(help="How many tokens to generate.", min=1)] = 100,
+    temperature: Annotated[
+        float, typer.Option(help="0 takes the most probable token; 1 samples from the model's distribution.", min=0)
+    ] = 0.8,
+    top_k: Annotated[int | None, typer.Option(help="Sample among this many most probable tokens.", min=1)] = None,
     top_p: Annotated[
-        float | None, typer.Option(help="Choose among the likeliest tokens that reach this probability.", min=0, max=1)
+        float | None,
+        typer.Option(help="Sample among the most probable tokens that reach this total probability.", min=0, max=1),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
     next_words: Annotated[
-        int, typer.Option(help="Print so many of the likeliest next words with their probabilities instead.", min=0)
+        int, typer.Option(help="Instead, print this many of the most probable next words.", min=0)
     ] = 0,
 ) -> None:
-    """Continue a text, fill its blanks, or say which words are likely to come next."""
+    """Continue a text, fill its blanks, or print the most probable next words."""
     with clear_errors("generate"):
         if BLANK in prompt and next_words:
-            raise ValueError(f"--next-words wants a text without {BLANK}")
+            raise ValueError(f"--next-words takes a text without {BLANK}")
         from quartet.artifacts.model_store import read_card_for
         from quartet.language.serving import TextGenerator
 

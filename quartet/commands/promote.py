@@ -1,4 +1,4 @@
-"""`python -m quartet promote FAMILY`: make the committed model the champion of the registry, if it is better."""
+"""`python -m quartet promote FAMILY`: make the committed model the champion in the registry, if it is better."""
 
 from typing import Annotated
 
@@ -9,9 +9,9 @@ from quartet.families import FAMILIES, FamilyKey
 
 
 def promote(family: Annotated[FamilyKey, typer.Argument(help="Which model.")]) -> None:
-    """Register the model that HEAD's dvc.lock names; if its test score is better, make it champion and tag its commit.
+    """Register the model in HEAD's dvc.lock; if its test score is better, make it champion and tag the commit.
 
-    Exits with 3 where the champion stays.
+    Exits with 3 if the present champion stays.
     """
     with clear_errors("promote"):
         from quartet.tracking.registry import promote as promote_in_registry

@@ -10,13 +10,13 @@ from quartet.families import FAMILIES
 
 def runs(
     revision: Annotated[
-        str | None, typer.Argument(help="A commit, branch, tag or experiment name; the workspace if none.")
+        str | None, typer.Argument(help="A commit, branch, tag or experiment; by default the workspace.")
     ] = None,
     ui: Annotated[
-        str, typer.Option(help="Where MLflow's UI answers; a server in MLFLOW_TRACKING_URI wins.")
+        str, typer.Option(help="Address of MLflow's UI; ignored if MLFLOW_TRACKING_URI is a server.")
     ] = "http://127.0.0.1:5000",
 ) -> None:
-    """List the runs that made the models and scores, also of stages that DVC took from its cache; tab-separated."""
+    """List the runs that made the models and scores, tab-separated; includes stages that DVC took from its cache."""
     with clear_errors("runs"):
         from quartet.tracking.lookup import runs_behind
 
@@ -24,7 +24,7 @@ def runs(
         if not found:
             raise ValueError(
                 f"{revision or 'the workspace'} has no tracked runs: reports/<family>/run.json is missing, "
-                "or names runs that this MLflow does not know"
+                "or this MLflow does not have the runs in it"
             )
         typer.echo("stage\trun\tstatus\tstarted\taddress")
         for run in found:

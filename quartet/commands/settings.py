@@ -1,8 +1,8 @@
-"""`python -m quartet settings`: print the page of every setting."""
+"""`python -m quartet settings`: print the page docs/settings.md."""
 
 
 def settings() -> None:
-    """Print every setting: name, default, allowed values, meaning (the page docs/settings.md)."""
+    """Print a table of all settings: name, default, allowed values, meaning (the page docs/settings.md)."""
     from quartet.params.table import settings_page
     from quartet.settings import schema
 

@@ -1,4 +1,4 @@
-"""`python -m quartet summary`: the layers of the trained networks."""
+"""`python -m quartet summary`: print the layers of the trained networks."""
 
 from pkgutil import resolve_name
 from typing import Annotated
@@ -11,7 +11,7 @@ from quartet.families import FAMILIES, FamilyKey
 
 
 def summary(
-    families: Annotated[list[FamilyKey] | None, typer.Argument(help="Which models; all if none is named.")] = None,
+    families: Annotated[list[FamilyKey] | None, typer.Argument(help="Which models; by default all.")] = None,
 ) -> None:
     """Print each trained network's layers: name, kind, output shape, parameters."""
     with clear_errors("summary"):

@@ -14,18 +14,18 @@ from quartet.params.reading import BadSettings
 
 def use(
     presets: Annotated[
-        list[str] | None, typer.Argument(help="Names of presets, applied in this order; none lists them.")
+        list[str] | None, typer.Argument(help="Presets to apply, in this order; without any argument, list them.")
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--with", help="A further setting, such as train_cnn.steps=400; may be given several times."),
+        typer.Option("--with", help="Another setting, such as train_cnn.steps=400; may be given several times."),
     ] = None,
-    defaults: Annotated[bool, typer.Option("--defaults", help="First set everything back to its default.")] = False,
-    params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml"),
+    defaults: Annotated[bool, typer.Option("--defaults", help="First reset all settings to their defaults.")] = False,
+    params: Annotated[Path, typer.Option(help="The settings file.")] = Path("params.yaml"),
 ) -> None:
-    """Write the settings of presets into params.yaml and print what changed; `dvc repro` then builds it.
+    """Write the settings of presets into params.yaml and print what changed; then run `dvc repro`.
 
-    A preset sets whole sections: what it does not name in them goes back to its default. Comments stay.
+    A preset sets whole sections: settings that it does not list in them are reset to their defaults. Comments stay.
     """
     with clear_errors("use"):
         from quartet.artifacts.writing import write_text
@@ -40,7 +40,7 @@ def use(
         known = {setting.name: setting for setting in every_setting(schema())}
         wanted = {name: setting.default for name, setting in known.items()} if defaults else {}
         for name in presets or ():
-            preset(name)  # says what is wrong with it
+            preset(name)  # raises if the preset has errors
             given = flattened(read_yaml(preset_file(name)))
             wanted |= {key: known[key].default for key in beside(given, known)} | given
         wanted |= dict(parsed(text, known) for text in changes or ())
@@ -55,18 +55,18 @@ def use(
 
 
 def title_of(preset: Path) -> str:
-    """The first sentence of a preset's head."""
+    """The first comment line of a preset."""
     return preset.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
 
 
 def beside(given: Mapping[str, object], known: Mapping[str, Setting]) -> Iterator[str]:
-    """The settings of all sections in which a preset names some; sources of data stand alone."""
+    """All settings of the sections of which a preset sets any; `download` settings do not form a section."""
     sections = {section_of(name) for name in given}
     return (name for name in known if section_of(name) in sections - {None})
 
 
 def section_of(name: str) -> str | None:
-    """The section that a preset sets as a whole: `train_cnn`, `preprocess.images`, `evaluate.lm`."""
+    """The section of a setting that presets set as a whole, such as `train_cnn`, `preprocess.images`, `evaluate.lm`."""
     first, *rest = name.split(".")
     if first.startswith("train_"):
         return first
@@ -74,10 +74,10 @@ def section_of(name: str) -> str | None:
 
 
 def parsed(text: str, known: Mapping[str, Setting]) -> tuple[str, object]:
-    """Name and value of `SETTING=VALUE`; a setting that takes text takes whatever stands behind the sign.
+    """Parse `SETTING=VALUE` into name and value; settings of text take everything after the sign literally.
 
     Raises:
-        BadSettings: there is no such setting, or no value.
+        BadSettings: there is no such setting, or the value is missing or malformed.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
@@ -96,7 +96,7 @@ def parsed(text: str, known: Mapping[str, Setting]) -> tuple[str, object]:
 
 
 def shown(value: object) -> str:
-    """A value as YAML has it."""
+    """Format a value as YAML."""
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,1 +1,1 @@
-"""`python -m quartet search`: Optuna proposes settings, each trial is a DVC experiment."""
+"""`python -m quartet search`: search settings with Optuna; each trial is a DVC experiment."""

@@ -1,4 +1,4 @@
-"""`python -m quartet search FAMILY SETTING=RANGE…`: let Optuna try settings, each trial a DVC experiment."""
+"""`python -m quartet search FAMILY SETTING=RANGE…`: search settings with Optuna; each trial is a DVC experiment."""
 
 import re
 from typing import Annotated
@@ -14,28 +14,28 @@ def search(
     ranges: Annotated[
         list[str],
         typer.Argument(
-            help="What to try: train_cnn.width=16..64, train_cnn.learning_rate=log:0.001..0.02 or "
-            "train_cnn.activation=relu,gelu",
+            help="What to try, for example train_cnn.width=16..64, train_cnn.learning_rate=log:0.001..0.02 or "
+            "train_cnn.activation=relu,gelu.",
             metavar="SETTING=RANGE...",
         ),
     ],
-    trials: Annotated[int, typer.Option(help="Finished trials that the search shall have.", min=1)] = 20,
+    trials: Annotated[int, typer.Option(help="Total number of finished trials.", min=1)] = 20,
     name: Annotated[
-        str | None, typer.Option(help="The search; one of this name goes on. The family by default.")
+        str | None, typer.Option(help="Name of the search, by default the family; an existing search is continued.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of Optuna's sampler.", min=0)] = 0,
 ) -> None:
-    """Train with settings that Optuna proposes, to the best validation score; stop it and it goes on where it was.
+    """Search for the settings with the best validation score, with Optuna. Run it again to continue where it stopped.
 
-    Each trial is the DVC experiment NAME-NUMBER, which `dvc exp apply` brings into the workspace, and a run in MLflow
-    below the search's. Writes reports/searches/NAME/trials.csv and parallel.png. Several at once share the work.
+    Each trial is the DVC experiment NAME-NUMBER, for `dvc exp apply`, and an MLflow run below that of the search.
+    Writes reports/searches/NAME/trials.csv and parallel.png. Several processes can share a search.
     """
     with clear_errors("search"):
         from quartet.commands.search.ranges import parsed
 
         name = name or family.value
         if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
-            raise ValueError(f"--name: found {name!r}, allowed are small letters, digits and hyphens, a letter first")
+            raise ValueError(f"--name: found {name!r}; use lower-case letters, digits and hyphens, a letter first")
         chosen = FAMILIES[family.value]
         space = parsed(ranges, chosen)  # before the slow imports
         from quartet.commands.search.study import run_search

@@ -1,4 +1,4 @@
-"""What a search tries: ranges and choices of settings, read from the command line."""
+"""Parse the ranges and choices of settings that a search tries."""
 
 import re
 from typing import Any
@@ -13,10 +13,10 @@ _RANGE = re.compile(rf"(log:)?{_NUMBER}\.\.{_NUMBER}")
 
 
 def parsed(ranges: list[str], family: Family) -> Space:
-    """The space that texts such as `train_cnn.width=16..64` name.
+    """Parse texts such as `train_cnn.width=16..64` into a search space.
 
     Raises:
-        ValueError: there is no such setting, the family's training does not read it, or the range cannot be read.
+        ValueError: there is no such setting, the family's training does not read it, or the range is malformed.
     """
     known = {setting.name: setting for setting in every_setting(schema())}
     space: Space = {}
@@ -26,7 +26,7 @@ def parsed(ranges: list[str], family: Family) -> Space:
             raise ValueError(f"{text!r}: there is no setting {name!r}; `python -m quartet settings` lists them")
         part, _, _ = name.partition(".")
         if part == "evaluate" or (part.startswith("train_") and part != family.training_section):
-            raise ValueError(f"{text!r}: the training of {family.key} does not read {name}; every trial would be alike")
+            raise ValueError(f"{text!r}: the training of {family.key} does not read {name}; trials would not differ")
         match = _RANGE.fullmatch(values)
         if match:
             whole = known[name].takes_only(int)
@@ -34,7 +34,7 @@ def parsed(ranges: list[str], family: Family) -> Space:
                 raise ValueError(f"{text!r}: {name} takes whole numbers")
             low, high = (int(end) if whole else float(end) for end in match.groups()[1:])
             if not low < high or (match[1] and low <= 0):
-                raise ValueError(f"{text!r}: a range is low..high, low below high, and above 0 for log:")
+                raise ValueError(f"{text!r}: a range is low..high with low below high, and low above 0 for log:")
             space[name] = ("log" if match[1] else "linear", low, high)
         elif len(choices := [value for value in values.split(",") if value]) > 1:
             space[name] = ("choices", *choices)

@@ -1,4 +1,4 @@
-"""A search: an Optuna study whose trials are run one after another, taken up where it was cut off."""
+"""A search: an Optuna study that runs one trial after another, and resumes after an interruption."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     import optuna
     import pandas
 
-SCORE = "validation_score"  # the higher the better, in every family
+SCORE = "validation_score"  # in every family, higher is better
 FAILURES_IN_A_ROW = 3
 
 
 def run_search(family: Family, space: Space, trials: int, name: str, seed: int) -> None:
-    """Trials until the study has so many finished ones; a table and a plot of those, also if it ends before."""
+    """Run trials until the study has `trials` finished ones; write a table and a plot, also after an interruption."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder = paths.home() / ".quartet"
     folder.mkdir(exist_ok=True)
-    with store.lock("searches"):  # of two that begin at once, one makes the database
+    with store.lock("searches"):  # only one of two new searches may create the database
         storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'searches.db'}")
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
         _check_same_search(study, family, space)
-        for known in optuna.get_all_study_names(storage):  # a trial of any may have left the workspace changed
-            _take_up_what_was_cut_off(optuna.load_study(storage=storage, study_name=known))
+        for known in optuna.get_all_study_names(storage):  # a killed trial of any study may have changed the workspace
+            _retry_killed_trials(optuna.load_study(storage=storage, study_name=known))
     search_id, status = searches.search_run(name), "KILLED"
     try:
         _run_trials(study, search_id, family, space, trials, seed)
         status = "FINISHED"
     finally:
-        searches.end_search(search_id, _leave_report(study, space), status)
+        searches.end_search(search_id, _write_report(study, space), status)
 
 
 def _run_trials(
@@ -49,10 +49,10 @@ def _run_trials(
 
     failures = 0
     while len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE])) < trials:
-        # By the number of the trial: a search that goes on, or is shared, does not draw its first proposals again.
+        # Seeded by the number of trials, so that a resumed or shared search does not repeat its first proposals.
         study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
         workspace = workspace_state()
-        with store.lock("searches"):  # a trial without its process would count as cut off
+        with store.lock("searches"):  # a trial without the attribute `process` would count as killed
             trial = study.ask()
             trial.set_user_attr("process", this_process())
             trial.set_user_attr("workspace", workspace)
@@ -60,22 +60,22 @@ def _run_trials(
         experiment = _experiment_of(study, trial)
         environment = searches.begin_trial(search_id, experiment, settings)
         scores = run_experiment(experiment, family.key, settings, environment, workspace)
-        # Optuna first, as MLflow may be gone by now; without a value the trial counts as failed.
+        # Optuna first, since MLflow may not answer any more.
         study.tell(trial, scores[SCORE] if scores else None, state=None if scores else optuna.trial.TrialState.FAIL)
         searches.end_trial(environment, scores)
         if scores is None:
             failures += 1
             if failures == FAILURES_IN_A_ROW:
-                raise ValueError(f"{failures} trials failed one after another; what the last one said is above")
+                raise ValueError(f"{failures} trials failed in a row; the output of the last one is above")
             continue
         failures = 0
-        told = ", ".join(f"{setting}={value}" for setting, value in settings.items())
+        tried = ", ".join(f"{setting}={value}" for setting, value in settings.items())
         best = _experiment_of(study, study.best_trial)
-        typer.echo(f"{experiment}: {SCORE} {scores[SCORE]:.6g} with {told} (best: {best})")
+        typer.echo(f"{experiment}: {SCORE} {scores[SCORE]:.6g} with {tried} (best: {best})")
 
 
-def _leave_report(study: "optuna.Study", space: Space) -> list[Path]:
-    """The table of the finished trials and their plot; nothing where none has finished."""
+def _write_report(study: "optuna.Study", space: Space) -> list[Path]:
+    """Write the table and the plot of the finished trials, if any; returns their paths."""
     from quartet.artifacts.writing import write_table
     from quartet.reporting.figures import save_figure
     from quartet.reporting.parallel_coordinates import parallel_coordinates
@@ -88,7 +88,7 @@ def _leave_report(study: "optuna.Study", space: Space) -> list[Path]:
     log = frozenset(setting for setting, how in space.items() if how[0] == "log")
     save_figure(parallel_coordinates(table.drop(columns="experiment"), SCORE, log), files[1])
     best = _experiment_of(study, study.best_trial)
-    typer.echo(f"{folder}: {len(table)} trials; `dvc exp apply {best}` brings the best one")
+    typer.echo(f"{folder}: {len(table)} trials; `dvc exp apply {best}` applies the best one")
     return files
 
 
@@ -108,12 +108,12 @@ def _check_same_search(study: "optuna.Study", family: Family, space: Space) -> N
     described = {"family": family.key, **{setting: list(how) for setting, how in space.items()}}
     before = study.user_attrs.get("search", described)
     if before != described:
-        raise ValueError(f"a search of this name tries {before}; give this one another with --name")
+        raise ValueError(f"there is a search of this name that tries {before}; choose another --name")
     study.set_user_attr("search", described)
 
 
-def _take_up_what_was_cut_off(study: "optuna.Study") -> None:
-    """Trials whose process is gone are tried again, and the workspace is as it was before them."""
+def _retry_killed_trials(study: "optuna.Study") -> None:
+    """Restore the workspace as it was before trials whose process is gone, and queue their settings again."""
     import optuna
 
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
@@ -121,8 +121,8 @@ def _take_up_what_was_cut_off(study: "optuna.Study") -> None:
             experiment, workspace = _experiment_of(study, trial), trial.user_attrs.get("workspace")
             if workspace and restore(workspace, experiment):
                 typer.echo(
-                    f"{experiment} was killed while DVC copied the workspace; that is as it was before, "
-                    "and what else lay there is in `git stash list`"
+                    f"{experiment} was killed while DVC copied the workspace; the workspace is restored, "
+                    "and other changes that were in it are in `git stash list`"
                 )
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             if trial.params:
@@ -130,7 +130,7 @@ def _take_up_what_was_cut_off(study: "optuna.Study") -> None:
 
 
 def _table(study: "optuna.Study") -> "pandas.DataFrame":
-    """A row per finished trial: experiment, settings, score; the best first."""
+    """One row per finished trial: experiment, settings, score; the best first."""
     import optuna
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""One trial of a search: a DVC experiment in a copy of the workspace, run to its end or stopped cleanly."""
+"""One trial of a search: a DVC experiment in a copy of the workspace, which can be stopped cleanly."""
 
 import contextlib
 import signal
@@ -22,27 +22,27 @@ def run_experiment(
     environment: Mapping[str, str],
     workspace: WorkspaceState,
 ) -> dict[str, float] | None:
-    """The scores of a DVC experiment in a copy of the workspace; None if it failed."""
+    """Run a DVC experiment in a copy of the workspace; returns its scores, or None if it failed."""
     changes = [word for setting, value in settings.items() for word in ("-S", f"{setting}={value}")]
     command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", experiment, *changes, f"train-{family}"]
-    status, said = _run_to_its_end(command, environment, workspace)
+    status, output = _run(command, environment, workspace)
     if status:
-        typer.echo(said[-4000:], err=True)
+        typer.echo(output[-4000:], err=True)
         return None
     scores = read_json_at(paths.report(family) / "training.json", experiment)
     return {key: value for key, value in scores.items() if key.startswith(("validation_", "training_"))}
 
 
-def _run_to_its_end(command: list[str], environment: Mapping[str, str], workspace: WorkspaceState) -> tuple[int, str]:
-    """The exit status and the output of a command that, when this process is told to stop, may clean up before it.
+def _run(command: list[str], environment: Mapping[str, str], workspace: WorkspaceState) -> tuple[int, str]:
+    """Run a command; returns its exit status and output. If this process is stopped, the command may first clean up.
 
-    DVC changes the workspace for a moment while it copies it, and restores it if it is not killed.
+    While DVC copies the workspace, it changes it for a moment, and it restores it only if it is not killed.
     """
 
     def terminated(*_: object) -> None:
         for started in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
-                started.send_signal(signal.SIGINT)  # as a terminal's Ctrl-C, which reaches all of them
+                started.send_signal(signal.SIGINT)  # to all of them, like Ctrl-C in a terminal
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, terminated)
