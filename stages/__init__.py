@@ -1,1 +1,1 @@
-"""The pipeline's verbs, one Typer script per DVC stage."""
+"""The stages of the pipeline, one script each."""

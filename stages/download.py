@@ -1,6 +1,6 @@
-"""Bring the raw data: `python -m stages.download images` (or `text`, `sequences`).
+"""Download the raw data: `python -m stages.download images` (or `text`, `sequences`).
 
-Writes `data/raw/<item>/` with the files as they came and `manifest.json`. Offline sources take up to 15 s.
+Writes `data/raw/<item>/` with the original files and `manifest.json`. Offline sources take up to 15 s.
 """
 
 from pathlib import Path
@@ -12,10 +12,10 @@ from quartet.families import ITEMS, ItemKey
 
 
 def main(
-    item: Annotated[ItemKey, typer.Argument(help="What to bring.")],
-    params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml"),
+    item: Annotated[ItemKey, typer.Argument(help="What to download.")],
+    params: Annotated[Path, typer.Option(help="The settings file.")] = Path("params.yaml"),
 ) -> None:
-    """Bring the raw data of one item from the source that the settings name, verified."""
+    """Download or copy the raw data of one item from the source in the settings, and verify it."""
     from quartet.artifacts.errors import clear_errors
 
     with clear_errors(f"download {item.value}"):

@@ -1,7 +1,7 @@
 """Score a trained model on the test split: `python -m stages.evaluate cnn` (or `rnn`, `lm`, `diffusion`).
 
 Reads `models/<family>` and its data; writes `metrics.json`, the confusion files and pictures into `reports/<family>`.
-The only stage that opens the test split.
+This is the only stage that uses the test split.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def main(
     family: Annotated[FamilyKey, typer.Argument(help="Which model to score.")],
-    params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml"),
+    params: Annotated[Path, typer.Option(help="The settings file.")] = Path("params.yaml"),
 ) -> None:
     """Score one family's model on the held-out test data."""
     from quartet.artifacts.errors import clear_errors
@@ -31,7 +31,7 @@ def main(
 
 
 def evaluate(family: Family, settings: "Settings") -> None:
-    """Score, write the files, log them on a run of its own and the scores on the training run."""
+    """Score the model, write the files, and log them to a new run and the scores also to the training run."""
     import dataclasses
     import shutil
     from pkgutil import resolve_name
@@ -40,7 +40,7 @@ def evaluate(family: Family, settings: "Settings") -> None:
     from quartet.tracking.runs import tracked_run
 
     model, report = paths.model(family.key), paths.report(family.key)
-    shutil.rmtree(report / "evaluation", ignore_errors=True)  # no picture of an earlier model stays
+    shutil.rmtree(report / "evaluation", ignore_errors=True)  # removes pictures of an earlier model
     sections = {name: settings.section(name) for name in family.evaluation_reads}
     described: dict[str, object] = {"seed": settings.seed, "batch_size": settings.batch_size}
     own = sections.get(family.evaluation_section)

@@ -1,6 +1,6 @@
-"""Turn raw data into what training reads: `python -m stages.preprocess images` (or `text`, `sequences`).
+"""Prepare raw data for training: `python -m stages.preprocess images` (or `text`, `sequences`).
 
-Writes `data/processed/<item>/`. Each takes a few seconds on the embedded data.
+Writes `data/processed/<item>/`. Takes a few seconds for the default data.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from quartet.families import ITEMS, ItemKey
 
 def main(
     item: Annotated[ItemKey, typer.Argument(help="What to prepare.")],
-    params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml"),
+    params: Annotated[Path, typer.Option(help="The settings file.")] = Path("params.yaml"),
 ) -> None:
     """Check, convert and split the raw data of one item."""
     from quartet.artifacts.errors import clear_errors

@@ -1,13 +1,13 @@
-"""Gather all scores and pictures: `python -m stages.report`.
+"""Write the report page: `python -m stages.report`.
 
-Writes `reports/index.html`, one page that opens offline. About a second.
+Writes `reports/index.html`, one page that works offline. Takes about a second.
 """
 
 import typer
 
 
 def main() -> None:
-    """Gather every family's scores and pictures into one offline page."""
+    """Write the scores and pictures of all families into one page that works offline."""
     from quartet.artifacts.errors import clear_errors
 
     with clear_errors("report"):

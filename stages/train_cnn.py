@@ -1,6 +1,6 @@
 """Train the image classifier: `python -m stages.train_cnn`.
 
-Reads `data/processed/images`; writes `models/cnn` and the training's part of `reports/cnn`.
+Reads `data/processed/images`; writes `models/cnn` and the training files in `reports/cnn`.
 """
 
 from pathlib import Path
@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 
-def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml")) -> None:
-    """Train the convolutional network; keep its last weights, or those with the best validation accuracy."""
+def main(params: Annotated[Path, typer.Option(help="The settings file.")] = Path("params.yaml")) -> None:
+    """Train the convolutional network; keep the last weights, or those with the best validation accuracy."""
     from quartet.artifacts.errors import clear_errors
 
     with clear_errors("train_cnn"):

@@ -1,6 +1,6 @@
 """Train the text-to-image model: `python -m stages.train_diffusion`.
 
-Reads `data/processed/images`; writes `models/diffusion` and the training's part of `reports/diffusion`.
+Reads `data/processed/images`; writes `models/diffusion` and the training files in `reports/diffusion`.
 """
 
 from pathlib import Path
@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 
-def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml")) -> None:
-    """Train text encoder and UNet together; keep those with the smallest validation loss, or the last."""
+def main(params: Annotated[Path, typer.Option(help="The settings file.")] = Path("params.yaml")) -> None:
+    """Train the text encoder and the UNet; keep the weights with the smallest validation loss, or the last."""
     from quartet.artifacts.errors import clear_errors
 
     with clear_errors("train_diffusion"):

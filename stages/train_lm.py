@@ -1,6 +1,6 @@
 """Train the language model: `python -m stages.train_lm`.
 
-Reads `data/processed/text`; writes `models/lm` and the training's part of `reports/lm`.
+Reads `data/processed/text`; writes `models/lm` and the training files in `reports/lm`.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 
-def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml")) -> None:
+def main(params: Annotated[Path, typer.Option(help="The settings file.")] = Path("params.yaml")) -> None:
     """Train the language model; keep the weights with the fewest bits per byte on the validation text, or the last."""
     from quartet.artifacts.errors import clear_errors
 

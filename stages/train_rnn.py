@@ -1,6 +1,6 @@
 """Train the sequence classifier: `python -m stages.train_rnn`.
 
-Reads `data/processed/sequences`; writes `models/rnn` and the training's part of `reports/rnn`.
+Reads `data/processed/sequences`; writes `models/rnn` and the training files in `reports/rnn`.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 
-def main(params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml")) -> None:
+def main(params: Annotated[Path, typer.Option(help="The settings file.")] = Path("params.yaml")) -> None:
     """Train the recurrent network; keep the weights with the best validation accuracy, or the last."""
     from quartet.artifacts.errors import clear_errors
 
