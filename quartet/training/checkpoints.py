@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_tensors, save_tensors
-from quartet.artifacts.writing import atomic_folder, read_json, write_json
+from quartet.artifacts.writing import atomic_folder, read_json, write_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Checkpoint:
             return
         with atomic_folder(self.folder) as folder:
             save_tensors(folder / "state.safetensors", progress.tensors)
-            write_json(folder / "progress.json", progress.values)
+            # The order of keys is kept: it is that of the columns of the history.
+            write_text(folder / "progress.json", json.dumps(progress.values, allow_nan=False))
 
     def close(self, *, finished: bool) -> None:
         """Release the lock; remove the checkpoint of a finished training."""
