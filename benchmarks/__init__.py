@@ -1,1 +1,1 @@
-"""Speed and quality against peers, side by side in one run; never part of the tests."""
+"""Benchmarks of speed and quality against other libraries, side by side in one run."""

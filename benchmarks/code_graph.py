@@ -1,8 +1,8 @@
 """Which stages a change of code reruns: `python -m benchmarks.code_graph [FILE]`.
 
-Prints, over all lines of code, how many trainings, evaluations, preparations and downloads a changed line reruns on
-average, by what `dvc.yaml` declares; for a FILE it prints the stages. A stage also reruns when one of its inputs does.
-About a second. The tests compare the graph with the imports.
+Prints how many trainings, evaluations, preparations and downloads a changed line of code reruns, on average over all
+lines, according to `dvc.yaml`; with a FILE, it prints the stages that this file reruns. A stage also reruns if a stage
+reruns whose output it reads. Takes about a second. The tests compare the graph with the imports.
 """
 
 import ast
@@ -24,7 +24,7 @@ TOP = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of `dvc.yaml`, its templates filled in.
+    """A stage of `dvc.yaml`, with its templates filled in.
 
     Attributes:
         name: such as `evaluate@cnn`.
@@ -41,12 +41,12 @@ class Stage:
     params: tuple[str, ...]
 
     def reads(self, path: str) -> bool:
-        """Whether it depends on a file, or on a folder that holds it."""
+        """Whether it depends on a file, or on a folder that contains it."""
         return any(_holds(dep, path) for dep in self.deps)
 
 
 def stages(top: Path = TOP) -> list[Stage]:
-    """Every stage of `dvc.yaml`; a `foreach` is a stage per key."""
+    """All stages of `dvc.yaml`; a `foreach` gives one stage per key."""
     found = []
     for name, block in YAML(typ="safe").load((top / "dvc.yaml").read_text())["stages"].items():
         if "foreach" in block:
@@ -58,7 +58,7 @@ def stages(top: Path = TOP) -> list[Stage]:
 
 
 def _flat(item: Mapping[str, str | list[str]]) -> Iterator[tuple[str, str]]:
-    """The templates of an item: `item.field`, or `item.field[0]`, … of a list."""
+    """The template names of an item with their values: `item.field`, or `item.field[0]`, … for a list."""
     for field, value in item.items():
         if isinstance(value, str):
             yield f"item.{field}", value
@@ -82,7 +82,7 @@ def _stage(name: str, block: Mapping, values: Mapping[str, str]) -> Stage:
 
 
 def reruns(path: str, graph: list[Stage]) -> set[str]:
-    """The stages that a changed file reruns: those that read it, and those that read what those write."""
+    """The stages that a changed file reruns: those that read it, and those that read the outputs of these."""
     hit = {stage.name for stage in graph if stage.reads(path)}
     while True:
         written = [out for stage in graph if stage.name in hit for out in stage.outs]
@@ -101,13 +101,13 @@ def _holds(folder: str, path: str) -> bool:
 
 
 def lines_of_code(top: Path = TOP) -> dict[str, int]:
-    """Lines of every file that a stage could depend on."""
+    """The number of lines of every file that a stage could depend on."""
     files = [*top.glob("quartet/**/*.py"), *top.glob("quartet/**/*.jinja"), *top.glob("stages/*.py")]
     return {path.relative_to(top).as_posix(): len(path.read_text().splitlines()) for path in sorted(files)}
 
 
 def direct_imports(path: Path) -> set[Path]:
-    """The project files that a file imports, inside functions too, `if TYPE_CHECKING` blocks aside."""
+    """The project files that a file imports, also inside functions, but not in `if TYPE_CHECKING` blocks."""
     found: set[Path] = set()
     tree = ast.parse(path.read_text())
     skipped = {
@@ -130,35 +130,35 @@ def direct_imports(path: Path) -> set[Path]:
 
 
 def file_of(module: str) -> Path | None:
-    """The project file of a module, if it is one of ours."""
+    """The file of a module, if it is part of the project."""
     place = TOP / module.replace(".", "/")
     return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists()), None)
 
 
 @functools.cache
 def code_of(stage: Stage) -> frozenset[str]:
-    """Project files that can change a stage's outputs: its script and all that it imports.
+    """The project files that can change a stage's outputs: its script and everything that it imports.
 
-    What the script finds through the tables of `families.py` is walked from the names there. Not followed are
-    `tracking/`, which changes no output; `families.py` and `settings.py`, which hand everything to everyone; and
-    settings of other families than the stage's own. Packages that only describe themselves are left out.
+    Code that the script loads through the tables of `families.py` is included. Imports are not followed into
+    `tracking/`, which changes no output; into `families.py` and `settings.py`, which import every family; and into the
+    settings of families that the stage does not use. `__init__.py` files without imports are left out.
     """
     closed: set[Path] = set()
     names = list(named_code(stage))
-    rooms = {name.split(".")[1] for name in names}
+    packages = {name.split(".")[1] for name in names}
     opened = {file for name in names if (file := file_of(name.partition(":")[0]))}
     opened.add(TOP / (stage.command.split()[2].replace(".", "/") + ".py"))
     while opened:
         file = opened.pop()
         closed.add(file)
-        opened |= {path for path in direct_imports(file) - closed if not _is_cut(path, rooms)}
+        opened |= {path for path in direct_imports(file) - closed if not _is_left_out(path, packages)}
     return frozenset(
         path.relative_to(TOP).as_posix() for path in closed if path.name != "__init__.py" or direct_imports(path)
     )
 
 
 def named_code(stage: Stage) -> Iterator[str]:
-    """What `families.py` names for a stage, as `module:name`."""
+    """The code that `families.py` lists for a stage, as `module:name`."""
     verb, _, key = stage.name.partition("@")
     if verb == "download":
         yield from (ITEMS[key].source, ITEMS[key].download)
@@ -173,15 +173,15 @@ def named_code(stage: Stage) -> Iterator[str]:
         yield from (family.plan, family.sections[family.training_section])
 
 
-def _is_cut(path: Path, rooms: set[str]) -> bool:
+def _is_left_out(path: Path, packages: set[str]) -> bool:
     place = path.relative_to(TOP).parts
     if place[:2] == ("quartet", "tracking") or place in (("quartet", "families.py"), ("quartet", "settings.py")):
         return True
-    return place[-1] == "settings.py" and place[1] not in rooms
+    return place[-1] == "settings.py" and place[1] not in packages
 
 
 def mean_reruns(kinds: Mapping[str, str], top: Path = TOP) -> dict[str, float]:
-    """By kind, how many stages whose names begin so a changed line of code reruns on average."""
+    """How many stages of each kind a changed line of code reruns on average; `kinds` maps kinds to name prefixes."""
     lines, graph = lines_of_code(top), stages(top)
     total = sum(lines.values())
     found = {path: reruns(path, graph) for path in lines}
@@ -194,8 +194,8 @@ def mean_reruns(kinds: Mapping[str, str], top: Path = TOP) -> dict[str, float]:
 KINDS = {"downloads": "download@", "preparations": "preprocess@", "trainings": "train-", "evaluations": "evaluate@"}
 
 
-def main(file: Annotated[str | None, typer.Argument(help="A file of the project; all lines of code if none.")] = None):
-    """Print what a change reruns."""
+def main(file: Annotated[str | None, typer.Argument(help="A file of the project; by default all files.")] = None):
+    """Print which stages, or how many on average, a change of code reruns."""
     if file is not None:
         print("\n".join(sorted(reruns(file, stages()))))
         return

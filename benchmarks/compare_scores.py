@@ -1,7 +1,7 @@
 """Compare a rebuild's scores with the committed ones: `python -m benchmarks.compare_scores`, after `make repro`.
 
-Prints every score of `reports/*/metrics.json` in the commit and in the workspace, and fails where one differs by more
-than another kind of processor explains: 0.02 for shares, a tenth for all else.
+Prints every score of `reports/*/metrics.json` in the commit and in the workspace, and fails if one differs by more than
+another kind of processor can explain: 0.02 for scores up to 1, or a tenth, whichever is more.
 """
 
 import json
@@ -13,7 +13,7 @@ SHARE, RATIO = 0.02, 0.1
 
 
 def main() -> None:
-    """Print the table; exit with 1 where scores differ too much."""
+    """Print the table; exit with 1 if any scores differ too much."""
     worst = 0
     print(f"{'family':10} {'score':32} {'committed':>12} {'rebuilt':>12}")
     for path in sorted(Path("reports").glob("*/metrics.json")):
@@ -24,11 +24,11 @@ def main() -> None:
             verdict = "" if is_close(before, after) else "  DIFFERS"
             worst += bool(verdict)
             print(f"{path.parent.name:10} {name:32} {before!s:>12} {after!s:>12}{verdict}")
-    sys.exit(f"{worst} scores differ by more than another processor explains" if worst else 0)
+    sys.exit(f"{worst} scores differ by more than another kind of processor can explain" if worst else 0)
 
 
 def is_close(before: float | None, after: float | None) -> bool:
-    """Whether two scores are as near as those of two kinds of processor; spreads are not compared."""
+    """Whether two scores differ by no more than two kinds of processor can explain."""
     if before is None or after is None:
         return False
     return abs(after - before) <= max(SHARE if max(abs(before), abs(after)) <= 1 else 0, RATIO * abs(before))

@@ -1,17 +1,17 @@
 """Text to image against the usual libraries: `python -m benchmarks.diffusion --mirror ../shared/data`.
 
-On the same MNIST images, for the same seconds of training in one run: our stage's plan and loop; `UNet2DModel` of
-`diffusers` (about 1 million parameters at 16 pixels, 4 at 32) trained as that library's example does; the
-class-conditional UNet of `denoising-diffusion-pytorch` of the same size with that library's own settings. Images per
-second of training, seconds to draw 1,000 images, and what a judge trained on the real images sees in them: fidelity,
-fid_ratio, cas_accuracy (`quartet/text_to_image/generated_images.py`). Writes `diffusion-SIZE.csv` and
-`diffusion-SIZE.md` into `reports/benchmarks`, named `-ours` too if no peer took part, and after the seed if it is not
-0. About 25 minutes on 2 cores.
+Trains three models on the same MNIST images for the same time, in one run: our stage's plan and loop; `UNet2DModel` of
+`diffusers` (about 1 million parameters at 16 pixels, 4 at 32), trained as in that library's example; and the
+class-conditional UNet of `denoising-diffusion-pytorch`, of the same size and with that library's settings. Measures
+images per second of training, seconds to draw 1,000 images, and the scores of a judge trained on the real images:
+fidelity, fid_ratio, cas_accuracy (`quartet/text_to_image/generated_images.py`). Writes `diffusion-SIZE.csv` and
+`diffusion-SIZE.md` into `reports/benchmarks`; the names also contain `-ours` with `--ours-alone`, and the seed if it is
+not 0. Takes about 25 minutes on 2 cores.
 
-The peers draw with 50 DDIM steps, unguided (the second one asks its network twice a step nonetheless). Ours draws with
-10 Heun steps and rejects up to three in ten by its matcher, then guides; it takes the weakest choice with which another
-judge sees 99.5 % of other pictures, by a standard error, as what was asked for. All train on the training split and are
-scored against the test images.
+The peers draw with 50 DDIM steps without guidance (the second one still runs its network twice per step). Ours draws
+with 10 Heun steps, rejects up to three in ten pictures with its matcher, and uses guidance only if that is not enough:
+the weakest choice with which a second judge, on other pictures, measures a fidelity of at least 99.5 % plus a standard
+error. All are trained on the training split and scored against the test images.
 """
 
 import bisect
@@ -37,7 +37,7 @@ from quartet.text_to_image.settings import EvaluateDiffusion, TrainDiffusion
 CLASSES, TIMES, PEER_STEPS, BATCH = 10, 1000, 50, 64
 DRAWN_AT_ONCE, DRAWN_AT_ONCE_ON_GPU, JUDGED_AT_ONCE = 250, 5000, 256
 OUR_STEPS = 10
-# From weak to strong: more faithful, less varied.
+# From weak to strong: fidelity grows, variety falls.
 CHOICES = [
     {"guidance": guidance, "temperature": 1.0, "rejection": rejection}
     for guidance, rejection in (
@@ -54,37 +54,38 @@ CHOICES = [
     )
 ]
 FAITHFUL = 0.995
-SCORING, CHOOSING = 0, 1  # seeds of two judges: the one that scores does not choose
-FEWER = (1000, 2000)  # pictures that fid_ratio is told of as well, as it rises with their number
+SCORING, CHOOSING = 0, 1  # seeds of two judges: one scores, the other one chooses
+FEWER = (1000, 2000)  # fid_ratio grows with the number of pictures, so it is also measured for these
 WIDTHS = {16: (32, 64, 64), 32: (64, 128, 128)}  # of UNet2DModel: 1 and 4 million parameters
-DIMENSIONS = {16: 20, 32: 40}  # of denoising-diffusion-pytorch: as many
+DIMENSIONS = {16: 20, 32: 40}  # of denoising-diffusion-pytorch: the same numbers of parameters
 JUDGE = TrainCnn(
     width=32, precision="float32", dropout=0.0, batch_size=128, learning_rate=0.01, steps=900, validate_every=900
 )
 
 
 def main(
-    mirror: Annotated[
-        str | None, typer.Option(help="Folder or URL that serves MNIST; its official home if none.")
-    ] = None,
-    size: Annotated[int, typer.Option(help="Side of the pictures: 16 or 32 with the peers.", min=16, max=32)] = 16,
+    mirror: Annotated[str | None, typer.Option(help="Folder or URL with MNIST; by default its official site.")] = None,
+    size: Annotated[int, typer.Option(help="Side of the pictures; with the peers, 16 or 32.", min=16, max=32)] = 16,
     seconds: Annotated[
-        float, typer.Option(help="Seconds of our training; the peers get what it took, or, at once, these.", min=1)
+        float,
+        typer.Option(
+            help="Planned seconds of our training; the peers get its actual time (with --at-once, these).", min=1
+        ),
     ] = 300.0,
-    images: Annotated[int, typer.Option(help="Pictures drawn by each arm, and real ones they are compared to.")] = 2000,
+    images: Annotated[int, typer.Option(help="Pictures per model, compared with as many real ones.")] = 2000,
     at_once: Annotated[
-        bool, typer.Option(help="All arms at the same time, each on two cores of its own; it takes six.")
+        bool, typer.Option(help="Train all models at the same time, each on two cores; takes six cores.")
     ] = False,
-    ours_alone: Annotated[bool, typer.Option(help="Without the peers, and of any size from 16 to 32.")] = False,
+    ours_alone: Annotated[bool, typer.Option(help="Without the peers; allows any size from 16 to 32.")] = False,
     width: Annotated[int, typer.Option(help="Channels of our UNet's finest level.")] = 32,
-    seed: Annotated[int, typer.Option(help="Of our training and of our pictures.", min=0)] = 0,
-    out: Annotated[Path, typer.Option(help="Where the table goes.")] = Path("reports/benchmarks"),
+    seed: Annotated[int, typer.Option(help="Seed of our training and our pictures.", min=0)] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("reports/benchmarks"),
 ) -> None:
-    """Measure, and write the table."""
+    """Run the benchmark and write the table."""
     from quartet.artifacts.writing import write_table, write_text
 
     if not ours_alone and size not in WIDTHS:
-        raise typer.BadParameter(f"--size {size}: the peers have {' or '.join(map(str, WIDTHS))}; or take --ours-alone")
+        raise typer.BadParameter(f"--size {size}: the peers need {' or '.join(map(str, WIDTHS))}; or use --ours-alone")
     arms = {"quartet": (functools.partial(train_ours, seed=seed), TrainDiffusion(width=width, norm_groups=1))}
     if not ours_alone:
         arms["diffusers UNet2DModel"] = (train_diffusers, WIDTHS[size])
@@ -102,7 +103,7 @@ def main(
         else:
             ours, *peers = arms
             rows = [run(ours, seconds)]
-            # Ours counts its steps out beforehand; the peers get the time that they took.
+            # Ours estimates its number of steps beforehand; the peers get the time that these steps took.
             rows += [run(peer, rows[0]["training_seconds"]) for peer in peers]
     table = pd.DataFrame(rows)
     name = f"diffusion-{size}" + ("-ours" if ours_alone else "") + (f"-seed-{seed}" if seed else "")
@@ -114,7 +115,7 @@ def main(
 def measure(
     arm: str, folder: Path, function: Callable, sizes: object, seconds: float, images: int, cores: set[int] | None
 ) -> dict:
-    """An arm's row of the table."""
+    """Train and score one model; returns its row of the table."""
     drawn, memory = in_own_process(function, folder, sizes, seconds, images, cores=cores)
     scores, _ = in_own_process(scores_of, folder, drawn.pop("pictures"), drawn.pop("labels"), cores=cores)
     row = {"arm": arm, **drawn, "peak_memory": round(memory, 2), **scores}
@@ -123,7 +124,7 @@ def measure(
 
 
 def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: int, seed: int = 0) -> dict:
-    """Our stage's plan in our loop, for as many steps as fit."""
+    """Train with our stage's plan and loop for as many steps as fit in the time, then draw."""
     import torch
 
     from quartet.artifacts.rebuilding import count_parameters
@@ -136,7 +137,7 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
     from quartet.training.loop import affordable_steps, train, wait_for
     from quartet.training.seeding import seed_everything
 
-    settings = dataclasses.replace(settings, matcher=True)  # it rejects in all of `CHOICES`
+    settings = dataclasses.replace(settings, matcher=True)  # all of `CHOICES` use rejection
     device, info = pick_device(Runtime()), read_json(folder / "info.json")
     seed_everything(seed)
     task = TextToImageTraining(settings, folder, info, device, seed=seed).task()
@@ -168,9 +169,9 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
 
 
 def weakest_faithful_choice(folder: Path, draw: Callable, count: int) -> dict[str, float]:
-    """The first of `CHOICES` whose pictures are faithful by a standard error; the last if there is none.
+    """The first of `CHOICES` whose fidelity is at least `FAITHFUL` plus a standard error, or the last one.
 
-    What is stronger is more faithful, so half of the choices are ruled out at a time.
+    Fidelity grows along `CHOICES`, so this is a binary search.
     """
 
     def faithful(choice: dict[str, float]) -> bool:
@@ -181,7 +182,7 @@ def weakest_faithful_choice(folder: Path, draw: Callable, count: int) -> dict[st
 
 
 def train_diffusers(folder: Path, widths: tuple[int, ...], seconds: float, images: int) -> dict:
-    """`diffusers`: epsilon, 1,000 linear times, AdamW at 1e-4 after 500 warm-up steps, batch 64, averaged weights."""
+    """`diffusers`: epsilon, 1,000 linear steps, AdamW at 1e-4 after 500 warm-up steps, batch 64, averaged weights."""
     import torch
     from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
     from diffusers.training_utils import EMAModel
@@ -260,7 +261,7 @@ def train_denoising_diffusion(folder: Path, dimension: int, seconds: float, imag
         average.update()
 
     def draw(labels):
-        # As good as no guidance: at exactly 1 its sampler fails, at any other scale it asks the network twice a step.
+        # Practically no guidance: at exactly 1 its sampler fails, and at any other scale it runs the network twice.
         return average.ema_model.sample(classes=labels, cond_scale=1.0001) * 2 - 1
 
     return train_peer(folder, unet, step, draw, average.ema_model.eval, seconds, images, 2 * PEER_STEPS)
@@ -276,8 +277,10 @@ def train_peer(
     images: int,
     evaluations: int,
 ) -> dict:
-    """Steps on random batches until the time is up, then pictures of all classes in turn, each for so many
-    evaluations of the network."""
+    """Train a peer on random batches until the time is up, then draw pictures of all classes in turn.
+
+    `evaluations` is its number of network evaluations per picture.
+    """
     import torch
 
     from quartet.datasets.images import load_images
@@ -307,7 +310,7 @@ def train_peer(
 def result(
     parameters: int, seen: int, trained: float, pictures, labels, drawn: float, evaluations: float
 ) -> dict[str, object]:
-    """What an arm gives back."""
+    """The measurements and pictures of one model."""
     return {
         "parameters": parameters,
         "images_seen": seen,
@@ -325,7 +328,7 @@ def result(
 
 @functools.cache
 def judge_of(folder: Path, seed: int):
-    """A judge that was trained on the training images in `folder`."""
+    """Train a judge on the training images in `folder`."""
     from quartet.artifacts.writing import read_json
     from quartet.datasets.images import load_images
     from quartet.images.training import ImageTraining
@@ -346,12 +349,12 @@ def judge_of(folder: Path, seed: int):
 
 
 def fidelity(judge, pictures, labels) -> float:
-    """The share of drawn pictures that the judge sees as what was asked for."""
+    """The share of drawn pictures in which the judge sees the class that was asked for."""
     return (judge.classes_of(pictures) == labels).float().mean().item()
 
 
 def scores_of(folder: Path, pictures, labels) -> dict[str, float]:
-    """What the judge says of the pictures beside the test images, and what a classifier learns from them alone."""
+    """The judge's scores of the pictures, and the test accuracy of a classifier that is trained on them."""
     import torch
 
     from quartet.datasets.images import load_images
@@ -382,7 +385,7 @@ def scores_of(folder: Path, pictures, labels) -> dict[str, float]:
 
 
 def summary(table: pd.DataFrame) -> str:
-    """The table in Markdown, an arm per column."""
+    """The table in Markdown, one model per column."""
     return "\n".join(_rows(table)) + "\n"
 
 

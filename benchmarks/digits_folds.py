@@ -1,7 +1,8 @@
-"""How good `compact` is on all 1,797 digits: `python -m benchmarks.digits_folds`. About three minutes on 2 cores.
+"""Cross-validation of `compact` on all 1,797 digits: `python -m benchmarks.digits_folds`.
 
-Ten stratified folds: each is predicted by a network that was trained, with the settings of `params.yaml`, on the other
-nine; nothing is chosen on the fold. Prints the out-of-fold accuracy, and that of a support-vector machine.
+A network trained on nine of ten stratified folds, with the settings of `params.yaml`, predicts the tenth; nothing is
+chosen on the predicted fold. Prints the out-of-fold accuracy, and that of a support-vector machine. Takes about three
+minutes on 2 cores.
 """
 
 from pathlib import Path
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def main(
-    params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml"),
-    folds: Annotated[int, typer.Option(help="Parts of the data.", min=2)] = 10,
-    seeds: Annotated[int, typer.Option(help="Training seeds.", min=1)] = 1,
+    params: Annotated[Path, typer.Option(help="The settings file.")] = Path("params.yaml"),
+    folds: Annotated[int, typer.Option(help="Number of folds.", min=2)] = 10,
+    seeds: Annotated[int, typer.Option(help="Number of training seeds.", min=1)] = 1,
 ) -> None:
     """Print the out-of-fold accuracy of the convolutional network and of a support-vector machine."""
     from sklearn.datasets import load_digits
@@ -54,7 +55,7 @@ def right_in_fold(
     train: np.ndarray,
     test: np.ndarray,
 ) -> int:
-    """Train on one part, and count what the last weights get right of the other."""
+    """Train on one part; returns how many examples of the other part the last weights classify correctly."""
     import torch
 
     from quartet.text_to_image.classifier_accuracy import accuracy_after_training

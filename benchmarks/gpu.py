@@ -1,11 +1,11 @@
-"""What a GPU makes of it: `python -m benchmarks.gpu --mirror ../shared/data`.
+"""Benchmarks on a GPU: `python -m benchmarks.gpu --mirror ../shared/data`.
 
-MNIST by `compact` for several times, over five seeds; the reference network in the textbook's loop and in ours, with
-and without torch's compiler, all on the GPU; text to image on MNIST for two minutes, and 10,000 pictures drawn;
-tiny-shakespeare by characters for thirty and for ninety seconds. Seconds of training alone; the recipes for MNIST after
-a short training that warms the GPU up. Writes `gpu.csv` and `gpu.md` into `reports/benchmarks`. About seven minutes.
+Trains `compact` on MNIST with three recipes and five seeds; the reference network in the textbook loop and in ours,
+with and without torch's compiler; text to image on MNIST for two minutes, then draws 10,000 pictures; and a language
+model on tiny-shakespeare by characters for 30 and 90 seconds. Times are of training only; before each MNIST recipe, a
+short training warms up the GPU. Writes `gpu.csv` and `gpu.md` into `reports/benchmarks`. Takes about seven minutes.
 
-Recipes were chosen on validation images and text; scores are those of the test splits.
+Recipes were chosen on validation data; scores are on the test splits.
 """
 
 import dataclasses
@@ -33,22 +33,22 @@ TEXT = {
     ),
 }
 PICTURES = TrainDiffusion(width=64, batch_size=256, ema=0.999)
-PICTURE_SECONDS, DRAWN = 115.0, 10_000  # the forecast of steps may miss by a little
+PICTURE_SECONDS, DRAWN = 115.0, 10_000  # below two minutes, since the number of steps is an estimate
 
 
 def main(
     mirror: Annotated[
-        str | None, typer.Option(help="Folder or URL that serves MNIST and tiny-shakespeare; their homes if none.")
+        str | None, typer.Option(help="Folder or URL with MNIST and tiny-shakespeare; by default their official sites.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where the table goes.")] = Path("reports/benchmarks"),
+    out: Annotated[Path, typer.Option(help="Folder for the table.")] = Path("reports/benchmarks"),
 ) -> None:
-    """Measure, and write the table."""
+    """Run the benchmarks and write the table."""
     import torch
 
     from quartet.artifacts.writing import write_table, write_text
 
     if not torch.cuda.is_available():
-        raise SystemExit("no GPU is there: torch.cuda.is_available() is False")
+        raise SystemExit("this machine has no GPU: torch.cuda.is_available() is False")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for row in measure(mirror, Path(folder)):
@@ -61,7 +61,7 @@ def main(
 
 
 def measure(mirror: str | None, folder: Path) -> Iterator[dict]:
-    """A row per figure: what was measured, how long it trained, the figure."""
+    """Yield one row per figure: what was measured, the training time, the figure."""
     own, large = folder / "28", folder / "48"
     prepare_mnist(mirror, own, PreprocessImages())
     prepare_mnist(mirror, large, PreprocessImages(size=48, channels=3))
@@ -69,7 +69,7 @@ def measure(mirror: str | None, folder: Path) -> Iterator[dict]:
         spread = statistics.stdev(accuracies)
         what = f"MNIST, recipe for {target}: test accuracy, mean of {SEEDS} seeds (± {spread:.4f})"
         yield told(what, max(seconds), statistics.mean(accuracies))
-    textbook = in_own_process(textbook_speed, own)[0]  # its loop resizes the images itself
+    textbook = in_own_process(textbook_speed, own)[0]  # the textbook loop resizes the images itself
     yield told("reference network, the textbook's loop: images per second", None, textbook)
     for compiled in (False, True):
         warm_up, ours = in_own_process(reference_speed, large, compiled)[0]
@@ -96,7 +96,7 @@ def told(what: str, seconds: float | None, figure: float) -> dict:
 
 
 def train_images(folder: Path) -> list[tuple[str, list[float], list[float]]]:
-    """Each recipe with its accuracies and seconds, over the seeds."""
+    """Each recipe with the accuracies and seconds of all seeds."""
     found = []
     for target, settings in IMAGES.items():
         images.run_ours(folder, dataclasses.replace(settings, steps=20), 0, 20, True)  # warms up
@@ -106,7 +106,7 @@ def train_images(folder: Path) -> list[tuple[str, list[float], list[float]]]:
 
 
 def reference_speed(folder: Path, compiled: bool) -> tuple[float, float]:
-    """Seconds of warm-up, and images per second after it, of the reference network in our loop."""
+    """The reference network in our loop: seconds of warm-up, and images per second after it."""
     steps = THROUGHPUT_STEPS
     settings = dataclasses.replace(images.REFERENCE, steps=10 * steps, compile=compiled)
     points = images.run_ours(folder, settings, 0, steps, False)
@@ -116,7 +116,7 @@ def reference_speed(folder: Path, compiled: bool) -> tuple[float, float]:
 
 
 def textbook_speed(folder: Path) -> float:
-    """Images per second of the reference network in the textbook's loop."""
+    """Images per second of the reference network in the textbook loop."""
     (first, begun, _), (last, ended, _) = images.run_textbook(folder, [640, 640 + 64 * THROUGHPUT_STEPS], False)
     return (last - first) / (ended - begun)
 

@@ -1,13 +1,13 @@
-"""Images against the textbook's loop: `python -m benchmarks.images --mirror ../shared/data`.
+"""Image classification compared with the textbook loop: `python -m benchmarks.images --mirror ../shared/data`.
 
-In one run, on the same MNIST: images per second and peak memory of the same network (`reference`) in the textbook's
-loop and in ours, then test accuracy against training time for both and for `compact`. Writes `images.csv` (every
-measured point), `images.md` (the table) and `images.png` into `reports/benchmarks`. An hour and a quarter on 2 cores;
-`--no-longest` leaves out the quarter of an hour of the longest recipe, and `--ours-alone` is for `compact` alone, which
-writes `images-ours.csv` and `images-ours.md`.
+In one run, on MNIST: images per second and peak memory of the same network (`reference`) in the textbook loop and in
+ours, then test accuracy over training time for both and for `compact`. Writes `images.csv` (every measured point),
+`images.md` (the table) and `images.png` into `reports/benchmarks`. Takes an hour and a quarter on 2 cores.
+`--no-longest` leaves out the longest recipe, which takes a quarter of an hour; `--ours-alone` measures only `compact`
+and writes `images-ours.csv` and `images-ours.md`.
 
-Every arm trains on all 60,000 training images and is scored on the 10,000 test images; the recipes were chosen on a
-validation split of the training images. Times are of training alone, without start-up and scoring.
+All train on all 60,000 training images and are scored on the 10,000 test images; the recipes were chosen on a
+validation split of the training images. Times are of training only, without start-up and scoring.
 """
 
 import statistics
@@ -30,10 +30,10 @@ Point = tuple[int, float, dict[str, float]]  # images seen, seconds of training,
 
 TARGETS = (0.98, 0.99, 0.995, 0.997)
 THROUGHPUT_ROUNDS, THROUGHPUT_IMAGES = 3, 64 * 40
-REFERENCE_EPOCHS = 5  # as the textbook trains
+REFERENCE_EPOCHS = 5  # as in the textbook
 
-REFERENCE = replace(preset("textbook-mnist").training("cnn"), epochs=None)  # what the textbook sets, in our loop
-# The presets of `compact`, by the accuracy that each is for.
+REFERENCE = replace(preset("textbook-mnist").training("cnn"), epochs=None)  # the textbook's settings, in our loop
+# The presets of `compact`, by the accuracy that each aims at.
 COMPACT = {
     "99.0 %": preset("mnist-2s").training("cnn"),
     "99.5 %": preset("mnist-10s").training("cnn"),
@@ -43,16 +43,14 @@ COMPACT = {
 
 
 def main(
-    mirror: Annotated[
-        str | None, typer.Option(help="Folder or URL that serves MNIST; its official home if none.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(help="Seeds of each of our arms but the longest, which has one.", min=1)] = 5,
-    epochs: Annotated[float, typer.Option(help="Epochs of the textbook's loop, one seed.", min=0.01, max=2)] = 2.0,
-    ours_alone: Annotated[bool, typer.Option(help="`compact` alone, without the textbook's network.")] = False,
+    mirror: Annotated[str | None, typer.Option(help="Folder or URL with MNIST; by default its official site.")] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds per recipe of `compact`; the longest has one.", min=1)] = 5,
+    epochs: Annotated[float, typer.Option(help="Epochs of the textbook loop, with one seed.", min=0.01, max=2)] = 2.0,
+    ours_alone: Annotated[bool, typer.Option(help="Only `compact`, without the reference network.")] = False,
     longest: Annotated[bool, typer.Option(help="Also the recipe of `compact` that takes a quarter of an hour.")] = True,
-    out: Annotated[Path, typer.Option(help="Where the table and the plot go.")] = Path("reports/benchmarks"),
+    out: Annotated[Path, typer.Option(help="Folder for the table and the plot.")] = Path("reports/benchmarks"),
 ) -> None:
-    """Measure, and write the table and the plot."""
+    """Run the benchmark and write the table and the plot."""
     from quartet.artifacts.writing import write_table, write_text
 
     with tempfile.TemporaryDirectory() as folder:
@@ -73,9 +71,9 @@ def main(
 
 
 def measure_throughput(own: Path, large: Path) -> dict[str, list]:
-    """Images per second and peak memory of the same network in both loops, taking turns.
+    """Images per second and peak memory of the same network in both loops, which take turns.
 
-    `own` holds the images as they come, which the textbook's loop resizes again and again; `large` those of 48×48 RGB.
+    `own` holds the original images, which the textbook loop resizes in every epoch; `large` holds them as 48×48 RGB.
     """
     measured: dict[str, list] = {"textbook": [], "ours": []}
     for _ in range(THROUGHPUT_ROUNDS):
@@ -90,7 +88,7 @@ def measure_throughput(own: Path, large: Path) -> dict[str, list]:
 
 
 def measure_compact(own: Path, seeds: int, longest: bool) -> Iterator[dict]:
-    """Test accuracy at the end of the training of each of `COMPACT`, the longest once or not at all."""
+    """Test accuracy after each recipe in `COMPACT`; the longest one has one seed or is left out."""
     *_, last = COMPACT
     for target, settings in COMPACT.items():
         for seed in range(int(longest) if target == last else seeds):
@@ -99,7 +97,7 @@ def measure_compact(own: Path, seeds: int, longest: bool) -> Iterator[dict]:
 
 
 def measure_reference(own: Path, large: Path, epochs: float) -> Iterator[dict]:
-    """Test accuracy over training time of the reference network in our loop and, for `epochs`, in the textbook's."""
+    """Test accuracy over training time of the reference network, in our loop and for `epochs` in the textbook loop."""
     settings = replace(REFERENCE, steps=REFERENCE_EPOCHS * 60000 // REFERENCE.batch_size)
     points, _ = in_own_process(run_ours, large, settings, 0, -(-settings.steps // (2 * REFERENCE_EPOCHS)), True)
     yield from rows("reference", 0, points)
@@ -109,7 +107,7 @@ def measure_reference(own: Path, large: Path, epochs: float) -> Iterator[dict]:
 
 
 def rows(arm: str, seed: int, points: list[Point]) -> Iterator[dict]:
-    """Of the table, one per scoring."""
+    """Rows of the table, one per point."""
     for images, seconds, scores in points:
         print(f"{arm}, seed {seed}: {scores['accuracy']:.4f} after {seconds:.1f} s, {images} images", flush=True)
         accuracies = {"accuracy": scores["accuracy"], "augmented": scores.get("augmented")}
@@ -117,7 +115,7 @@ def rows(arm: str, seed: int, points: list[Point]) -> Iterator[dict]:
 
 
 def load(folder: Path):
-    """All training images with their labels, and the test images with theirs."""
+    """All training images (including the validation split) and the test images, each with labels."""
     import torch
 
     from quartet.datasets.images import load_images
@@ -127,7 +125,7 @@ def load(folder: Path):
 
 
 def run_textbook(folder: Path, marks: list[int], scored: bool) -> list[Point]:
-    """Train the reference network in the textbook's loop; a point at each mark."""
+    """Train the reference network in the textbook loop; returns a point at each mark, in images seen."""
     import torch
 
     from benchmarks.textbook_loop import textbook_accuracy, textbook_training
@@ -147,7 +145,7 @@ def run_textbook(folder: Path, marks: list[int], scored: bool) -> list[Point]:
 
 
 def run_ours(folder: Path, settings: TrainCnn, seed: int, every: int, scored: bool) -> list[Point]:
-    """Train in our loop; a point every so many steps, with and without test-time augmentation."""
+    """Train in our loop; returns a point every `every` steps, with and without test-time augmentation."""
     from quartet.artifacts.writing import read_json
     from quartet.datasets.images import normalise
     from quartet.images.shifted_views import shifted_probabilities
@@ -199,15 +197,15 @@ def summary(table: pd.DataFrame, throughput: dict[str, list]) -> str:
         if name == "textbook":
             expected = [extrapolated(means, target) for target in TARGETS]
             shown = [
-                told if value == value else f"{told}; about {later:.0f} s, extrapolated"
-                for told, value, later in zip(shown, reached, expected, strict=True)
+                text if value == value else f"{text}; about {later:.0f} s, extrapolated"
+                for text, value, later in zip(shown, reached, expected, strict=True)
             ]
         lines.append(f"| {name} | " + " | ".join(shown) + " |")
     return "\n".join(lines) + "\n"
 
 
 def throughput_rows(throughput: dict[str, list]) -> list[str]:
-    """Images per second and memory of both loops, and their ratio."""
+    """Rows with images per second and memory of both loops, and their ratios."""
     speed = {name: statistics.median(rate for rate, _ in rounds) for name, rounds in throughput.items()}
     memory = {name: max(gibibytes for _, gibibytes in rounds) for name, rounds in throughput.items()}
     return [
@@ -219,7 +217,7 @@ def throughput_rows(throughput: dict[str, list]) -> list[str]:
 
 
 def extrapolated(means: pd.DataFrame, accuracy: float) -> float:
-    """Seconds until an accuracy, if the error goes on falling as a power of the time, as it did so far."""
+    """Seconds until an accuracy is reached, by a power law fitted to error over time."""
     slope, offset = np.polyfit(np.log(means.seconds), np.log(1 - means.accuracy), 1)
     return float(np.exp((np.log(1 - accuracy) - offset) / slope))
 

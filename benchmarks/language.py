@@ -1,13 +1,13 @@
-"""Language models against the usual ways to train one: `python -m benchmarks.language --mirror ../shared/data`.
+"""Language models compared with other recipes: `python -m benchmarks.language --mirror ../shared/data`.
 
-In one run, on tiny-shakespeare by characters: the well-known small-CPU recipe (`small_cpu_gpt.py`), GPT-2 of the same
-size from `transformers` in its `Trainer`, and our decoder in the time that the recipe took, in ten minutes and, with
-`--long`, in thirty. Nats per character over all of the last tenth of the text, in windows that do not overlap; seconds
-of training alone; tokens per second; peak memory; characters per second of generation with and without the cache.
-Writes `language.csv`, `language.md` and `language.png` into `reports/benchmarks`. About twenty minutes on 2 cores,
-fifty with `--long`.
+Trains on tiny-shakespeare by characters, in one run: a well-known recipe for a small CPU (`small_cpu_gpt.py`), GPT-2 of
+the same size with the `Trainer` of `transformers`, and our decoder, in the time that the recipe took, in ten minutes
+and, with `--long`, in thirty. Measures nats per character over the last tenth of the text, in windows that do not
+overlap; seconds of training only; tokens per second; peak memory; and characters per second of generation with and
+without the key-value cache. Writes `language.csv`, `language.md` and `language.png` into `reports/benchmarks`. Takes
+about twenty minutes on 2 cores, fifty with `--long`.
 
-All arms train on the first nine tenths; our recipes were chosen on their last twentieth.
+All train on the first nine tenths of the text; our recipes were chosen on the last twentieth of these.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from quartet.params.shared import Runtime
 from quartet.settings import preset
 
 RECIPE, PEER = "small-CPU recipe", "transformers' Trainer"
-MARKS = (0.25, 0.5, 0.75, 1.0)  # of a training, where it is scored
+MARKS = (0.25, 0.5, 0.75, 1.0)  # shares of a training after which it is scored
 LONGEST = "thirty minutes"
 OURS = {
     "the recipe's time": preset("shakespeare-2min").training("lm"),
@@ -41,13 +41,13 @@ GENERATED, ROUNDS, SEED = 256, 3, 0
 
 def main(
     mirror: Annotated[
-        str | None, typer.Option(help="Folder or URL that serves tiny-shakespeare; its official home if none.")
+        str | None, typer.Option(help="Folder or URL with tiny-shakespeare; by default its official site.")
     ] = None,
-    long: Annotated[bool, typer.Option(help="Train ours for thirty minutes as well.")] = False,
-    out: Annotated[Path, typer.Option(help="Where the tables and the plot go.")] = Path("reports/benchmarks"),
+    long: Annotated[bool, typer.Option(help="Also train ours for thirty minutes.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the tables and the plot.")] = Path("reports/benchmarks"),
 ) -> None:
-    """Measure, and write the tables and the plot."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the recipe and the peer are for a CPU, and so is the comparison
+    """Run the benchmark and write the tables and the plot."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a comparison on the CPU, for which the recipe was made
     from quartet.artifacts.writing import write_table, write_text
 
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +62,7 @@ def main(
 
 
 def prepare(mirror: str | None, folder: Path) -> Path:
-    """Tiny-shakespeare by characters; what is held out for validation goes back to the training text."""
+    """Prepare tiny-shakespeare by characters; the validation split is added to the training split."""
     from quartet.artifacts.writing import write_bytes
 
     text = folder / "text"
@@ -73,7 +73,7 @@ def prepare(mirror: str | None, folder: Path) -> Path:
 
 
 def download_and_preprocess(source: str, fetching: Fetching, how: PreprocessText, text: Path) -> dict:
-    """What the stages do; returns what preprocessing says of the text."""
+    """Download and preprocess as the stages do; returns the content of `info.json`."""
     from quartet.artifacts.writing import write_json
     from quartet.language.preparation import prepare_text
     from quartet.language.sources import download_text
@@ -84,7 +84,7 @@ def download_and_preprocess(source: str, fetching: Fetching, how: PreprocessText
 
 
 def measure(text: Path, long: bool) -> tuple[list[dict], dict[str, float]]:
-    """A row per scoring of every arm, and each arm's peak memory in GiB."""
+    """Train all models; returns one row per scoring, and each model's peak memory in GiB."""
     rows, memories = [], {}
 
     def run(arm, function, *arguments):
@@ -103,7 +103,7 @@ def measure(text: Path, long: bool) -> tuple[list[dict], dict[str, float]]:
 
 
 def train_recipe(text: Path) -> list[tuple[int, float, float]]:
-    """The small-CPU recipe; `(tokens, seconds, nats per character)` at each mark."""
+    """Train with the recipe for a small CPU; returns `(tokens, seconds, nats per character)` at each mark."""
     import torch
 
     from benchmarks.small_cpu_gpt import BATCH, CONTEXT, STEPS, SmallGpt, small_cpu_training
@@ -124,7 +124,7 @@ def train_recipe(text: Path) -> list[tuple[int, float, float]]:
 
 
 def train_peer(text: Path) -> list[tuple[int, float, float]]:
-    """GPT-2 of the recipe's size and settings from `transformers`, trained by its `Trainer`."""
+    """Train GPT-2 from `transformers`, with the recipe's size and settings, with its `Trainer`; returns the same."""
     import numpy as np
     import torch
     from torch import nn
@@ -189,7 +189,7 @@ def train_peer(text: Path) -> list[tuple[int, float, float]]:
 
 
 def train_ours(text: Path, settings: TrainLm, seconds: float) -> list[tuple[int, float, float]]:
-    """Our loop for so many seconds; `(tokens, seconds, nats per character)` at each mark."""
+    """Train in our loop for about `seconds`; returns `(tokens, seconds, nats per character)` at each mark."""
     from benchmarks.measuring import scores_over_time
     from quartet.artifacts.writing import read_json
     from quartet.language.training import LanguageTraining
@@ -226,7 +226,7 @@ def nats_of(network, text: Path) -> float:
 
 
 def generation_rates(folder: Path) -> dict[str, float]:
-    """Characters per second of a decoder of the default size and tokenizer, with and without the key-value cache."""
+    """Characters per second that a decoder of the default size generates, with and without the key-value cache."""
     import torch
 
     from quartet.language.generation import generate

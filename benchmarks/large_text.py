@@ -1,8 +1,8 @@
-"""Text larger than the memory: `python -m benchmarks.large_text`, on Linux, as root for the limit (cgroup).
+"""Text larger than memory: `python -m benchmarks.large_text`; needs Linux, and root to set a memory limit (cgroup).
 
-Preprocesses 1 GB of text and trains the default language model for some steps on a stream of 4 GB of tokens, each in a
-process that may use no more than 1.5 GiB, file cache included. Prints seconds and peak memory; the temporary folder
-needs 9 GB. The byte-pair encoding does 0.5 to 0.9 MB per second and core: up to half an hour on 2 cores.
+Preprocesses 1 GB of text, and trains the default language model for some steps on 4 GB of tokens, each in a process
+that may use no more than 1.5 GiB, including file cache. Prints seconds and peak memory. Needs 9 GB in the temporary
+folder. Byte-pair encoding processes 0.5 to 0.9 MB per second and core, so this takes up to half an hour on 2 cores.
 """
 
 import dataclasses
@@ -20,8 +20,8 @@ import typer
 
 LIMIT = 3 * 2**29  # bytes
 CHUNK = 2**26  # tokens written at once
-GROUP = Path("/sys/fs/cgroup/memory/quartet-large-text")  # version 1 of control groups
-GROUP_2 = Path("/sys/fs/cgroup/quartet-large-text")
+GROUP = Path("/sys/fs/cgroup/memory/quartet-large-text")  # control groups version 1
+GROUP_2 = Path("/sys/fs/cgroup/quartet-large-text")  # control groups version 2
 
 
 def main(
@@ -29,7 +29,7 @@ def main(
     stream_bytes: Annotated[int, typer.Option(help="Size of the token stream to train on.", min=10**6)] = 4 * 10**9,
     steps: Annotated[int, typer.Option(help="Training steps.", min=1)] = 60,
 ) -> None:
-    """Measure; fails where a process needs more."""
+    """Run the benchmark; fails if a process needs more memory."""
     with tempfile.TemporaryDirectory() as folder, limited_group() as group:
         raw, text = Path(folder, "raw"), Path(folder, "text")
         write_raw(raw, text_bytes)
@@ -39,7 +39,7 @@ def main(
 
 
 def report(what: str, group: Path, *arguments: object) -> None:
-    """Run `limited` in a process of its own inside the group; print what it took."""
+    """Run `limited` in a separate process in the group; print how long it took."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "benchmarks.large_text", "--limited", str(group), *map(str, arguments)]
     done = subprocess.run(command, check=False)
@@ -51,8 +51,8 @@ def report(what: str, group: Path, *arguments: object) -> None:
 def limited(group: str, what: str, *arguments: str) -> None:
     """Enter the group, then preprocess or train; prints the peak resident memory.
 
-    Mapped files count in it, torch's libraries among them, which the group does not pay for where they were in memory
-    before: it may be above the limit.
+    This includes memory-mapped files, such as torch's libraries. If they were in memory before, the group's limit does
+    not count them, so the peak may be above the limit.
     """
     import resource
 
@@ -68,7 +68,7 @@ def limited(group: str, what: str, *arguments: str) -> None:
 
 
 def write_raw(raw: Path, size: int) -> None:
-    """Text of so many bytes: the embedded prose, again and again, each time with a number before it."""
+    """Write `size` bytes of text: the default text, repeated, each time after a number."""
     from quartet.artifacts.fetching import Fetching
     from quartet.artifacts.writing import write_json
     from quartet.language.sources import download_text
@@ -83,7 +83,7 @@ def write_raw(raw: Path, size: int) -> None:
 
 
 def lengthen(text: Path, size: int) -> None:
-    """Fill the training split's token stream with random tokens up to `size` bytes."""
+    """Extend the training split's token stream to `size` bytes with random tokens."""
     from quartet.artifacts.writing import read_json
 
     info, generator = read_json(text / "info.json"), np.random.default_rng(0)
@@ -94,7 +94,7 @@ def lengthen(text: Path, size: int) -> None:
 
 
 def train(text: Path, steps: int) -> None:
-    """The stage's own plan and loop, for some steps, without a validation."""
+    """Train with the stage's plan and loop for some steps, without validation."""
     import torch
 
     from quartet.artifacts.writing import read_json
@@ -111,14 +111,14 @@ def train(text: Path, steps: int) -> None:
 
 @contextmanager
 def limited_group() -> Iterator[Path]:
-    """A control group whose processes get no more memory than `LIMIT`, while the block lasts."""
+    """A control group for the duration of the block, whose processes may use at most `LIMIT` bytes of memory."""
     first = GROUP.parent.is_dir()
     group = GROUP if first else GROUP_2
     try:
         group.mkdir()
         (group / ("memory.limit_in_bytes" if first else "memory.max")).write_text(str(LIMIT))
     except OSError as error:
-        raise SystemExit(f"{group}: no control group can be made here ({error.strerror}); be root on Linux") from error
+        raise SystemExit(f"{group}: cannot create a control group ({error.strerror}); run as root on Linux") from error
     try:
         yield group
     finally:

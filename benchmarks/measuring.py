@@ -1,4 +1,4 @@
-"""What the benchmarks share: MNIST made ready, a process of its own for each arm, accuracy over training time."""
+"""Helpers for the benchmarks: prepare MNIST, run functions in separate processes, measure scores over training time."""
 
 import contextlib
 import dataclasses
@@ -30,9 +30,12 @@ def prepare_mnist(mirror: str | None, folder: Path, settings: PreprocessImages) 
 
 
 def in_own_process(function, *arguments, cores: set[int] | None = None):
-    """Call in a fresh process, so that memory and warm-up are the call's own; adds its peak memory in GiB.
+    """Call a function in a new process, so that measurements do not affect each other.
 
-    `cores` are the processor cores that it may use, if not all.
+    `cores` are the CPU cores that it may use, by default all.
+
+    Returns:
+        The function's result, and its peak memory in GiB.
     """
     initializer = {"initializer": os.sched_setaffinity, "initargs": (0, cores)} if cores else {}
     with multiprocessing.get_context("spawn").Pool(1, **initializer) as pool:
@@ -42,13 +45,13 @@ def in_own_process(function, *arguments, cores: set[int] | None = None):
 def _with_memory(function, *arguments):
     with contextlib.redirect_stdout(io.StringIO()):
         result = function(*arguments)
-    # `getrusage` would count what the parent held when it forked; this peak begins with the process's own program.
+    # `getrusage` would include the parent's memory at the fork; this peak starts with the new program.
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return result, int(peak.split()[1]) / 2**20
 
 
 def scores_over_time(task, settings: Training, seed: int, device) -> list[tuple[int, float, dict[str, float]]]:
-    """Train; `(examples, seconds of training, scores)` at each validation, which does not count as training."""
+    """Train; returns `(examples, seconds, scores)` at each validation; seconds are of training only."""
     from quartet.training.checkpoints import NoCheckpoint
     from quartet.training.loop import train, wait_for
 
@@ -65,14 +68,14 @@ def scores_over_time(task, settings: Training, seed: int, device) -> list[tuple[
         scoring += time.perf_counter() - start
         return scores
 
-    importlib.import_module("torch._dynamo")  # torch's optimizers import it on their first use: start-up, not training
+    importlib.import_module("torch._dynamo")  # imported by torch's optimizers on first use, which is not training time
     begin = time.perf_counter()
     train(dataclasses.replace(task, validate=validate), settings, seed=seed, device=device, checkpoint=NoCheckpoint())
     return points
 
 
 def mean_and_spread(accuracies: "pd.Series") -> str:
-    """The mean with its standard deviation over several seeds; a dash for what was not measured."""
+    """The mean, with the standard deviation if there are several seeds; a dash if some were not measured."""
     if accuracies.isna().any():
         return "–"
     return f"{accuracies.mean():.4f}" + (f" ± {accuracies.std():.4f}" if len(accuracies) > 1 else "")

@@ -1,13 +1,13 @@
-"""Recurrent cells against torch's LSTM trained the usual way: `python -m benchmarks.sequences --mirror ../shared/data`.
+"""Recurrent cells compared with the usual LSTM loop: `python -m benchmarks.sequences --mirror ../shared/data`.
 
-In one run, on MNIST read by rows (28 steps), by the pixels of its halved images (196) and by its pixels (784): steps of
-sequences per second of each cell in our loop, and of `torch.nn.LSTM` fed by a `DataLoader` with `.item()` after every
-batch, all with two layers of 128 units and batches of 64. Then test accuracy against training time by rows, and of
+In one run, on MNIST read by rows (28 steps), by the pixels of half-size images (196) and by pixels (784): sequence
+steps per second of each cell in our loop, and of `torch.nn.LSTM` in a loop with a `DataLoader` and `.item()` after
+every batch, all with two layers of 128 units and batches of 64. Then test accuracy over training time by rows, and for
 minGRU by pixels. Writes `sequences.csv`, `sequences_accuracy.csv`, `sequences.md` and `sequences.png` into
-`reports/benchmarks`. About an hour on 2 cores, half of it minGRU's.
+`reports/benchmarks`. Takes about an hour on 2 cores, half of it for minGRU by pixels.
 
-The accuracy arms train on all 60,000 training images and are scored on the 10,000 test images; their recipes were
-chosen on a validation split of the training images. Times are of training alone, without start-up and scoring.
+For accuracies, all train on all 60,000 training images and are scored on the 10,000 test images; the recipes were
+chosen on a validation split of the training images. Times are of training only, without start-up and scoring.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from quartet.settings import preset
 
 CELLS = ("rnn", "lstm", "gru", "mingru")
 ROUNDS, HIDDEN, LAYERS, BATCH, EXAMPLES = 3, 128, 2, 64, 2048
-TRAINING_STEPS = {28: 40, 196: 10, 784: 4}  # by length: each measurement takes seconds
+TRAINING_STEPS = {28: 40, 196: 10, 784: 4}  # by length, so that each measurement takes a few seconds
 
 ROWS = {
     "one minute": preset("mnist-rows-1min").training("rnn"),
@@ -41,19 +41,17 @@ PIXELS = preset("mnist-pixels").training("rnn")
 
 
 def main(
-    mirror: Annotated[
-        str | None, typer.Option(help="Folder or URL that serves MNIST; its official home if none.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(help="Seeds of the arm of one minute; the others have one.", min=1)] = 5,
+    mirror: Annotated[str | None, typer.Option(help="Folder or URL with MNIST; by default its official site.")] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds of the one-minute recipe; the others have one.", min=1)] = 5,
     epochs: Annotated[float, typer.Option(help="Epochs of the usual LSTM by rows.", min=0.01)] = 2.0,
-    minutes: Annotated[float, typer.Option(help="How long minGRU trains on the pixels; 0 leaves it out.", min=0)] = 30,
-    out: Annotated[Path, typer.Option(help="Where the tables go.")] = Path("reports/benchmarks"),
+    minutes: Annotated[float, typer.Option(help="Minutes of training minGRU by pixels; 0 leaves it out.", min=0)] = 30,
+    out: Annotated[Path, typer.Option(help="Folder for the tables and the plot.")] = Path("reports/benchmarks"),
 ) -> None:
-    """Measure, and write the tables and the plot."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the usual loop is for a CPU, and so is the comparison
+    """Run the benchmark and write the tables and the plot."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a comparison on the CPU
     from quartet.artifacts.writing import write_table, write_text
 
-    importlib.import_module("torch._dynamo")  # torch's optimizers import it on their first use: start-up, not training
+    importlib.import_module("torch._dynamo")  # imported by torch's optimizers on first use, which is not training time
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder)
         prepare_mnist(mirror, images, PreprocessImages())
@@ -68,7 +66,7 @@ def main(
 
 
 def measure_rates(images: Path):
-    """Steps of sequences per second of every cell at every length, in rounds; a row per measurement."""
+    """Sequence steps per second of every cell at every length, in several rounds; one row per measurement."""
     for length, sequences, labels in sequence_sets(images):
         for number in range(ROUNDS):
             for name in ("usual LSTM", *CELLS):
@@ -80,13 +78,13 @@ def measure_rates(images: Path):
 
 
 def measure_accuracy(images: Path, seeds: int, epochs: float, pixel_steps: int):
-    """Test accuracy over training time of every arm; a row per scoring."""
+    """Test accuracy over training time of all recipes; one row per scoring."""
 
     def rows(task, arm, seed, points):
         for examples, seconds, accuracy in points:
             print(f"{task}, {arm}, seed {seed}: {accuracy:.4f} after {seconds:.1f} s", flush=True)
-            told = {"task": task, "arm": arm, "seed": seed, "examples": examples}
-            yield {**told, "seconds": round(seconds, 2), "accuracy": accuracy}
+            row = {"task": task, "arm": arm, "seed": seed, "examples": examples}
+            yield {**row, "seconds": round(seconds, 2), "accuracy": accuracy}
 
     for arm, settings in ROWS.items():
         for seed in range(seeds if arm == "one minute" else 1):
@@ -101,7 +99,7 @@ def measure_accuracy(images: Path, seeds: int, epochs: float, pixel_steps: int):
 
 
 def train_ours(images: Path, kind: str, settings: TrainRnn, seed: int, every: int) -> list[tuple[int, float, float]]:
-    """Train in our loop on all training images; `(sequences, seconds, test accuracy)` every so many steps."""
+    """Train in our loop on all training images; returns `(sequences, seconds, test accuracy)` every `every` steps."""
     import torch
 
     from quartet.artifacts.writing import write_json
@@ -127,7 +125,7 @@ def train_ours(images: Path, kind: str, settings: TrainRnn, seed: int, every: in
 
 
 def train_usual_lstm(images: Path, epochs: float) -> list[tuple[int, float, float]]:
-    """Train torch's LSTM the usual way; `(sequences, seconds, test accuracy)` four times."""
+    """Train torch's LSTM in the usual loop; returns `(sequences, seconds, test accuracy)` at four times."""
     import torch
 
     from quartet.datasets.images import load_images
@@ -150,7 +148,7 @@ def train_usual_lstm(images: Path, epochs: float) -> list[tuple[int, float, floa
 
 
 def sequence_sets(images: Path):
-    """`(length, sequences (examples, length, features) in [0, 1], labels)` of each kind."""
+    """Yield `(length, sequences (examples, length, features) in [0, 1], labels)` for each length."""
     from torch.nn import functional as F
 
     from quartet.datasets.images import load_images
@@ -163,7 +161,7 @@ def sequence_sets(images: Path):
 
 
 def usual_training(sequences, labels):
-    """The network, and an iterator that trains it by one batch at a time: the loop that everybody writes."""
+    """The usual training loop: returns the network, and an iterator that trains it on one batch at a time."""
     import torch
     from torch import nn
     from torch.utils.data import DataLoader, TensorDataset
@@ -197,9 +195,9 @@ def usual_training(sequences, labels):
 
 
 def usual_lstm(name: str, sequences, labels, steps: int) -> float:
-    """Seconds for so many steps of the usual loop."""
+    """Seconds for `steps` steps of the usual loop."""
     _, training = usual_training(sequences, labels)
-    next(training)  # the first one warms up
+    next(training)  # the first step warms up
     start = time.perf_counter()
     for _ in range(steps):
         next(training)
@@ -207,7 +205,7 @@ def usual_lstm(name: str, sequences, labels, steps: int) -> float:
 
 
 def our_loop(cell: str, sequences, labels, steps: int) -> float:
-    """Seconds for so many steps of our loop, without validation."""
+    """Seconds for `steps` steps of our loop, without validation."""
     import torch
     from torch.nn import functional as F
 
@@ -255,7 +253,7 @@ def our_loop(cell: str, sequences, labels, steps: int) -> float:
 
 
 def summary(rates: pd.DataFrame, points: pd.DataFrame) -> str:
-    """Median rates with their ratio to the usual LSTM's, and the accuracies, in Markdown."""
+    """Tables in Markdown: median rates with their ratios to the usual LSTM's, and accuracies."""
     medians = rates.groupby(["length", "cell"], sort=False).steps_per_second.median()
     lengths = list(dict.fromkeys(rates.length))
     lines = ["| steps per second | " + " | ".join(f"length {length}" for length in lengths) + " |"]
@@ -270,8 +268,8 @@ def summary(rates: pd.DataFrame, points: pd.DataFrame) -> str:
     ]
     for (task, arm, examples), scored in points.groupby(["task", "arm", "examples"], sort=False):
         longest = f" (at most {scored.seconds.max():.0f})" if len(scored) > 1 else ""
-        seconds, told = f"{scored.seconds.mean():.0f} s{longest}", mean_and_spread(scored.accuracy)
-        lines.append(f"| {task} | {arm} | {len(scored)} | {examples:,} | {seconds} | {told} |")
+        seconds, accuracy = f"{scored.seconds.mean():.0f} s{longest}", mean_and_spread(scored.accuracy)
+        lines.append(f"| {task} | {arm} | {len(scored)} | {examples:,} | {seconds} | {accuracy} |")
     return "\n".join(lines) + "\n"
 
 

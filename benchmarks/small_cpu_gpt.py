@@ -1,4 +1,4 @@
-"""The well-known recipe for a small GPT on a CPU, in our own rendering: the language benchmark's peer.
+"""Our version of a well-known recipe for a small GPT on a CPU, for comparison in the language benchmark.
 
 Four layers, four heads, width 128, context 64, batch 12, 2,000 steps of AdamW at 1e-3 with warm-up and cosine decay,
 random crops, no dropout (Karpathy's nanoGPT, 2022, "I only have a macbook").
@@ -17,7 +17,7 @@ PEAK, LOWEST, WARMUP = 1e-3, 1e-4, 100
 
 
 class Block(nn.Module):
-    """LayerNorm, causal attention, LayerNorm, GELU."""
+    """A pre-norm block: LayerNorm, causal attention, LayerNorm, feed-forward layer with GELU."""
 
     def __init__(self):
         super().__init__()
@@ -52,13 +52,13 @@ class SmallGpt(nn.Module):
                 nn.init.normal_(weight, std=0.02 / math.sqrt(2 * LAYERS) if deep else 0.02)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """`(batch, steps)` ids to logits of what follows each."""
+        """`(batch, steps)` ids to `(batch, steps, vocabulary)` logits of the next tokens."""
         hidden = self.tokens(tokens) + self.places.weight[: tokens.shape[1]]
         return F.linear(self.norm(self.blocks(hidden)), self.tokens.weight)
 
 
 def small_cpu_training(network: SmallGpt, stream: np.ndarray) -> Iterator[int]:
-    """Train on random crops of a token stream; yields the number of each step when it is done."""
+    """Train on random crops of a token stream; yields the number of steps taken after each step."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim == 1]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]

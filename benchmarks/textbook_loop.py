@@ -1,6 +1,7 @@
-"""The loop that textbooks teach for image classification: the peer of `benchmarks/images.py`.
+"""The textbook loop for image classification, for comparison in `benchmarks/images.py`.
 
-One PIL image at a time through torchvision's transforms, a `DataLoader`, Adam in float32, `.item()` at every step.
+It passes one PIL image at a time through torchvision's transforms, with a `DataLoader`, Adam in float32, and `.item()`
+at every step.
 """
 
 import time
@@ -48,7 +49,7 @@ class Pictures(Dataset):
 
 
 def textbook_training(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Iterator[tuple[int, float]]:
-    """Train without end where the network is; yields the images seen and the seconds taken so far after every batch."""
+    """Train endlessly on the network's device; yields the images seen and the seconds so far after every batch."""
     device = next(network.parameters()).device
     loader = DataLoader(Pictures(images, labels, TRAINING), batch_size=64, shuffle=True, num_workers=0)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-4)
@@ -71,7 +72,7 @@ def textbook_training(network: nn.Module, images: torch.Tensor, labels: torch.Te
 
 @torch.no_grad()
 def textbook_accuracy(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """Share of images that the network gets right."""
+    """The network's accuracy."""
     network.eval()
     device = next(network.parameters()).device
     loader = DataLoader(Pictures(images, labels, TESTING), batch_size=256)

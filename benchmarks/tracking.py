@@ -1,9 +1,9 @@
-"""What tracking and start-up cost: `python -m benchmarks.tracking`, in a checkout that `make repro` has built.
+"""The cost of tracking and start-up: `python -m benchmarks.tracking`, in a checkout after `make repro`.
 
-In a temporary clone that shares this checkout's DVC cache, and in turns: each training stage with MLflow and without,
-as whole processes; the seconds from the start of its process to its first training step; `--help` of two scripts; and
-a `dvc repro` that has nothing to do. Writes `tracking.csv` and `tracking.md` into `reports/benchmarks`. About ten
-minutes on 2 cores.
+In a temporary clone with this checkout's DVC cache, it measures the time of each training stage as a whole process,
+with and without MLflow in turn; the time from the start of a stage to its first training step; `--help` of two scripts;
+and a `dvc repro` that has nothing to do. Writes `tracking.csv` and `tracking.md` into `reports/benchmarks`. Takes about
+ten minutes on 2 cores.
 """
 
 import os
@@ -21,35 +21,35 @@ import typer
 
 TOP = Path(__file__).parents[1]
 FAMILIES = ("cnn", "rnn", "lm", "diffusion")
-# Runs a stage and tells when its first batch is asked for, in seconds after the start of the process. It looks in only
-# when the run has begun, so that torch is imported when it is without it.
+# Runs a stage, and prints the seconds from the start of the process to its first batch. It patches the batches only
+# once the run has started, so that torch is imported at the same time as without this script.
 FIRST_STEP = """
 import contextlib, psutil, runpy, sys, time
 import quartet.tracking.runs as runs
 tracked_run = runs.tracked_run
 @contextlib.contextmanager
-def telling(*arguments):
+def patched_run(*arguments):
     with tracked_run(*arguments) as run:
         from quartet.datasets.batches import ShuffledBatches
-        told, indices = [], ShuffledBatches.indices
-        def first_tells(self, step):
-            if not told:
-                told.append(time.time() - psutil.Process().create_time())
-                print("first step after", told[0], flush=True)
+        seconds, indices = [], ShuffledBatches.indices
+        def timed_indices(self, step):
+            if not seconds:
+                seconds.append(time.time() - psutil.Process().create_time())
+                print("first step after", seconds[0], flush=True)
             return indices(self, step)
-        ShuffledBatches.indices = first_tells
+        ShuffledBatches.indices = timed_indices
         yield run
-runs.tracked_run = telling
+runs.tracked_run = patched_run
 stage = sys.argv.pop(1)
 runpy.run_module(stage, run_name="__main__", alter_sys=True)
 """
 
 
 def main(
-    rounds: Annotated[int, typer.Option(help="How often each stage is trained either way.", min=1)] = 4,
-    out: Annotated[Path, typer.Option(help="Where the tables go.")] = Path("reports/benchmarks"),
+    rounds: Annotated[int, typer.Option(help="How often to run each stage with and without tracking.", min=1)] = 4,
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("reports/benchmarks"),
 ) -> None:
-    """Measure, and write the tables."""
+    """Run the benchmark and write the tables."""
     from quartet.artifacts.writing import write_table, write_text
 
     with tempfile.TemporaryDirectory() as folder:
@@ -61,17 +61,17 @@ def main(
 
 
 def checked_out(clone: Path) -> Path:
-    """A clone of HEAD with everything that `dvc.lock` names, from this checkout's cache."""
+    """Clone HEAD, and check out everything in `dvc.lock` from this checkout's DVC cache."""
     subprocess.run(["git", "clone", "--quiet", str(TOP), str(clone)], check=True)
     dvc = [sys.executable, "-m", "dvc"]
     subprocess.run([*dvc, "cache", "dir", "--local", str(TOP / ".dvc/cache")], cwd=clone, check=True)
     if subprocess.run([*dvc, "checkout", "--quiet"], cwd=clone).returncode:
-        raise SystemExit("the DVC cache does not hold what HEAD's dvc.lock names: run `make repro` and commit first")
+        raise SystemExit("the DVC cache lacks files of HEAD's dvc.lock: first run `make repro` and commit")
     return clone
 
 
 def measure(clone: Path, rounds: int) -> Iterator[dict]:
-    """A row per measurement: what, how, round, seconds."""
+    """Yield one row per measurement: what, how, round, seconds."""
 
     def row(what: str, how: str, number: int, seconds: float) -> dict:
         print(f"{what}, {how}: {seconds:.2f} s", flush=True)
@@ -80,7 +80,7 @@ def measure(clone: Path, rounds: int) -> Iterator[dict]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     timed(clone, [sys.executable, "-m", "stages.train_cnn"], {})  # creates the database
     for number in range(rounds):
-        timed(clone, ["dvc", "checkout", "--force", "--quiet"], {"PATH": path})  # a training by hand leaves another run
+        timed(clone, ["dvc", "checkout", "--force", "--quiet"], {"PATH": path})  # trainings by hand change run.json
         yield row("dvc repro, nothing to do", "wall", number, timed(clone, ["dvc", "repro"], {"PATH": path})[0])
         for script in ("stages.train_cnn", "quartet"):
             command = [sys.executable, "-m", script, "--help"]
@@ -88,7 +88,7 @@ def measure(clone: Path, rounds: int) -> Iterator[dict]:
         for family in FAMILIES:
             command = [sys.executable, "-c", FIRST_STEP, f"stages.train_{family}"]
             ways = [("without tracking", "off"), ("with tracking", "on")]
-            for how, tracking in ways if number % 2 == 0 else reversed(ways):  # which comes first may matter
+            for how, tracking in ways if number % 2 == 0 else reversed(ways):  # the order may matter
                 seconds, printed = timed(clone, command, {"QUARTET_TRACKING": tracking})
                 yield row(f"train_{family}", how, number, seconds)
                 if tracking == "on":
@@ -97,7 +97,7 @@ def measure(clone: Path, rounds: int) -> Iterator[dict]:
 
 
 def timed(clone: Path, command: list[str], environment: dict[str, str]) -> tuple[float, str]:
-    """Seconds of a command in the clone, and what it printed."""
+    """Run a command in the clone; returns its seconds and its output."""
     start = time.perf_counter()
     done = subprocess.run(
         command, cwd=clone, env={**os.environ, **environment}, capture_output=True, text=True, check=False
@@ -109,7 +109,7 @@ def timed(clone: Path, command: list[str], environment: dict[str, str]) -> tuple
 
 
 def summary(table: pd.DataFrame) -> str:
-    """Medians in Markdown, the cost of tracking as a share of the whole stage without it."""
+    """Tables of medians in Markdown; the cost of tracking is a share of the stage without it."""
     medians = table.groupby(["what", "how"], sort=False).seconds.agg(statistics.median)
     lines = [
         "| stage | without tracking | with tracking | tracking costs | start-up to first step |",
