@@ -9,7 +9,7 @@ from quartet.classification.scores import confusion_counts
 from quartet.images import evaluation
 from quartet.images.grad_cam import grad_cam
 from quartet.images.shifted_views import SHIFTS, shifted_probabilities
-from quartet.reporting.confusion_matrix import confusion_figure
+from quartet.reporting.classification_figures import confusion_figure
 from quartet.reporting.image_sheets import attention_sheet, filter_sheet
 
 

@@ -11,7 +11,7 @@ import torch
 from quartet.classification import report
 from quartet.classification.scores import confusion_counts
 from quartet.images.sources.class_names import DIGITS, TRAFFIC_SIGNS
-from quartet.reporting.confusion_matrix import confusion_figure
+from quartet.reporting.classification_figures import confusion_figure
 from quartet.reporting.figures import learning_curves, save_figure
 from quartet.reporting.image_sheets import attention_sheet, image_sheet
 

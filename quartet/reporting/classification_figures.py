@@ -1,11 +1,11 @@
-"""The confusion matrix as a heat map."""
+"""Figures of a classifier's answers: the confusion matrix as a heat map, and the reliability diagram."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from quartet.reporting.figures import INK, visible
+from quartet.reporting.figures import BLUE, GREY, INK, tidy, visible
 
 
 def confusion_figure(counts: pd.DataFrame, title: str, row_label: str = "actual") -> Figure:
@@ -36,4 +36,16 @@ def confusion_figure(counts: pd.DataFrame, title: str, row_label: str = "actual"
             text = axes.text(column, row, count, ha="center", va="center", fontsize=size, color=colour)
             text.set_in_layout(False)
     figure.colorbar(shown, ax=axes, label=f"share of the {row_label} class", shrink=0.7)
+    return figure
+
+
+def reliability_figure(bins: pd.DataFrame, error: float) -> Figure:
+    """Plot accuracy over confidence; `error` is the expected calibration error."""
+    figure = Figure(figsize=(4.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", label="perfectly calibrated")
+    axes.plot(bins["confidence"], bins["accuracy"], "o-", color=BLUE, label="this network")
+    axes.set(xlabel="confidence", ylabel="accuracy", title=f"Expected calibration error {error:.4f}")
+    axes.legend(frameon=False, loc="upper left")
+    tidy(axes)
     return figure
