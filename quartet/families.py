@@ -12,7 +12,7 @@ from enum import StrEnum
 
 @dataclasses.dataclass(frozen=True)
 class Headline:
-    """The test score that stands for a model, and whether a higher one is better."""
+    """The most important test score of a model, and whether higher is better."""
 
     score: str
     higher_is_better: bool = True

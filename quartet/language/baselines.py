@@ -35,7 +35,7 @@ def ngram_bits_per_byte(train: bytes, test: bytes, order: int = 5) -> float:
     """
     # Padded at the start, so that the first bytes have a context too.
     known = np.frombuffer(b"\n" * (order - 1) + train, np.uint8)
-    asked = np.frombuffer(b"\n" * (order - 1) + test, np.uint8)
+    scored = np.frombuffer(b"\n" * (order - 1) + test, np.uint8)
     probability = np.full(len(test), 1 / 256)
     for length in range(1, order + 1):
         grams, counts = np.unique(_packed(known, length, order), return_counts=True)
@@ -44,7 +44,7 @@ def ngram_bits_per_byte(train: bytes, test: bytes, order: int = 5) -> float:
         totals = np.add.reduceat(counts, first)  # N(h)
         for start in range(0, len(test), CHUNK):
             part = slice(start, start + CHUNK)
-            wanted = _packed(asked[start : start + CHUNK + order - 1], length, order)
+            wanted = _packed(scored[start : start + CHUNK + order - 1], length, order)
             n_gram = _lookup(grams, counts, wanted)
             at = np.searchsorted(contexts, wanted >> np.uint64(8)).clip(max=len(contexts) - 1)
             seen = contexts[at] == wanted >> np.uint64(8)

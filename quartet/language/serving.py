@@ -78,8 +78,8 @@ class TextGenerator(Served):
     def next_words(self, prompt: str, count: int) -> list[tuple[str, float]]:
         """The most probable next words with their probabilities."""
         # A word's token includes the space before it.
-        asked, tokenizer = self._encoded(prompt.removesuffix(" ")), self.tokenizer
-        return generation.next_words(self.network, asked, tokenizer.decode, tokenizer.get_vocab_size(), count)
+        tokens, tokenizer = self._encoded(prompt.removesuffix(" ")), self.tokenizer
+        return generation.next_words(self.network, tokens, tokenizer.decode, tokenizer.get_vocab_size(), count)
 
     def _encoded(self, prompt: str) -> Tensor:
         return torch.tensor([self._tokens(prompt or "\n")])  # (1, tokens)

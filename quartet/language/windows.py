@@ -19,7 +19,7 @@ def token_stream(folder: Path, split: str) -> np.ndarray:
 
 
 class TrainingWindows:
-    """Windows of a memory-mapped stream; they do not overlap within an epoch, and each epoch shifts them anew.
+    """Windows of a memory-mapped stream; they do not overlap within an epoch, and each epoch has another shift.
 
     Windows are numbered by position; the caller chooses those of a step (`ShuffledBatches`).
 

@@ -88,7 +88,7 @@ class Training:
     max_seconds: float | None = setting(
         None, "for benchmarks: train for as many steps as fit in this time; the card records how many", above=0
     )
-    steps: int = setting(280, "training steps, whatever the size of the data", at_least=1)
+    steps: int = setting(280, "training steps, regardless of the data's size", at_least=1)
     validate_every: int = setting(70, "steps between validations", at_least=1)
 
     def contradictions(self, data: Any, evaluation: Any) -> Iterator[str]:

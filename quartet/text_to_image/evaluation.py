@@ -72,7 +72,7 @@ def evaluate(
     unseen, _, _ = draw_classes(network, captions, UNSEEN_TEMPLATES, how, generator, batch_size)
     seen_as, unseen_seen_as = judge.classes_of(known), judge.classes_of(unseen)
     fidelity = (seen_as == labels).float().mean().item()
-    title = f"Text to image: the judge sees what was asked for in {fidelity:.2%} of {len(labels)}"
+    title = f"Text to image: the judge sees the right class in {fidelity:.2%} of {len(labels)} pictures"
     classes = list(captions.classes)
     write_confusion(report, labels.cpu().numpy(), seen_as.cpu().numpy(), classes, title, row_label="prompted")
 

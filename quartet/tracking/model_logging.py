@@ -78,11 +78,11 @@ def signature_of(interface: Mapping[str, Any]) -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, DataType, Map, ParamSchema, ParamSpec, Schema, TensorSpec
 
-    asked = interface["question"]
-    if "dtype" in asked:
-        question = Schema([TensorSpec(numpy.dtype(asked["dtype"]), (-1, -1, asked["features"]))])
+    described = interface["question"]
+    if "dtype" in described:
+        question = Schema([TensorSpec(numpy.dtype(described["dtype"]), (-1, -1, described["features"]))])
     else:
-        question = Schema([ColSpec(DataType[asked["kind"]], asked["name"])])
+        question = Schema([ColSpec(DataType[described["kind"]], described["name"])])
     if interface["answer"] == "classes":
         columns = [ColSpec(DataType.string, "class"), ColSpec(DataType.double, "probability")]
         answer = Schema([*columns, ColSpec(Map(DataType.double), "probabilities")])
