@@ -1,84 +1,262 @@
-"""Split examples into training, validation and test sets, stratified by class, with a seed of their own."""
+"""Which examples train, which validate and which test: one rule for all families.
 
-from collections.abc import Sequence
+What the source says stays. What it leaves out is drawn from the training examples, class by class, with a seed of its
+own. Examples of one group, and exact copies of one example, are never drawn apart.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from quartet.artifacts.errors import NAMED, BadInput, listed
+
 SPLITS = ("train", "validation", "test")
-TEST = 0.2  # share of all examples, for sources without an official test set
+TEST = 0.2  # share that is drawn as test set
+NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 
 
-def split_examples(
-    labels: ArrayLike,
-    official: Sequence[str | None],
-    tracks: Sequence[str | None],
-    validation: float,
-    seed: int,
-    classes: Sequence[str],
-) -> dict[str, np.ndarray]:
-    """The ascending indices of `train`, `validation` and `test`.
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """What decides on the splits, a value per example.
 
-    If there is an official test set, it is used, and `validation` is a share of the rest. Otherwise the test set is
-    20 % of all examples, and `validation` is a share of all. Examples of one track, which show the same object, stay
-    in one split.
+    Attributes:
+        labels: numbers of the classes; all the same where there are no classes.
+        classes: their names.
+        names: what messages call each example.
+        own: `train`, `validation` or `test` where the source says so; None if it says nothing.
+        groups: what an example shows or who made it, where that is known.
+        contents: equal for exact copies, for example checksums.
+    """
+
+    labels: ArrayLike
+    classes: Sequence[str]
+    names: Sequence[str]
+    own: Sequence[str | None] | None = None
+    groups: Sequence[str | None] | None = None
+    contents: Sequence[str | bytes] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Ascending indices of the examples of each split, and what there is to say about them."""
+
+    indices: dict[str, np.ndarray]
+    report: dict
+
+    def print(self, source: str) -> None:
+        """Say how the examples were split, and what is odd about it."""
+        for line in (self.report["origin"], *self.report["warnings"]):
+            print(f"{source}: {line}", flush=True)
+
+
+def split_name(name: str) -> str | None:
+    """`train`, `validation` or `test` for the names that people give them, in any case; None for another."""
+    return NAMES.get(name.strip().lower())
+
+
+def split_examples(examples: Examples, how: str, validation: float, seed: int) -> Splits:
+    """Split by the rule above.
+
+    Args:
+        examples: what the rule goes by.
+        how: `auto` keeps the source's own splits where it has some; `own` insists on them; `random` draws all anew.
+        validation: share to draw for validation: of the training examples if the test set is the source's own, else
+            of all. The test set, where it is drawn, is 20 % of what there is.
+        seed: of the drawing.
 
     Raises:
-        ValueError: a class has too few examples for three splits.
+        BadInput: there are no own splits to keep, they cut a group in two, or leave nothing to train on; a class is
+            unknown to training or too small to be in every split.
     """
-    labels_of = np.asarray(labels)
-    everything = np.arange(len(labels_of))
+    labels = np.asarray(examples.labels)
+    own = _own_splits(examples, how)
+    clusters = _clusters(len(labels), examples.groups, examples.contents)
+    given = {name: np.flatnonzero(own == name) for name in SPLITS}
+    drawn = [name for name in ("test", "validation") if not len(given[name])]
     random = np.random.default_rng(seed)
-
-    def draw(indices: np.ndarray, share: float) -> np.ndarray:
-        if any(tracks):
-            return _draw_tracks(indices, labels_of, tracks, share, random)
-        return _draw(indices, labels_of, share, random)
-
-    if any(official):
-        testing = np.asarray([split == "test" for split in official])
-        test, rest = everything[testing], everything[~testing]
-        share = validation
-    else:
-        _refuse_small_classes(labels_of, classes)
-        test = draw(everything, TEST)
-        rest = np.setdiff1d(everything, test)
-        share = validation / (1 - TEST)
-    held_out = draw(rest, share)
-    return {"train": np.setdiff1d(rest, held_out), "validation": held_out, "test": test}
-
-
-def _refuse_small_classes(labels: np.ndarray, classes: Sequence[str]) -> None:
-    counts = np.bincount(labels, minlength=len(classes))
-    small = [f"{classes[label]!r} ({count})" for label, count in enumerate(counts) if count < 3]
-    if small:
-        raise ValueError(f"classes with fewer than 3 examples cannot be in every split: {', '.join(small)}; add some")
+    if drawn and not examples.groups:
+        _refuse_small_classes(labels[given["train"]], examples.classes, drawn)
+    share = {"test": TEST, "validation": validation / (1 - TEST) if "test" in drawn else validation}
+    for name in drawn:
+        given[name] = _draw(given["train"], labels, clusters, share[name], random)
+        given["train"] = np.setdiff1d(given["train"], given[name])
+    _refuse_unknown_classes(labels, given, examples.classes)
+    report = {
+        "origin": _origin(given, drawn),
+        "drawn": drawn,
+        "classes": {
+            name: np.bincount(labels[given[name]], minlength=len(examples.classes)).tolist() for name in SPLITS
+        },
+        "groups": None if examples.groups is None else len({group for group in examples.groups if group is not None}),
+        **_copies(examples, given),
+    }
+    report["warnings"] = _warnings(report, examples.classes)
+    return Splits(given, report)
 
 
-def _draw(indices: np.ndarray, labels: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
-    """Draw `share` of the indices of each class, at least one."""
+def _own_splits(examples: Examples, how: str) -> np.ndarray:
+    """The split of each example as the source says; `train` for all if it does not, or is not to be asked."""
+    count = len(np.asarray(examples.labels))
+    said = set() if examples.own is None else {name for name in examples.own if name}
+    if how == "own" and not {"train", "test"} <= said:
+        found = ", ".join(sorted(said)) or "none"
+        raise BadInput(f"`splits: own` takes a source with its own train and test examples; found are {found}")
+    if how == "random" or not said:
+        return np.full(count, "train", dtype=object)
+    if "train" not in said:
+        raise BadInput(f"there is nothing to train on: all examples are in {' or '.join(sorted(said))}")
+    own = np.asarray([name or "train" for name in examples.own or ()], dtype=object)
+    _refuse_cut_groups(own, examples.groups)
+    return own
+
+
+def _refuse_cut_groups(own: np.ndarray, groups: Sequence[str | None] | None) -> None:
+    seen: dict[str, str] = {}
+    for group, split in zip(groups or (), own, strict=False):
+        if group is not None and seen.setdefault(group, split) != split:
+            raise BadInput(
+                f"group {group!r} is in {seen[group]} and in {split}: what trains on a part of it knows the rest. "
+                "Put it into one split, or set `splits: random`"
+            )
+
+
+def _clusters(count: int, groups: Sequence[str | None] | None, contents: Sequence[str | bytes] | None) -> np.ndarray:
+    """A number for each example, the same for those that must stay together."""
+    parent = list(range(count))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for keys in (groups, contents):
+        first: dict[str | bytes, int] = {}
+        for index, key in enumerate(keys or ()):
+            if key is not None:
+                a, b = root(first.setdefault(key, index)), root(index)
+                parent[max(a, b)] = min(a, b)
+    return np.asarray([root(index) for index in range(count)], dtype=np.int64)
+
+
+def _draw(
+    indices: np.ndarray, labels: np.ndarray, clusters: np.ndarray, share: float, random: np.random.Generator
+) -> np.ndarray:
+    """`share` of each class in `indices`, whole clusters, at least one; the last of a class is never drawn."""
+    if len(np.unique(clusters[indices])) == len(indices):
+        return _draw_singly(indices, labels, share, random)
+    members: dict[int, list[int]] = {}  # by cluster
+    for index in indices.tolist():
+        members.setdefault(int(clusters[index]), []).append(index)
+    # Of each class, how many examples are in each cluster and how many clusters are left.
+    holding = {
+        label: list(dict.fromkeys(clusters[indices[labels[indices] == label]].tolist()))
+        for label in np.unique(labels[indices])
+    }
+    left = {label: len(names) for label, names in holding.items()}
+    drawn: set[int] = set()
+    for label, names in holding.items():
+        wanted = (labels[indices] == label).sum() * share
+        held = sum((labels[members[name]] == label).sum() for name in names if name in drawn)
+        for place in random.permutation(len(names)):
+            name = names[place]
+            inside = np.unique(labels[members[name]])
+            if held >= wanted or left[label] == 1:
+                break
+            if name in drawn or any(left[other] == 1 for other in inside):
+                continue
+            drawn.add(name)
+            held += (labels[members[name]] == label).sum()
+            for other in inside:
+                left[other] -= 1
+    return np.sort(np.asarray([index for name in drawn for index in members[name]], dtype=np.int64))
+
+
+def _draw_singly(indices: np.ndarray, labels: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
     drawn = []
     for label in np.unique(labels[indices]):
         members = indices[labels[indices] == label]
-        drawn.append(random.permutation(members)[: max(1, round(len(members) * share))])
+        count = min(max(1, round(len(members) * share)), len(members) - 1)
+        drawn.append(random.permutation(members)[:count])
     return np.sort(np.concatenate(drawn))
 
 
-def _draw_tracks(
-    indices: np.ndarray, labels: np.ndarray, tracks: Sequence[str | None], share: float, random: np.random.Generator
-) -> np.ndarray:
-    """Draw whole tracks until `share` of each class is drawn; at least one track per class is left for training."""
-    drawn: list[int] = []
-    for label in np.unique(labels[indices]):
-        members = indices[labels[indices] == label]
-        by_track: dict[str | None, list[int]] = {}
-        for index in members:
-            by_track.setdefault(tracks[index], []).append(int(index))
-        names = [list(by_track)[i] for i in random.permutation(len(by_track))]
-        held_out: list[int] = []
-        for name in names[:-1]:
-            if len(held_out) >= len(members) * share:
-                break
-            held_out += by_track[name]
-        drawn += held_out
-    return np.sort(np.asarray(drawn, dtype=np.int64))
+def _refuse_small_classes(labels: np.ndarray, classes: Sequence[str], drawn: Sequence[str]) -> None:
+    if len(drawn) < 2:
+        return
+    counts = np.bincount(labels, minlength=len(classes))
+    small = [f"{classes[label]!r} ({count})" for label, count in enumerate(counts) if count < 3]
+    if small:
+        raise BadInput(f"classes with fewer than 3 examples cannot be in every split: {', '.join(small)}; add some")
+
+
+def _refuse_unknown_classes(labels: np.ndarray, splits: dict[str, np.ndarray], classes: Sequence[str]) -> None:
+    known = set(labels[splits["train"]].tolist())
+    for name in ("validation", "test"):
+        unknown = sorted(set(labels[splits[name]].tolist()) - known)
+        if unknown:
+            raise BadInput(
+                f"no training example for {', '.join(repr(classes[label]) for label in unknown)}, which {name} has; "
+                "add some, or remove the class"
+            )
+
+
+def _origin(splits: dict[str, np.ndarray], drawn: Sequence[str]) -> str:
+    counts = ", ".join(f"{len(splits[name])} {name}" for name in SPLITS)
+    if len(drawn) == 2:
+        return f"{counts}: drawn at random, class by class"
+    if not drawn:
+        return f"{counts}: as the source says"
+    kept = " and ".join(name for name in SPLITS if name not in drawn)
+    return f"{counts}: {kept} as the source says, {drawn[0]} drawn from train"
+
+
+def _copies(examples: Examples, splits: dict[str, np.ndarray]) -> dict:
+    """How many examples equal another, and which of them are in two splits or in two classes."""
+    split_of = {index: name for name, indices in splits.items() for index in indices.tolist()}
+    labels = np.asarray(examples.labels)
+    equal: dict[str | bytes, list[int]] = {}
+    for index, content in enumerate(examples.contents or ()):
+        equal.setdefault(content, []).append(index)
+    several = [indices for indices in equal.values() if len(indices) > 1]
+
+    def named(indices: list[int], of: Mapping[int, str]) -> str:
+        return " = ".join(f"{examples.names[index]} ({of[index]})" for index in indices[:NAMED])
+
+    class_of = {index: str(examples.classes[labels[index]]) for indices in several for index in indices}
+    return {
+        "copies": sum(map(len, several)) - len(several),
+        "copies_in_two_splits": [named(each, split_of) for each in several if len({split_of[i] for i in each}) > 1],
+        "copies_in_two_classes": [named(each, class_of) for each in several if len({class_of[i] for i in each}) > 1],
+    }
+
+
+def _warnings(report: dict, classes: Sequence[str]) -> list[str]:
+    """What a reader of the scores should know."""
+    found = []
+    if report["copies"]:
+        found.append(f"{_count(report['copies'], 'exact copy', 'exact copies')} of other examples")
+    for key, where in (("copies_in_two_splits", "splits"), ("copies_in_two_classes", "classes")):
+        if report[key]:
+            found.append(f"the same content in two {where}, {len(report[key])} times: {listed(report[key], '; ')}")
+    for name in ("validation", "test"):
+        missing = [
+            repr(classes[label])
+            for label, (trains, count) in enumerate(
+                zip(report["classes"]["train"], report["classes"][name], strict=True)
+            )
+            if trains and not count
+        ]
+        if missing:
+            found.append(f"{name} has no example of {', '.join(missing)}")
+    return found
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number:,} {one if number == 1 else several}"

@@ -16,8 +16,8 @@ from quartet.classification.answers import Answer, answers_of, as_table
 from quartet.datasets.images import load_images, normalise, unit
 from quartet.datasets.pictures import to_png
 from quartet.images.networks import NETWORKS
-from quartet.images.preparation import to_square
-from quartet.images.reading import decode
+from quartet.images.preparation.reading import WHITE_16, decode
+from quartet.images.preparation.resizing import to_square
 from quartet.tracking.served import Column, Interface, Served
 
 QUESTION = Column("image", "binary")  # a picture file
@@ -38,9 +38,8 @@ class ImageClassifier(Served):
             ValueError: a picture cannot be decoded; the message has its name.
         """
         data = self.card["data"]
-        squares = [
-            to_square(decode(io.BytesIO(content), name), data["size"], data["channels"]) for name, content in pictures
-        ]
+        how = (data["size"], data["channels"], data.get("grey_range", (0, WHITE_16)))
+        squares = [to_square(decode(io.BytesIO(content), name), *how) for name, content in pictures]
         images = unit(torch.from_numpy(np.stack(squares)))  # (pictures, channels, size, size)
         return answers_of(self.network(normalise(images, data["mean"], data["std"])), data["classes"])
 

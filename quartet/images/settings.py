@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from quartet.params.fields import retuned, section, setting
-from quartet.params.shared import Augmentation, Preparation, Training, compile_setting
+from quartet.params.shared import Augmentation, Preparation, Training, compile_setting, splits_setting
 
 SOURCE: str = setting(
     "digits",
-    "labelled images; a folder holds one sub-folder per class",
+    "labelled images; a folder holds sub-folders per class or a table metadata.csv, a table names its pictures",
     choices=("digits", "mnist", "fashion-mnist", "gtsrb", "cifar10"),
-    prefixes=("folder:",),
+    prefixes=("folder:", "table:"),
 )
 
 
@@ -32,7 +32,11 @@ class PreprocessImages(Preparation):
         above=0,
         below=0.5,
     )
+    splits: str = splits_setting()
     split_seed: int = setting(0, "seed of the splits, independent of `seed`", at_least=0, below=2**32)
+    broken: str = setting(
+        "error", "pictures of your own that cannot be decoded: stop, or leave them out", choices=("error", "skip")
+    )
 
     def contradictions(self) -> Iterator[str]:
         """The number of channels is in range, but not 1 or 3."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import build_network
 from quartet.classification.predictions import VALIDATED, logits_over, validation_scores
 from quartet.datasets.augmentation import Transform, random_transforms, transformed
@@ -22,17 +23,23 @@ from quartet.training.loop import Batch, Task
 from quartet.training.run import Plan
 
 LabelledImages = tuple[Tensor, Tensor]  # (images, channels, size, size) uint8 and (images,) labels
+CARD_KEYS = ("classes", "channels", "size", "mean", "std", "grey_range")  # the last one for 16-bit pictures alone
 SHOWN, TIMES = 8, 4  # images and augmentations of each in `augmentation.png`
 
 
 def plan(settings: TrainCnn, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
     """The plan of a training on the processed images in `folder`; `info` is their `info.json`."""
+    if len(info["classes"]) < 2:
+        raise BadInput(
+            f"{info['source']}: there are no classes to tell apart, only captions; train-cnn needs a column `label` or "
+            "a folder per class"
+        )
     train, held_out = load_images(folder, "train"), load_images(folder, "validation")
     training = ImageTraining(settings, info, device, seed=seed, train=train, held_out=held_out)
     return Plan(
         task=training.task(),
         description=training.description,
-        card_keys=("classes", "channels", "size", "mean", "std"),
+        card_keys=tuple(key for key in CARD_KEYS if key in info),
         draw=training.draw_augmentation,
     )
 

@@ -99,6 +99,16 @@ class Training:
         yield from ()
 
 
+def splits_setting() -> Any:
+    """The setting `splits` of data that may come with splits of its own."""
+    return setting(
+        "auto",
+        "`auto` keeps splits that the data itself names and draws the missing ones from the training examples; "
+        "`own` insists on the data's own train and test; `random` draws all",
+        choices=("auto", "own", "random"),
+    )
+
+
 def compile_setting() -> Any:
     """The setting `compile`, for the families whose steps torch's compiler speeds up."""
     return setting(

@@ -3,14 +3,28 @@
 import dataclasses
 
 from quartet.params.fields import retuned, section, setting
-from quartet.params.shared import Augmentation, Preparation, Training
+from quartet.params.shared import Augmentation, Preparation, Training, splits_setting
 
 SOURCE: str = setting(
     "image-rows",
-    "labelled sequences: the images by row or by pixel, scikit-learn's docstrings by module, or a file of time series",
+    "labelled sequences: the images by row or by pixel, scikit-learn's docstrings by module, time series, or passages "
+    "of text in a table (CSV, JSON lines or Parquet)",
     choices=("image-rows", "image-pixels", "docstring-topics"),
-    prefixes=("csv:",),
+    prefixes=("csv:", "parquet:", "ts:", "passages:"),
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """The names of a table's columns, by what they say."""
+
+    series: str = setting("series", "which series a row belongs to")
+    step: str = setting("step", "the place of a row in its series: a number, or a time in ISO 8601")
+    text: str = setting("text", "the text of a passage")
+    label: str = setting("label", "the class of a series or a passage")
+    target: str = setting("target", "the number to predict for a series, instead of a class")
+    split: str = setting("split", "`train`, `validation` or `test`; the column may be absent")
+    group: str = setting("group", "who or what a series or passage is from, never split; the column may be absent")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +34,15 @@ class PreprocessSequences(Preparation):
     validation: float = setting(
         0.1, "share of all sequences held out for validation; images keep their splits", above=0, below=0.5
     )
+    splits: str = splits_setting()
     split_seed: int = setting(0, "seed of the splits, independent of `seed`", at_least=0, below=2**32)
+    columns: Columns = section(Columns)
+    decimal: str = setting("point", "the decimal sign of a table's numbers", choices=("point", "comma"))
+    thousands: str = setting(
+        "none", "what separates thousands in a table's numbers", choices=("none", "comma", "point", "space")
+    )
     vocabulary_size: int = setting(
-        2048, "vocabulary size for `docstring-topics`, including the 256 bytes", at_least=256, at_most=65536
+        2048, "vocabulary size for passages of text, including the 256 bytes", at_least=256, at_most=65536
     )
     pixel_order: str = setting(
         "raster",

@@ -10,7 +10,7 @@ import pytest
 from own_pictures import draw, own_folder, prepare
 from PIL import Image, ImageOps
 
-from quartet.images.reading import decode
+from quartet.images.preparation.reading import decode
 
 
 def test_pictures_of_every_mode_are_decoded_to_what_one_sees():

@@ -15,7 +15,7 @@ from PIL import Image
 from quartet.artifacts.fetching import FetchError
 from quartet.datasets.images import load_images
 from quartet.images.preparation import prepare_images
-from quartet.images.reading import read_raw_images
+from quartet.images.preparation.reading import read_raw_images
 from quartet.images.settings import PreprocessImages
 from quartet.images.sources.own_folder import PICTURES
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from quartet.sequences.time_series import read_time_series
+from quartet.sequences.preparation.time_series import read_time_series
 
 GOOD = "series,step,label,x,y\nb,1,up,1.5,2\na,2,down,3,4\na,1,down,5,6\nb,2,up,7,\n"
 

@@ -1,4 +1,4 @@
-"""Where images come from: a well-known dataset, or a user's folder."""
+"""Where images come from: a well-known dataset, or a user's own pictures."""
 
 from pathlib import Path
 
@@ -6,7 +6,6 @@ from quartet.artifacts.checksums import sha256
 from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.paths import own
 from quartet.images.sources.official import SOURCES
-from quartet.images.sources.own_folder import copy_own_folder
 
 
 def download_images(source: str, fetching: Fetching, folder: Path) -> dict:
@@ -14,21 +13,29 @@ def download_images(source: str, fetching: Fetching, folder: Path) -> dict:
 
     Raises:
         FetchError: a file cannot be downloaded or is wrong.
-        ValueError: a user's folder does not hold one sub-folder of pictures per class, or a name is not UTF-8.
+        ValueError: a user's pictures cannot be used; the message says which and why.
     """
-    if source.startswith("folder:"):
-        about = copy_own_folder(own(source.removeprefix("folder:")), folder)
-    else:
-        known = SOURCES[source]
-        folder.mkdir(parents=True, exist_ok=True)
-        known.bring(fetching, folder)
-        about = {
-            "origin": known.origin,
-            "licence": known.licence,
-            "classes": known.classes,
-            "caption_subject": known.subject,
-        }
+    folder.mkdir(parents=True, exist_ok=True)
+    if source in SOURCES:
+        return {"source": source, **_download_known(source, fetching, folder)}
+    # Reads tables with pandas, which takes a while to import.
+    from quartet.images.sources.own_pictures import copy_own_pictures, find_own_pictures, print_what_is_left_out
+
+    kind, _, path = source.partition(":")
+    found = find_own_pictures(kind, own(path))
+    print_what_is_left_out(found, own(path))
+    return {"source": source, **copy_own_pictures(found, own(path), folder)}
+
+
+def _download_known(source: str, fetching: Fetching, folder: Path) -> dict:
+    known = SOURCES[source]
+    known.bring(fetching, folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    checksums = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
-    counts = {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
-    return {"source": source, **about, "checksums": checksums, "counts": counts}
+    return {
+        "origin": known.origin,
+        "licence": known.licence,
+        "classes": known.classes,
+        "caption_subject": known.subject,
+        "checksums": {path.relative_to(folder).as_posix(): sha256(path) for path in files},
+        "counts": {"files": len(files), "bytes": sum(path.stat().st_size for path in files)},
+    }

@@ -1,4 +1,4 @@
-"""Where labelled sequences come from: the processed images, scikit-learn's docstrings, or a user's file."""
+"""Where labelled sequences come from: the processed images, scikit-learn's docstrings, or a user's files."""
 
 import shutil
 from pathlib import Path
@@ -8,35 +8,49 @@ import pandas as pd
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.paths import own
-from quartet.artifacts.writing import atomic_path, write_table
-from quartet.sequences.time_series import read_time_series
+from quartet.artifacts.writing import write_table
+from quartet.datasets.reading.tables import read_table
+from quartet.sequences.preparation.ts_files import read_ts_files, ts_files
 
 
 def download_sequences(source: str, fetching: Fetching, folder: Path) -> dict:
     """Write the sequences that the setting `download.sequences` names into `folder`; returns their manifest.
 
     Raises:
-        ValueError: a user's file is missing or malformed.
+        BadInput: a user's file cannot be read.
     """
-    if source.startswith("csv:"):
-        return {"source": source, **_own_series(own(source.removeprefix("csv:")), folder / "series.csv")}
+    kind, _, path = source.partition(":")
+    folder.mkdir(parents=True, exist_ok=True)
+    if path:
+        return {"source": source, **_own_files(kind, own(path), folder)}
     if source == "docstring-topics":
         return {"source": source, **_topics(folder / "passages.csv")}
     # Rows and pixels are read from the processed images.
     return {"source": source, "origin": "data/processed/images"}
 
 
-def _own_series(path: Path, target: Path) -> dict:
-    series = read_time_series(path, missing="zero")  # reports malformed rows now rather than in `preprocess`
-    with atomic_path(target) as temporary:
-        shutil.copyfile(path, temporary)
-    counts = {"series": len(series.lengths), "steps": int(series.lengths.sum()), "features": len(series.features)}
+def _own_files(kind: str, path: Path, folder: Path) -> dict:
+    """Copy the files once they are known to be readable; the settings that their columns need come in `preprocess`."""
+    files = own_files(kind, path)
+    rows = len(read_ts_files(files).names) if kind == "ts" else len(read_table(path))
+    for file in files:
+        shutil.copyfile(file, folder / file.name)
     return {
         "origin": path.name,
         "licence": "the user's own",
-        "checksums": {target.name: sha256(target)},
-        "counts": counts,
+        "files": {file.name: split for file, split in files.items()},
+        "checksums": {file.name: sha256(folder / file.name) for file in files},
+        "counts": {"series" if kind == "ts" else "rows": rows},
     }
+
+
+def own_files(kind: str, path: Path) -> dict[Path, str | None]:
+    """The files of a user's source, each with its split where its name says so.
+
+    Raises:
+        BadInput: there are no such files.
+    """
+    return ts_files(path) if kind == "ts" else {path: None}
 
 
 def _topics(target: Path) -> dict:

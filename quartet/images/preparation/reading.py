@@ -2,22 +2,26 @@
 
 import csv
 import gzip
+import hashlib
 import io
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from quartet.artifacts.paths import PICTURE_INDEX
 
 if TYPE_CHECKING:
     from PIL.TiffImagePlugin import TiffImageFile
 
+WHITE_16 = 65_535  # of 16-bit grey
 # The transpose that turns a picture upright, by its EXIF orientation; 1 is upright already.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -32,26 +36,38 @@ _UPRIGHT = {
 
 @dataclass(frozen=True)
 class RawImage:
-    """One decoded image.
+    """One decoded image and what the source says of it.
 
-    `pixels` is uint8, `(height, width)` for grey or `(height, width, 3)` for RGB. `official_split` is `train` or
-    `test` if the source has such splits. Images of one `track` show the same object and must stay in one split.
+    Attributes:
+        name: how messages call it.
+        pixels: `(height, width)` for grey or `(height, width, 3)` for RGB, uint8; uint16 for grey of more than 8 bits.
+        label: number of its class; 0 if there are no classes.
+        content: equal for exact copies.
+        split: `train`, `validation` or `test` if the source says so.
+        group: images of one group show the same thing and must stay in one split.
+        caption: what it shows, in words.
     """
 
     name: str
     pixels: np.ndarray
     label: int
-    official_split: str | None = None
-    track: str | None = None
+    content: str | bytes
+    split: str | None = None
+    group: str | None = None
+    caption: str | None = None
 
 
-def read_raw_images(folder: Path, manifest: dict) -> Iterator[RawImage]:
-    """Yield every image of the downloaded source.
+def read_raw_images(
+    folder: Path, manifest: Mapping, broken: list[str], only: Collection[str] | None = None
+) -> Iterator[RawImage]:
+    """Yield every image of the downloaded source, or `only` those with these names.
+
+    Of a user's files that cannot be decoded, the errors are added to `broken`.
 
     Raises:
-        ValueError: an image or file is broken; the message names it and says what to do.
+        ValueError: a file of a well-known source is broken; the message names it and says what to do.
     """
-    source, _, own = manifest["source"].partition(":")
+    source = manifest["source"].partition(":")[0]
     readers = {
         "digits": _digits,
         "mnist": _idx,
@@ -59,14 +75,11 @@ def read_raw_images(folder: Path, manifest: dict) -> Iterator[RawImage]:
         "cifar10": _cifar10,
         "gtsrb": _gtsrb,
     }
-    if source == "folder":
-        try:
-            yield from _pictures(folder / "pictures", manifest["classes"], Path(own))
-        except ValueError as error:
-            raise ValueError(f"{error}; then run `dvc repro --force download@images`") from error
+    if source not in readers:
+        yield from _own_pictures(folder, manifest["classes"], broken, only)
         return
     try:
-        yield from readers[source](folder)
+        yield from (image for image in readers[source](folder) if only is None or image.name in only)
     except (OSError, EOFError, zlib.error, struct.error, IndexError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{folder}: damaged after its download ({error}); `dvc repro --force download@images` downloads it again"
@@ -74,7 +87,9 @@ def read_raw_images(folder: Path, manifest: dict) -> Iterator[RawImage]:
 
 
 def decode(stream: BinaryIO, name: str) -> np.ndarray:
-    """Decode a picture to upright, 8-bit, grey or RGB pixels; transparent parts become white.
+    """Decode a picture to upright grey or RGB pixels; transparent parts become white.
+
+    The pixels are uint8; grey of more than 8 bits becomes uint16, from black at 0 to white at 65,535.
 
     Raises:
         ValueError: the file is truncated or no picture, or its format does not say which values are black and white.
@@ -84,14 +99,16 @@ def decode(stream: BinaryIO, name: str) -> np.ndarray:
             picture = _upright(opened)
             # Pillow reads 16-bit grey of these formats as 32-bit integers, with white at 65535.
             if picture.mode != "F" and (picture.mode != "I" or opened.format in ("PNG", "PPM")):
-                return _eight_bits(picture, *_white_and_black(opened))
+                return _pixels(picture, *_white_and_black(opened))
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{name}: is no picture, or of an unknown format") from error
     except Exception as error:  # on damaged files, Pillow's parsers raise exceptions of many types
         reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{name}: cannot be decoded ({reason}); replace or remove the file") from error
+        raise ValueError(f"{name}: cannot be decoded ({reason})") from error
     kind = "floating-point" if picture.mode == "F" else "32-bit or signed integer"
     raise ValueError(
         f"{name}: its pixels are {kind} numbers (mode {picture.mode}), for which black and white are not defined; "
-        "save it with 8 or 16 bits per channel, or remove the file"
+        "save it with 8 or 16 bits per channel"
     )
 
 
@@ -112,12 +129,12 @@ def _white_and_black(opened: Image.Image) -> tuple[int, int]:
     return (0, brightest) if white_is_zero else (brightest, 0)
 
 
-def _eight_bits(picture: Image.Image, white: int, black: int) -> np.ndarray:
+def _pixels(picture: Image.Image, white: int, black: int) -> np.ndarray:
     if picture.mode.startswith("I"):  # grey of more than 8 bits
         shades = np.asarray(picture, np.int64)
-        eight = ((shades - black) * 255 // (white - black)).clip(0, 255).astype(np.uint8)
+        pixels = ((shades - black) * WHITE_16 // (white - black)).clip(0, WHITE_16).astype(np.uint16)
         clear = picture.info.get("transparency")
-        return eight if clear is None else np.where(shades == clear, np.uint8(255), eight)
+        return pixels if clear is None else np.where(shades == clear, np.uint16(WHITE_16), pixels)
     if picture.has_transparency_data:
         coloured = picture.convert("RGBA")
         ground = Image.new("RGBA", coloured.size, "white")
@@ -125,12 +142,16 @@ def _eight_bits(picture: Image.Image, white: int, black: int) -> np.ndarray:
     return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
 
 
+def _checksum(pixels: np.ndarray) -> bytes:
+    return hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
+
+
 def _digits(folder: Path) -> Iterator[RawImage]:
     with gzip.open(folder / "digits.csv.gz", "rt") as lines:
         table = np.loadtxt(lines, delimiter=",")
     for number, row in enumerate(table):
         pixels = np.round(row[:64].reshape(8, 8) * (255 / 16)).astype(np.uint8)  # values are 0 to 16
-        yield RawImage(f"digits.csv row {number + 1}", pixels, int(row[64]))
+        yield RawImage(f"digits.csv row {number + 1}", pixels, int(row[64]), _checksum(pixels))
 
 
 def _idx(folder: Path) -> Iterator[RawImage]:
@@ -140,7 +161,7 @@ def _idx(folder: Path) -> Iterator[RawImage]:
         if len(images) != len(labels):
             raise ValueError(f"{folder}: {len(images)} {split} images but {len(labels)} labels; download them again")
         for number, (pixels, label) in enumerate(zip(images, labels, strict=True)):
-            yield RawImage(f"{prefix} image {number}", pixels, int(label), split)
+            yield RawImage(f"{prefix} image {number}", pixels, int(label), _checksum(pixels), split)
 
 
 def _read_idx(path: Path) -> np.ndarray:
@@ -163,7 +184,7 @@ def _cifar10(folder: Path) -> Iterator[RawImage]:
             split = "test" if file_name.startswith("test") else "train"
             for number, record in enumerate(records):
                 pixels = record[1:].reshape(3, 32, 32).transpose(1, 2, 0)
-                yield RawImage(f"{file_name} record {number}", pixels, int(record[0]), split)
+                yield RawImage(f"{file_name} record {number}", pixels, int(record[0]), _checksum(pixels), split)
 
 
 _WRONG_GTSRB_LAYOUT = "it is not the GTSRB layout that torchvision reads"
@@ -187,19 +208,35 @@ def _gtsrb(folder: Path) -> Iterator[RawImage]:
             if not {"Training", "Final_Training"}.isdisjoint(parts):
                 # Files are CLASS/TRACK_FRAME.ppm; a track is one physical sign.
                 missing.discard("training")
-                yield RawImage(name, pixels, int(parts[-2]), "train", parts[-2] + "/" + parts[-1].partition("_")[0])
+                track = parts[-2] + "/" + parts[-1].partition("_")[0]
+                yield RawImage(name, pixels, int(parts[-2]), _checksum(pixels), "train", track)
             elif parts[-1] in test_labels:
                 missing.discard("test")
-                yield RawImage(name, pixels, test_labels[parts[-1]], "test")
+                yield RawImage(name, pixels, test_labels[parts[-1]], _checksum(pixels), "test")
         if missing:
             raise ValueError(f"{path}: holds no {' and no '.join(sorted(missing))} pictures; {_WRONG_GTSRB_LAYOUT}")
 
 
-def _pictures(folder: Path, classes: list[str], own: Path) -> Iterator[RawImage]:
-    """Read the copies in `folder`; an error names the original in `own`, which the user has to fix."""
-    for label, name in enumerate(classes):
-        for path in sorted(path for path in (folder / name).rglob("*") if path.is_file()):
-            relative = path.relative_to(folder)
-            with path.open("rb") as stream:
-                pixels = decode(stream, str(own / relative))
-            yield RawImage(relative.as_posix(), pixels, label)
+def _own_pictures(
+    folder: Path, classes: list[str], broken: list[str], only: Collection[str] | None
+) -> Iterator[RawImage]:
+    """The pictures in the index that `sources/own_pictures.py` writes, in its order."""
+    with (folder / PICTURE_INDEX).open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if only is not None and row["file"] not in only:
+                continue
+            try:
+                with (folder / "pictures" / row["file"]).open("rb") as stream:
+                    pixels = decode(stream, row["file"])
+            except ValueError as error:
+                broken.append(str(error))
+                continue
+            yield RawImage(
+                row["file"],
+                pixels,
+                classes.index(row["label"]) if classes else 0,
+                row["sha256"],
+                row["split"] or None,
+                row["group"] or None,
+                row["caption"] or None,
+            )

@@ -1,0 +1,1 @@
+"""Read a user's files: texts in any encoding that can be told, and tables."""

@@ -1,0 +1,149 @@
+"""Turn raw pictures into the images that training reads (`datasets/images.py` describes the format)."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from quartet.artifacts.checksums import sha256_of_folder
+from quartet.artifacts.errors import BadInput, listed
+from quartet.artifacts.model_store import save_arrays
+from quartet.artifacts.writing import read_json, write_json, write_table
+from quartet.datasets.splits import Examples, Splits, split_examples
+from quartet.images.preparation.preview import SHOWN, save_preview
+from quartet.images.preparation.reading import RawImage, read_raw_images
+from quartet.images.preparation.resizing import measure_grey_range, resized, to_square
+from quartet.images.settings import PreprocessImages
+
+# Without a size in the settings: the side for images of different sizes or not square, and the largest for square ones.
+MIXED_SIZE, LARGEST_SIZE = 48, 96
+
+
+def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
+    """Decode, resize and split the images, with one original in memory at a time; returns the content of `info.json`.
+
+    Raises:
+        BadInput: images are broken, or they cannot be split; the message names them.
+    """
+    manifest = read_json(raw / "manifest.json")
+    images, size, broken = _read_resized(raw, manifest, settings.size)
+    _report_broken(manifest["source"], broken, settings.broken)
+    splits = _split(images, manifest, settings)
+    train = splits.indices["train"]
+    grey_range = _grey_range(manifest["source"], [images[index] for index in train])
+    channels = settings.channels or (3 if any(image.pixels.ndim == 3 for image in images) else 1)
+    pixels = np.stack([to_square(image.pixels, size, channels, grey_range or (0, 0)) for image in images])
+    labels = np.asarray([image.label for image in images], np.int64)
+    for name, indices in splits.indices.items():
+        save_arrays(folder / f"{name}.safetensors", {"images": pixels[indices], "labels": labels[indices]})
+        if any(image.caption for image in images):
+            _write_captions(folder / f"{name}.csv", [images[index] for index in indices])
+    mean, std = mean_and_deviation(pixels[train])
+    info = {
+        "source": manifest["source"],
+        "classes": manifest["classes"],
+        "caption_subject": manifest["caption_subject"],
+        "size": size,
+        "channels": channels,
+        "mean": mean,
+        "std": std,
+        **({"grey_range": grey_range} if grey_range else {}),
+        "counts": {name: len(indices) for name, indices in splits.indices.items()},
+        "splits": splits.report,
+        "left_out": {**manifest.get("left_out", {}), **({"broken": broken} if broken else {})},
+        "sha256": sha256_of_folder(folder),
+    }
+    write_json(folder / "info.json", info)
+    shown = np.unique(np.linspace(0, len(train) - 1, SHOWN).round().astype(int))
+    save_preview(folder / "preview.png", raw, manifest, [images[index] for index in train[shown]], pixels[train[shown]])
+    return info
+
+
+def _report_broken(source: str, broken: Sequence[str], what_to_do: str) -> None:
+    """Say which pictures cannot be decoded, all at once."""
+    if not broken:
+        return
+    what = f"{source}: {len(broken)} broken picture{'s' * (len(broken) > 1)}: {listed(broken, '; ')}"
+    if what_to_do == "error":
+        raise BadInput(
+            f"{what}. Replace or remove the files and run `dvc repro --force download@images`, "
+            "or leave them out with preprocess.images.broken = skip"
+        )
+    print(f"{what}; left out", flush=True)
+
+
+def _split(images: Sequence[RawImage], manifest: Mapping, settings: PreprocessImages) -> Splits:
+    examples = Examples(
+        labels=[image.label for image in images],
+        classes=manifest["classes"],
+        names=[image.name for image in images],
+        own=[image.split for image in images],
+        groups=[image.group for image in images] if any(image.group for image in images) else None,
+        contents=[image.content for image in images],
+    )
+    try:
+        splits = split_examples(examples, settings.splits, settings.validation, settings.split_seed)
+    except BadInput as error:
+        raise BadInput(f"{manifest['source']}: {error}") from error
+    splits.print(manifest["source"])
+    return splits
+
+
+def _grey_range(source: str, train: Sequence[RawImage]) -> tuple[int, int] | None:
+    """The range of 16-bit grey in the training pictures; None without such pictures."""
+    pictures = [image.pixels for image in train if image.pixels.dtype == np.uint16]
+    if not pictures:
+        return None
+    black, white = measure_grey_range(pictures)
+    print(f"{source}: 16-bit pictures; {black:,} becomes black and {white:,} white, as in training", flush=True)
+    return black, white
+
+
+def _write_captions(path: Path, images: Sequence[RawImage]) -> None:
+    rows = {"file": [image.name for image in images], "caption": [image.caption or "" for image in images]}
+    write_table(path, pd.DataFrame(rows))
+
+
+def _read_resized(raw: Path, manifest: dict, size: int | None) -> tuple[list[RawImage], int, list[str]]:
+    """All images, resized to `size`, still grey or RGB and of 8 or 16 bits as in the source; size; what is broken.
+
+    Without a `size`, square images of one size keep it, up to `LARGEST_SIZE`; all others become `MIXED_SIZE`.
+    """
+    images: list[RawImage] = []
+    broken: list[str] = []
+    shared = None
+    for image in read_raw_images(raw, manifest, broken):
+        height, width = image.pixels.shape[:2]
+        if size is None:
+            shared = height, width
+            size = min(height, LARGEST_SIZE) if height == width and height >= 8 else MIXED_SIZE
+        elif shared not in (None, (height, width)) and size != MIXED_SIZE:
+            # Start again from the originals: resizing an image twice gives another result.
+            return _read_resized(raw, manifest, MIXED_SIZE)
+        images.append(dataclasses.replace(image, pixels=resized(image.pixels, size)))
+    if shared and size == LARGEST_SIZE < shared[0]:
+        print(
+            f"{manifest['source']}: images of {shared[0]}×{shared[0]} are resized to {size}×{size}; "
+            "set preprocess.images.size for another size",
+            flush=True,
+        )
+    return images, size or MIXED_SIZE, broken  # `size` is still None if there are no images
+
+
+def mean_and_deviation(pixels: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of `(images, channels, height, width)` uint8, as shares of 255.
+
+    Computed from counts of the 256 levels, which needs no copy of the images in a larger type.
+    """
+    levels = np.arange(256) / 255
+    means, deviations = [], []
+    for channel in range(pixels.shape[1]):
+        each = (np.bincount(image[channel].ravel(), minlength=256) for image in pixels)
+        counts = sum(each, start=np.zeros(256, np.int64))
+        shares = counts / counts.sum()
+        mean = float(shares @ levels)
+        means.append(round(mean, 6))
+        deviations.append(round(max(float(shares @ (levels - mean) ** 2) ** 0.5, 1e-3), 6))
+    return means, deviations

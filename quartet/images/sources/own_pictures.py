@@ -1,0 +1,103 @@
+"""A user's own pictures: found in a folder or a table, checked, and copied with an index of what is said of each.
+
+The layouts are torchvision's (`CLASS/PICTURE`, or `train/CLASS/PICTURE` and so on) and Hugging Face's `imagefolder`
+(a table `metadata.csv` beside the pictures).
+"""
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+
+from quartet.artifacts.checksums import sha256
+from quartet.artifacts.errors import BadInput, listed
+from quartet.artifacts.paths import PICTURE_INDEX
+from quartet.artifacts.writing import write_table
+from quartet.images.sources.class_folders import read_class_folders
+from quartet.images.sources.picture_files import Files, OwnPictures, list_files, no_pictures
+from quartet.images.sources.picture_tables import read_table_elsewhere, read_tables_in, tables_in
+
+
+def find_own_pictures(kind: str, path: Path) -> OwnPictures:
+    """The pictures of `folder:PATH` or `table:PATH`.
+
+    Raises:
+        BadInput: nothing says what the pictures show, or it says it in two ways; a file or a row is wrong.
+    """
+    if kind == "table":
+        found = read_table_elsewhere(path)
+    else:
+        files = list_files(path)
+        tables = tables_in(files)
+        found = read_tables_in(files, tables) if tables else read_class_folders(files)
+        _refuse_unusable(files, found)
+    labels = [picture.label for picture in found.pictures]
+    if None in labels and found.classes:
+        unlabelled = sorted(picture.name for picture in found.pictures if picture.label is None)
+        raise BadInput(f"{path}: {len(unlabelled)} pictures have no class, unlike the others: {listed(unlabelled)}")
+    if len(found.classes) < 2 and not all(picture.caption for picture in found.pictures):
+        raise BadInput(f"{path}: all pictures are of the class {found.classes[0]!r}; a classifier needs at least two")
+    return found
+
+
+def _refuse_unusable(files: Files, found: OwnPictures) -> None:
+    """Say what is missing where no picture is used, or what was meant where one class folder holds them all."""
+    if not files.pictures:
+        raise BadInput(f"{files.folder}: {no_pictures(files.others)}")
+    if not found.pictures:
+        raise BadInput(
+            f"{files.folder}: holds pictures but no class folder; a classifier needs at least two sub-folders of "
+            "pictures, one per class, or a table metadata.csv, or a caption beside each picture"
+        )
+    inside = {name.split("/")[1] for name in files.pictures if name.count("/") > 1}
+    tops = {name.split("/")[0] for name in files.pictures}
+    if len(tops) == 1 and len(found.classes) == 1 and len(inside) > 1:
+        below = files.folder / tops.pop()
+        raise BadInput(
+            f"{files.folder}: holds one folder, {below.name}; if that holds the classes, give folder:{below}"
+        )
+
+
+def copy_own_pictures(found: OwnPictures, source: Path, folder: Path) -> dict:
+    """Copy the pictures into `folder/pictures` and write their index; returns their entries in the manifest.
+
+    The index is sorted by class and content: the same pictures give the same data in whatever form they are described.
+
+    Raises:
+        BadInput: a file cannot be read.
+    """
+    rows = []
+    for parent in {(folder / "pictures" / picture.name).parent for picture in found.pictures}:
+        parent.mkdir(parents=True, exist_ok=True)
+    for picture in found.pictures:
+        try:
+            content = picture.path.read_bytes()
+        except OSError as error:
+            raise BadInput(f"{picture.path}: cannot be read: {error.strerror}") from error
+        (folder / "pictures" / picture.name).write_bytes(content)
+        said = {"label": picture.label, "split": picture.split, "group": picture.group, "caption": picture.caption}
+        rows.append({"file": picture.name, "sha256": hashlib.sha256(content).hexdigest(), **said})
+    index = pd.DataFrame(rows).sort_values(["label", "sha256", "file"], kind="stable")
+    write_table(folder / PICTURE_INDEX, index)
+    return {
+        "origin": source.name,
+        "licence": "the user's own",
+        "classes": found.classes,
+        "caption_subject": "pictured",
+        "left_out": {reason: names for reason, names in found.left_out.items() if names},
+        "notes": found.notes,
+        "checksums": {
+            PICTURE_INDEX: sha256(folder / PICTURE_INDEX),
+            **{f"pictures/{row['file']}": row["sha256"] for row in rows},
+        },
+        "counts": {"files": len(rows), "bytes": sum(picture.path.stat().st_size for picture in found.pictures)},
+    }
+
+
+def print_what_is_left_out(found: OwnPictures, source: Path) -> None:
+    """A line for each reason why files are not used, and for each note."""
+    for reason, names in found.left_out.items():
+        if names:
+            print(f"{source}: ignored ({reason}): {listed(names)}", flush=True)
+    for note in found.notes:
+        print(f"{source}: {note}", flush=True)

@@ -1,0 +1,143 @@
+"""Pictures with a table that says what each shows: `metadata.csv`, `.jsonl` or `.parquet`, as `imagefolder` has it.
+
+Columns: `file_name`, the path of a picture from the table's folder, with `/`; and `label`, `text` or `caption`,
+`split`, `group`, as far as they are known.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from quartet.artifacts.errors import BadInput, listed
+from quartet.datasets.reading.tables import Table, read_table
+from quartet.datasets.splits import split_name
+from quartet.images.sources.class_folders import placed, split_folders
+from quartet.images.sources.picture_files import (
+    ENDINGS,
+    Files,
+    OwnPictures,
+    Picture,
+    composed,
+    how_to_convert,
+)
+
+NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+FILE_NAME, LABEL, SPLIT, GROUP, CAPTIONS = "file_name", "label", "split", "group", ("text", "caption")
+
+
+def tables_in(files: Files) -> list[str]:
+    """The tables at the top of a folder or in the folders at its top.
+
+    Raises:
+        BadInput: two tables are in one folder.
+    """
+    found = sorted(name for name in files.others if name.count("/") < 2 and Path(name).name.lower() in NAMES)
+    folders = [Path(name).parent for name in found]
+    for name, folder in zip(found, folders, strict=True):
+        if folders.count(folder) > 1 or (len(found) > 1 and Path() in folders):
+            raise BadInput(f"{files.folder}: several tables, {listed(found)}; keep the one that counts ({name}?)")
+    return found
+
+
+def read_tables_in(files: Files, tables: list[str]) -> OwnPictures:
+    """The pictures of a folder as its tables describe them; what they do not say, the folders' names may.
+
+    Raises:
+        BadInput: a table cannot be read, or rows are wrong: the message gives their numbers.
+    """
+    splits = split_folders(files, described=True)
+    by_name = {composed(name): name for name in files.pictures}
+    pictures: list[Picture] = []
+    for table in tables:
+        folder = Path(table).parent
+
+        def find(given: str, folder: Path = folder) -> tuple[str, Path] | None:
+            name = by_name.get(composed(os.path.normpath(folder / given)))
+            return (name, files.pictures[name]) if name else None
+
+        pictures += _read_rows(read_table(files.folder / table), find, splits)
+    rowless = sorted(set(files.pictures) - {picture.name for picture in pictures})
+    left_out = {
+        f"no row in {' or '.join(tables)}": rowless,
+        "link to a folder or to nothing": files.links,
+        "not a picture": [name for name in files.others if name not in tables],
+    }
+    return OwnPictures(pictures, left_out, [])
+
+
+def read_table_elsewhere(path: Path) -> OwnPictures:
+    """The pictures that a table names, which may lie anywhere.
+
+    Raises:
+        BadInput: as `read_tables_in`.
+    """
+
+    def find(given: str) -> tuple[str, Path] | None:
+        found = Path(os.path.normpath(path.parent.absolute() / given))
+        return (str(found), found) if found.is_file() else None
+
+    pictures = _read_rows(read_table(path), find, {})
+    top = os.path.commonpath([picture.path.parent for picture in pictures])
+    named = [dataclasses.replace(picture, name=picture.path.relative_to(top).as_posix()) for picture in pictures]
+    return OwnPictures(named, {}, [])
+
+
+def _read_rows(table: Table, find: Callable[[str], tuple[str, Path] | None], splits: dict[str, str]) -> list[Picture]:
+    """A picture per row; what the table has no column for is taken from the names of the picture's folders."""
+    table.require(FILE_NAME)
+    numbers = table.row_numbers()
+    caption_columns = [name for name in CAPTIONS if name in table.data]
+    if len(caption_columns) > 1:
+        raise BadInput(f"{table.path}: has both columns {listed(caption_columns)}; keep one")
+    cells = {
+        name: table.text(name).tolist() for name in (FILE_NAME, LABEL, SPLIT, GROUP, *CAPTIONS) if name in table.data
+    }
+    pictures: dict[str, Picture] = {}
+    rows: dict[str, int] = {}
+    problems: list[str] = []
+    for index, number in enumerate(numbers):
+        row = {name: values[index] for name, values in cells.items()}
+        try:
+            name, path = _found(row[FILE_NAME], find)
+            if name in rows:
+                raise BadInput(f"{row[FILE_NAME]} is in row {rows[name]} already")
+            rows[name] = number
+            pictures[name] = _described(name, path, row, splits)
+        except BadInput as error:
+            problems.append(f"row {number}: {error}")
+    if problems:
+        raise BadInput(f"{table.path}: {listed(problems, '; ')}")
+    return list(pictures.values())
+
+
+def _found(given: str, find: Callable[[str], tuple[str, Path] | None]) -> tuple[str, Path]:
+    if not given:
+        raise BadInput(f"{FILE_NAME} is empty")
+    found = find(given)
+    if found is None and "\\" in given:
+        raise BadInput(f"{given} does not exist; separate folders by /")
+    if Path(given).suffix.lower() not in ENDINGS:
+        raise BadInput(f"{given} is no picture that can be read. {how_to_convert([Path(given).suffix])}")
+    if found is None:
+        raise BadInput(f"{given} does not exist")
+    return found
+
+
+def _described(name: str, path: Path, row: dict[str, str], splits: dict[str, str]) -> Picture:
+    split, folders = placed(name, splits)
+    label = composed(row[LABEL]) if LABEL in row else composed(folders[0]) if folders else None
+    caption = next((row[column] for column in CAPTIONS if column in row), None)
+    if label == "":
+        raise BadInput("label is empty")
+    if caption == "":
+        raise BadInput("the caption is empty")
+    if label is None and caption is None:
+        raise BadInput(
+            f"nothing says what {name} shows: there is no column label, text or caption, and no class folder"
+        )
+    if SPLIT in row:
+        split = split_name(row[SPLIT])
+        if split is None:
+            raise BadInput(f"split {row[SPLIT]!r} is none of train, validation, test")
+    return Picture(path, name, label, split, row.get(GROUP) or None, caption and " ".join(caption.split()))

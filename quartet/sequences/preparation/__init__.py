@@ -1,0 +1,189 @@
+"""Turn raw data into the sequences that training reads (`loading.py` describes the format)."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from quartet.artifacts import paths
+from quartet.artifacts.checksums import sha256_of_folder
+from quartet.artifacts.errors import BadInput
+from quartet.artifacts.model_store import save_arrays
+from quartet.artifacts.writing import read_json, write_json, write_table, write_text
+from quartet.datasets.images import load_images
+from quartet.datasets.reading.tables import NumberStyle, read_table
+from quartet.datasets.splits import SPLITS, Examples, Splits, split_examples
+from quartet.datasets.tokenizers import encode_each, train_tokenizer
+from quartet.sequences.loading import as_sequences
+from quartet.sequences.preparation.passages import Passages, passages_from_table
+from quartet.sequences.preparation.series_tables import series_from_table
+from quartet.sequences.preparation.time_series import TimeSeries, filled, in_one_order
+from quartet.sequences.preparation.ts_files import read_ts_files
+from quartet.sequences.settings import PreprocessSequences
+
+
+def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, images: Path | None = None) -> dict:
+    """Cut, check and split the sequences; returns the content of `info.json`.
+
+    `images` is the folder of processed images that the sources `image-rows` and `image-pixels` use; None for the
+    pipeline's own.
+
+    Raises:
+        BadInput: a user's file is malformed, or its sequences cannot be split.
+    """
+    manifest = read_json(raw / "manifest.json")
+    source = manifest["source"]
+    kind = source.partition(":")[0]
+    if kind in ("csv", "parquet", "ts"):
+        info = _from_time_series(read_series(source, manifest["files"], raw, settings), source, folder, settings)
+    elif kind == "passages":
+        info = _from_passages(read_passages(source, manifest["files"], raw, settings), source, folder, settings)
+    elif kind == "docstring-topics":
+        info = _from_passages(_docstring_topics(raw), source, folder, settings, label="topic")
+    else:
+        info = _from_images(kind, images or paths.processed("images"), folder, settings)
+    info = {**info, "kind": kind, "sha256": sha256_of_folder(folder)}
+    write_json(folder / "info.json", info)
+    return info
+
+
+def read_series(source: str, files: dict[str, str | None], folder: Path, settings: PreprocessSequences) -> TimeSeries:
+    """The time series of some `files` in `folder`, each with its split, checked and in one order.
+
+    Raises:
+        BadInput: a file is malformed; the message names `source` and the row.
+    """
+    kind, _, path = source.partition(":")
+    if kind == "ts":
+        series = read_ts_files({folder / name: split for name, split in files.items()})
+    else:
+        (name,) = files
+        style = NumberStyle("preprocess.sequences", settings.decimal, settings.thousands)
+        series = series_from_table(read_table(folder / name, Path(path)), settings.columns, style)
+    return in_one_order(filled(series, settings.missing))
+
+
+def read_passages(source: str, files: dict[str, str | None], folder: Path, settings: PreprocessSequences) -> Passages:
+    """The labelled texts of a user's table; arguments and errors as of `read_series`."""
+    (name,) = files
+    columns = settings.columns
+    table = read_table(folder / name, Path(source.partition(":")[2]))
+    return passages_from_table(table, text=columns.text, label=columns.label, split=columns.split, group=columns.group)
+
+
+def split_sequences(found: TimeSeries | Passages, source: str, settings: PreprocessSequences) -> Splits:
+    """Split series or passages by the rule of `datasets/splits.py`.
+
+    Raises:
+        BadInput: they cannot be split.
+    """
+    labels = found.labels if found.labels is not None else [""] * len(found.names)
+    classes, numbers = np.unique(labels, return_inverse=True)
+    if found.labels is not None and len(classes) < 2:
+        raise BadInput(f"{source}: all are labelled {classes[0]!r}; a classifier needs at least two labels")
+    examples = Examples(
+        labels=numbers,
+        classes=list(map(str, classes)),
+        names=found.names,
+        own=found.splits,
+        groups=found.groups,
+        contents=found.contents(),
+    )
+    try:
+        return split_examples(examples, settings.splits, settings.validation, settings.split_seed)
+    except BadInput as error:
+        raise BadInput(f"{source}: {error}") from error
+
+
+def _from_images(kind: str, images: Path, folder: Path, settings: PreprocessSequences) -> dict:
+    """Read images by row, from top to bottom, or by pixel; the splits are those of the images."""
+    described = read_json(images / "info.json")
+    channels, height, width = described["channels"], described["size"], described["size"]
+    steps, features = (height, width) if kind == "image-rows" else (height * width, 1)
+    info = {
+        "source": described["source"],
+        "input": "pixels",
+        "classes": described["classes"],
+        "image_shape": [channels, height, width],
+        "steps": steps,
+        "features": channels * features,
+        "mean": described["mean"],
+        "std": described["std"],
+        "counts": described["counts"],
+        "splits": described["splits"],
+    }
+    if kind == "image-pixels" and settings.pixel_order == "permuted":
+        info["order"] = np.random.default_rng(settings.split_seed).permutation(steps).tolist()
+    for split in SPLITS:
+        images_of_split, labels = load_images(images, split)
+        values = as_sequences(images_of_split, info).flatten(0, 1).numpy()
+        _save(folder, split, values, np.full(len(labels), steps), labels.numpy())
+    return info
+
+
+def _from_time_series(series: TimeSeries, source: str, folder: Path, settings: PreprocessSequences) -> dict:
+    """Numbers per step, in float32 once the mean of the training series is taken off: it may be large."""
+    splits = split_sequences(series, source, settings)
+    splits.print(source)
+    each = series.each()
+    train = np.concatenate([each[index] for index in splits.indices["train"]])
+    mean, std = train.mean(axis=0), train.std(axis=0)
+    classes = [] if series.labels is None else sorted(set(series.labels))
+    goals = np.asarray(series.targets if series.labels is None else np.searchsorted(classes, series.labels))
+    for split, chosen in splits.indices.items():
+        values = np.concatenate([each[index] for index in chosen]) - mean
+        _save(folder, split, values.astype(np.float32), series.lengths[chosen], goals[chosen])
+    return {
+        "source": source,
+        "input": "numbers",
+        "classes": classes,
+        "steps": int(series.lengths.max()),
+        "features": len(series.features),
+        "feature_names": list(series.features),
+        "mean": mean.tolist(),
+        "std": [float(f"{value:.9g}") or 1.0 for value in std],  # a constant feature is not scaled up
+        "counts": {split: len(chosen) for split, chosen in splits.indices.items()},
+        "splits": splits.report,
+    }
+
+
+def _docstring_topics(raw: Path) -> Passages:
+    table = pd.read_csv(raw / "passages.csv", keep_default_na=False)
+    names, topics = table["object_name"].tolist(), table["topic"].tolist()
+    return Passages(names=names, texts=table["text"].tolist(), labels=topics, groups=names)
+
+
+def _from_passages(
+    passages: Passages, source: str, folder: Path, settings: PreprocessSequences, label: str = "label"
+) -> dict:
+    """Tokens from a vocabulary of the training passages; `label` is the name of the column of labels."""
+    splits = split_sequences(passages, source, settings)
+    splits.print(source)
+    classes, labels = np.unique(passages.labels, return_inverse=True)
+    texts = np.asarray(passages.texts, dtype=object)
+    tokenizer = train_tokenizer("bpe", texts[splits.indices["train"]], settings.vocabulary_size)
+    encoded = encode_each(tokenizer, passages.texts)
+    lengths = np.asarray([len(tokens) for tokens in encoded])
+    for split, chosen in splits.indices.items():
+        values = np.concatenate([encoded[i] for i in chosen]).astype(np.int32)[:, None]
+        _save(folder, split, values, lengths[chosen], labels[chosen])
+        table = pd.DataFrame({label: classes[labels[chosen]], "text": texts[chosen]})
+        write_table(folder / f"{split}.csv", table)
+    write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
+    return {
+        "source": source,
+        "input": "tokens",
+        "classes": list(map(str, classes)),
+        "steps": int(lengths.max()),
+        "features": 1,
+        "vocabulary_size": tokenizer.get_vocab_size(),
+        "counts": {split: len(chosen) for split, chosen in splits.indices.items()},
+        "splits": splits.report,
+    }
+
+
+def _save(folder: Path, split: str, values: np.ndarray, lengths: np.ndarray, goals: np.ndarray) -> None:
+    """`goals` are classes or, floating-point, numbers to predict."""
+    name, kind = ("targets", np.float64) if goals.dtype.kind == "f" else ("labels", np.int64)
+    arrays = {"values": values, "lengths": lengths.astype(np.int64), name: goals.astype(kind)}
+    save_arrays(folder / f"{split}.safetensors", arrays)

@@ -1,0 +1,113 @@
+"""Time series from a table: a row per step, with columns that name the series, the step and the label."""
+
+import numpy as np
+import pandas as pd
+
+from quartet.artifacts.errors import BadInput
+from quartet.datasets.reading.tables import NumberStyle, Table
+from quartet.datasets.splits import SPLITS, split_name
+from quartet.sequences.preparation.time_series import TimeSeries
+from quartet.sequences.settings import Columns
+
+
+def series_from_table(table: Table, columns: Columns, style: NumberStyle) -> TimeSeries:
+    """Check the table and sort its rows by series and step.
+
+    A column without a role in `columns` is a feature: a number per step. Series may differ in length.
+
+    Raises:
+        BadInput: a column is missing, or a row is malformed; the message gives the row's number.
+    """
+    table.require(columns.series, columns.step, columns.target if columns.target in table.data else columns.label)
+    if {columns.label, columns.target} <= set(table.data):
+        raise BadInput(
+            f"{table.path}: has a column {columns.label} and a column {columns.target}; a series has one or the other: "
+            "remove one, or name other columns in preprocess.sequences.columns"
+        )
+    roles = {getattr(columns, role) for role in ("series", "step", "label", "target", "split", "group")}
+    features = [name for name in table.columns if name not in roles]
+    if not features:
+        raise BadInput(f"{table.path}: has no feature, a column of numbers beside {', '.join(table.columns)}")
+    names = table.text(columns.series)
+    table.refuse(names == "", columns.series, "is empty")
+    codes, series_names = pd.factorize(names, sort=True)
+    steps = _steps(table, columns.step, style)
+    twice = pd.DataFrame({"series": codes, "step": steps}).duplicated()
+    table.refuse(twice, columns.step, "appears twice in its series", table.text(columns.step))
+    rows = np.lexsort((steps, codes))  # in the order of series and steps
+    per_series = _PerSeries(table, codes, rows[np.flatnonzero(np.diff(codes[rows], prepend=-1))])
+    return TimeSeries(
+        source=str(table.path),
+        names=list(series_names),
+        features=features,
+        values=np.column_stack([table.numbers(name, style) for name in features])[rows],
+        lengths=np.bincount(codes).astype(np.int64),
+        labels=per_series.labels(columns.label),
+        targets=per_series.targets(columns.target, style),
+        splits=per_series.splits(columns.split),
+        groups=per_series.groups(columns.group),
+    )
+
+
+def _steps(table: Table, column: str, style: NumberStyle) -> np.ndarray:
+    """The place of each row in its series: numbers, or times as nanoseconds."""
+    text = table.text(column)
+    times = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
+    # Plain numbers can be read as years, so that times are those of which not all are numbers.
+    numbers = pd.to_numeric(text, errors="coerce")
+    if numbers.isna().any() and times.notna().any():
+        table.refuse(times.isna(), column, "is not a time such as 2026-11-28T09:30", text)
+        return times.astype("int64").to_numpy()
+    steps = table.numbers(column, style)
+    table.refuse(np.isnan(steps), column, "is empty")
+    return steps
+
+
+class _PerSeries:
+    """Columns that have one value per series.
+
+    Args:
+        table: with a row per step.
+        codes: the number of the series of each row.
+        first: the first row of each series.
+    """
+
+    def __init__(self, table: Table, codes: np.ndarray, first: np.ndarray):
+        self.table, self.codes, self.first = table, codes, first
+
+    def labels(self, column: str) -> list[str] | None:
+        """Non-empty text."""
+        if column not in self.table.data:
+            return None
+        self.table.refuse(self.table.text(column) == "", column, "is empty")
+        return self._constant(column)
+
+    def targets(self, column: str, style: NumberStyle) -> np.ndarray | None:
+        """Numbers."""
+        if column not in self.table.data:
+            return None
+        numbers = self.table.numbers(column, style)
+        self.table.refuse(np.isnan(numbers), column, "is empty")
+        self._constant(column)
+        return numbers[self.first]
+
+    def splits(self, column: str) -> list[str | None] | None:
+        """Names of splits, as `split_name` reads them."""
+        if column not in self.table.data:
+            return None
+        text = self.table.text(column)
+        unknown = ~text.map({name: split_name(name) is not None for name in text.unique()})
+        self.table.refuse(unknown.astype(bool), column, f"is none of {', '.join(SPLITS)}", text)
+        return [split_name(name) for name in self._constant(column)]
+
+    def groups(self, column: str) -> list[str | None] | None:
+        """Any text; an empty cell is no group."""
+        return [name or None for name in self._constant(column)] if column in self.table.data else None
+
+    def _constant(self, column: str) -> list[str]:
+        text = self.table.text(column)
+        of_first = text.to_numpy()[self.first]
+        self.table.refuse(
+            text.to_numpy() != of_first[self.codes], column, "differs from the first step of its series", text
+        )
+        return of_first.tolist()
