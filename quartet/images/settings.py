@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from quartet.params.fields import retuned, section, setting
+from quartet.params.fields import section, setting, with_default
 from quartet.params.shared import Augmentation, Preparation, Training, compile_setting
 
 SOURCE: str = setting(
@@ -34,7 +34,7 @@ class PreprocessImages(Preparation):
     )
     split_seed: int = setting(0, "seed of the splits, independent of `seed`", at_least=0, below=2**32)
 
-    def contradictions(self) -> Iterator[str]:
+    def conflicts(self) -> Iterator[str]:
         """The number of channels is in range, but not 1 or 3."""
         if self.channels == 2:
             yield "preprocess.images.channels: found 2, allowed is 1 or 3, or null"
@@ -66,10 +66,10 @@ class TrainCnn(Training):
         "loss function; the last two take one-hot targets",
         choices=("cross_entropy", "binary_cross_entropy", "mean_squared_error"),
     )
-    keep: str = retuned(Training, "keep", "last")
-    precision: str = retuned(Training, "precision", "auto")
-    steps: int = retuned(Training, "steps", 800)
-    validate_every: int = retuned(Training, "validate_every", 50)
+    keep: str = with_default(Training, "keep", "last")
+    precision: str = with_default(Training, "precision", "auto")
+    steps: int = with_default(Training, "steps", 800)
+    validate_every: int = with_default(Training, "validate_every", 50)
     epochs: int | None = setting(
         None, "passes over the training examples, in full batches; overrides `steps`", at_least=1
     )
@@ -77,7 +77,7 @@ class TrainCnn(Training):
     compile: bool = compile_setting()
     augmentation: Augmentation = section(Augmentation)
 
-    def contradictions(self, data: PreprocessImages, evaluation: Any) -> Iterator[str]:
+    def conflicts(self, data: PreprocessImages, evaluation: Any) -> Iterator[str]:
         """The textbook network takes images of one shape only."""
         if self.network == "reference" and (data.size, data.channels) != (48, 3):
             yield (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.fetching import Fetching
-from quartet.artifacts.paths import own
+from quartet.artifacts.paths import user_path
 from quartet.images.sources.official import SOURCES
 from quartet.images.sources.own_folder import copy_own_folder
 
@@ -17,11 +17,11 @@ def download_images(source: str, fetching: Fetching, folder: Path) -> dict:
         ValueError: a user's folder does not hold one sub-folder of pictures per class, or a name is not UTF-8.
     """
     if source.startswith("folder:"):
-        about = copy_own_folder(own(source.removeprefix("folder:")), folder)
+        about = copy_own_folder(user_path(source.removeprefix("folder:")), folder)
     else:
         known = SOURCES[source]
         folder.mkdir(parents=True, exist_ok=True)
-        known.bring(fetching, folder)
+        known.download(fetching, folder)
         about = {
             "origin": known.origin,
             "licence": known.licence,

@@ -7,7 +7,7 @@ import pandas as pd
 
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.fetching import Fetching
-from quartet.artifacts.paths import own
+from quartet.artifacts.paths import user_path
 from quartet.artifacts.writing import atomic_path, write_table
 from quartet.sequences.time_series import read_time_series
 
@@ -19,7 +19,7 @@ def download_sequences(source: str, fetching: Fetching, folder: Path) -> dict:
         ValueError: a user's file is missing or malformed.
     """
     if source.startswith("csv:"):
-        return {"source": source, **_own_series(own(source.removeprefix("csv:")), folder / "series.csv")}
+        return {"source": source, **_own_series(user_path(source.removeprefix("csv:")), folder / "series.csv")}
     if source == "docstring-topics":
         return {"source": source, **_topics(folder / "passages.csv")}
     # Rows and pixels are read from the processed images.
