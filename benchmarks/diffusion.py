@@ -130,11 +130,11 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
     from quartet.artifacts.rebuilding import count_parameters
     from quartet.artifacts.writing import read_json
     from quartet.text_to_image.captions import TEMPLATES, captioner
-    from quartet.text_to_image.class_pictures import draw_classes, evaluations_of
+    from quartet.text_to_image.class_pictures import draw_classes, network_evaluations_per_picture
     from quartet.text_to_image.training import TextToImageTraining
     from quartet.training.checkpoints import NoCheckpoint
     from quartet.training.devices import pick_device
-    from quartet.training.loop import affordable_steps, train, wait_for
+    from quartet.training.loop import steps_within_time, train, wait_for
     from quartet.training.seeding import seed_everything
 
     settings = dataclasses.replace(settings, matcher=True)  # all of `CHOICES` use rejection
@@ -142,7 +142,7 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
     seed_everything(seed)
     task = TextToImageTraining(settings, folder, info, device, seed=seed).task()
     task = dataclasses.replace(task, validate=lambda network: {"score": 0})
-    steps = affordable_steps(task, dataclasses.replace(settings, max_seconds=seconds), seed, device)
+    steps = steps_within_time(task, dataclasses.replace(settings, max_seconds=seconds), seed, device)
     task = dataclasses.replace(task, steps=steps, validate_every=steps)
     start = time.perf_counter()
     outcome = train(task, settings, seed=seed, device=device, checkpoint=NoCheckpoint())
@@ -163,7 +163,7 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
     pictures, labels = draw(choice, images, seed=2 * seed)
     wait_for(device)
     taken = time.perf_counter() - start
-    evaluations = evaluations_of(network, how_to_draw(choice, images), CLASSES)
+    evaluations = network_evaluations_per_picture(network, how_to_draw(choice, images), CLASSES)
     row = result(count_parameters(network), steps * settings.batch_size, trained, pictures, labels, taken, evaluations)
     return {**row, **choice}
 
@@ -371,13 +371,13 @@ def scores_of(folder: Path, pictures, labels) -> dict[str, float]:
     drawn = on_device((torch.from_numpy(pictures), torch.from_numpy(labels)))
     train, test = (on_device(load_images(folder, split)) for split in ("train", "test"))
     scores = {"fidelity": fidelity(judge, *drawn), "judge_accuracy": fidelity(judge, *test)}
-    clouds = [(judge.features_of(images), owners) for images, owners in (drawn, test, train)]
-    ratio, spread = fid_ratio(*clouds, draws=FID_DRAWS, seed=0)
+    feature_sets = [(judge.features_of(images), owners) for images, owners in (drawn, test, train)]
+    ratio, spread = fid_ratio(*feature_sets, draws=FID_DRAWS, seed=0)
     scores |= {"fid_ratio": ratio, "fid_ratio_spread": spread, "variance_ratio": variance_ratio(*drawn, *train)}
     for count in FEWER:
         if count < len(pictures):
-            first = tuple(part[:count] for part in clouds[0])
-            scores[f"fid_ratio_{count}"], _ = fid_ratio(first, *clouds[1:], draws=FID_DRAWS, seed=0)
+            first = tuple(part[:count] for part in feature_sets[0])
+            scores[f"fid_ratio_{count}"], _ = fid_ratio(first, *feature_sets[1:], draws=FID_DRAWS, seed=0)
     real = tuple(part[: len(pictures)] for part in train)
     for name, pair in (("cas_accuracy", drawn), ("cas_accuracy_real", real)):
         scores[name] = accuracy_after_training(JUDGE, judge.data, device, seed=0, train=pair, test=test)

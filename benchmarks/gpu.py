@@ -68,29 +68,29 @@ def measure(mirror: str | None, folder: Path) -> Iterator[dict]:
     for target, accuracies, seconds in in_own_process(train_images, own)[0]:
         spread = statistics.stdev(accuracies)
         what = f"MNIST, recipe for {target}: test accuracy, mean of {SEEDS} seeds (± {spread:.4f})"
-        yield told(what, max(seconds), statistics.mean(accuracies))
+        yield table_row(what, max(seconds), statistics.mean(accuracies))
     textbook = in_own_process(textbook_speed, own)[0]  # the textbook loop resizes the images itself
-    yield told("reference network, the textbook's loop: images per second", None, textbook)
+    yield table_row("reference network, the textbook's loop: images per second", None, textbook)
     for compiled in (False, True):
         warm_up, ours = in_own_process(reference_speed, large, compiled)[0]
         what = "reference network, our loop, compiled" if compiled else "reference network, our loop"
-        yield told(f"{what}: images per second", None, ours)
-        yield told(f"{what}: as a multiple of the textbook's", None, ours / textbook)
-        yield told(f"{what}: seconds of warm-up", None, warm_up)
+        yield table_row(f"{what}: images per second", None, ours)
+        yield table_row(f"{what}: as a multiple of the textbook's", None, ours / textbook)
+        yield table_row(f"{what}: seconds of warm-up", None, warm_up)
     drawn, _ = in_own_process(diffusion.train_ours, own, PICTURES, PICTURE_SECONDS, DRAWN)
     how = ", ".join(f"{name} {drawn[name]:g}" for name in ("guidance", "temperature", "rejection"))
-    yield told(f"{DRAWN:,} pictures drawn ({how}): seconds", None, drawn["seconds_per_1000_drawn"] * DRAWN / 1000)
+    yield table_row(f"{DRAWN:,} pictures drawn ({how}): seconds", None, drawn["seconds_per_1000_drawn"] * DRAWN / 1000)
     scores, _ = in_own_process(diffusion.scores_of, own, drawn["pictures"], drawn["labels"])
     for name, value in scores.items():
-        yield told(f"text to image, MNIST: {name.replace('_', ' ')}", drawn["training_seconds"], value)
+        yield table_row(f"text to image, MNIST: {name.replace('_', ' ')}", drawn["training_seconds"], value)
     text = language.prepare(mirror, folder / "text")
     for limit, settings in TEXT.items():
         points, _ = in_own_process(language.train_ours, text, settings, limit)
         tokens, seconds, nats = points[-1]
-        yield told(f"tiny-shakespeare, {tokens / 1e6:.0f} million characters: nats per character", seconds, nats)
+        yield table_row(f"tiny-shakespeare, {tokens / 1e6:.0f} million characters: nats per character", seconds, nats)
 
 
-def told(what: str, seconds: float | None, figure: float) -> dict:
+def table_row(what: str, seconds: float | None, figure: float) -> dict:
     """A row of the table."""
     return {"what": what, "seconds": seconds and round(seconds, 2), "figure": round(figure, 5)}
 

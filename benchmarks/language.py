@@ -194,14 +194,14 @@ def train_ours(text: Path, settings: TrainLm, seconds: float) -> list[tuple[int,
     from quartet.artifacts.writing import read_json
     from quartet.language.training import LanguageTraining
     from quartet.training.devices import pick_device
-    from quartet.training.loop import affordable_steps
+    from quartet.training.loop import steps_within_time
     from quartet.training.seeding import seed_everything
 
     device, info = pick_device(Runtime()), read_json(text / "info.json")
     seed_everything(SEED)
     task = LanguageTraining(settings, text, info, device, seed=SEED).task()
     unscored = dataclasses.replace(task, validate=lambda network: {"score": 0.0})
-    steps = affordable_steps(unscored, dataclasses.replace(settings, max_seconds=seconds), SEED, device)
+    steps = steps_within_time(unscored, dataclasses.replace(settings, max_seconds=seconds), SEED, device)
     task = dataclasses.replace(task, steps=steps, validate_every=-(-steps // len(MARKS)))
     characters = info["counts"]["test"]["characters"]
     tokens = info["counts"]["test"]["tokens"]

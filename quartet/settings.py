@@ -63,14 +63,14 @@ class Settings:
         """A section by its dotted name."""
         return functools.reduce(getattr, name.split("."), self.tree)
 
-    def contradictions(self) -> Iterator[str]:
+    def conflicts(self) -> Iterator[str]:
         """Errors that checking each setting by itself cannot find."""
         for item in ITEMS:
-            yield from self.preparation(item).contradictions()
+            yield from self.preparation(item).conflicts()
         for family in FAMILIES.values():
             scored = family.evaluation_section in family.sections
             evaluation = self.section(family.evaluation_section) if scored else None
-            yield from self.training(family.key).contradictions(self.preparation(family.item), evaluation)
+            yield from self.training(family.key).conflicts(self.preparation(family.item), evaluation)
 
 
 def read_settings(path: Path = PARAMS) -> Settings:
@@ -91,7 +91,7 @@ def settings_of(given: object, path: Path = PARAMS) -> Settings:
     """
     errors: list[str] = []
     settings = Settings(build(schema(), given, "", errors))
-    errors = errors or list(settings.contradictions())
+    errors = errors or list(settings.conflicts())
     if errors:
         raise BadSettings(path, errors)
     return settings

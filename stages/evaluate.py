@@ -56,7 +56,7 @@ def evaluate(family: Family, settings: "Settings") -> None:
 
         device = pick_device(settings.runtime)
         seed_everything(settings.seed)
-        run.opened()
+        run.wait_until_open()
         scored = resolve_name(family.evaluation)
         scores = scored(*sections.values(), batch_size=settings.batch_size, seed=settings.seed, device=device)
         write_json(report / "metrics.json", rounded(scores))

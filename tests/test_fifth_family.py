@@ -1,4 +1,4 @@
-"""A fifth family by adding: a room, an entry in `families.py`, its settings and its stages; nothing else."""
+"""A fifth family by adding: a package, an entry in `families.py`, its settings and its stages; nothing else."""
 
 import re
 import shutil
@@ -19,8 +19,10 @@ ADDED = TOP / "tests/fifth_family"
 def clone(tmp_path_factory):
     """A clone with a perceptron as fifth family, built up to its evaluation."""
     clone = Clone(tmp_path_factory.mktemp("fifth"))
-    for room in ("quartet", "stages"):
-        shutil.copytree(ADDED / room, clone.folder / room, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pyc*"))
+    for folder in ("quartet", "stages"):
+        shutil.copytree(
+            ADDED / folder, clone.folder / folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pyc*")
+        )
     insert(clone, "quartet/families.py", ")\nFAMILIES = {", (ADDED / "entry.txt").read_text())
     insert(clone, "dvc.yaml", "  evaluate:\n", (ADDED / "train-stage.yaml").read_text())
     insert(

@@ -22,7 +22,7 @@ from temporary_clone import SHRUNKEN, Clone
 
 from benchmarks.code_graph import TOP
 from quartet.families import FAMILIES
-from quartet.reporting.numbers import shown
+from quartet.reporting.numbers import format_number
 
 pytestmark = pytest.mark.pipeline
 
@@ -51,7 +51,7 @@ def test_the_report_shows_every_number_and_needs_no_network(clone):
     assert len(page) <= 3_000_000
     for family in FAMILIES:
         for name, value in clone.json(f"reports/{family}/metrics.json").items():
-            assert name.endswith("_spread") or f'<td title="{value}">{shown(value)}</td>' in page
+            assert name.endswith("_spread") or f'<td title="{value}">{format_number(value)}</td>' in page
     assert 'src="http' not in page and page.count("data:image/png;base64,") > 8
 
 
@@ -205,7 +205,7 @@ def test_queued_experiments_run_at_once_each_with_its_own_code_and_log_to_the_on
     assert "confusion" in (clone.folder / "dvc_plots/index.html").read_text()
 
 
-def test_runs_behind_the_workspace_a_commit_and_an_experiment(clone):
+def test_runs_of_the_workspace_a_commit_and_an_experiment(clone):
     def runs(*revision):
         rows = [line.split("\t") for line in clone.quartet("runs", *revision).stdout.splitlines()[1:]]
         return {stage: run_id for stage, run_id, *_ in rows}

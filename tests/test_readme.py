@@ -44,11 +44,11 @@ def test_the_page_of_settings_is_the_generated_one():
     )
 
 
-def test_the_tree_names_every_room_and_nothing_else():
+def test_the_tree_names_every_package_and_nothing_else():
     tree = README.split("## Where things are")[1].split("```")[1]
     named = set(re.findall(r"^(quartet/\w+)/? ", tree, re.M)) | set(re.findall(r"^(quartet/\w+\.py)", tree, re.M))
-    rooms = {f"quartet/{path.parent.name}" for path in TOP.glob("quartet/*/__init__.py")}
-    assert named == rooms | {"quartet/families.py", "quartet/settings.py"}
+    packages = {f"quartet/{path.parent.name}" for path in TOP.glob("quartet/*/__init__.py")}
+    assert named == packages | {"quartet/families.py", "quartet/settings.py"}
 
 
 def test_make_targets_exist():

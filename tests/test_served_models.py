@@ -1,4 +1,4 @@
-"""The classes that answer for trained models: what they take, what they say, and how MLflow is told."""
+"""The classes that serve trained models: what they take, what they return, and how MLflow is told."""
 
 import base64
 import dataclasses
@@ -56,20 +56,20 @@ def png(shade, size=(20, 30)):
 
 def test_pictures_of_any_size_get_classes_and_probabilities(data):
     model = served(data, "cnn")
-    table = model.answer([png(0), png(255, (8, 8))], {})
+    table = model.predict([png(0), png(255, (8, 8))], {})
     assert list(table.columns) == ["class", "probability", "probabilities"] and len(table) == 2
     for row in table.itertuples(index=False):
         assert sum(row.probabilities.values()) == pytest.approx(1)
         assert row.probability == max(row.probabilities.values()) == row.probabilities[row[0]]
         assert list(row.probabilities.values()) == sorted(row.probabilities.values(), reverse=True)
     with pytest.raises(ValueError, match=r"image 1: cannot be decoded"):
-        model.answer([png(0), b"no picture"], {})
+        model.predict([png(0), b"no picture"], {})
 
 
 def test_sequences_get_classes(data):
     sequences = np.random.default_rng(0).integers(0, 255, (3, 8, 8), np.uint8)
     model = served(data, "rnn")
-    together, alone = model.answer(sequences, {}), model.answer(sequences[1:2], {})
+    together, alone = model.predict(sequences, {}), model.predict(sequences[1:2], {})
     assert together["class"][1] == alone["class"][0]
     assert together["probability"][1] == pytest.approx(alone["probability"][0], rel=1e-4)
 
@@ -77,22 +77,22 @@ def test_sequences_get_classes(data):
 def test_prompts_are_continued_as_the_parameters_say(data):
     model = served(data, "lm")
     how = {parameter["name"]: parameter["default"] for parameter in interface(data, "lm")["parameters"]}
-    first, second = model.answer(["The ", ""], {**how, "tokens": 5})
+    first, second = model.predict(["The ", ""], {**how, "tokens": 5})
     assert first.startswith("The ") and len(first) > len("The ") and second
-    assert model.answer(["The "], {**how, "tokens": 5}) == [first]
-    assert model.answer(["The "], {**how, "tokens": 30, "seed": 1}) != model.answer(["The "], {**how, "tokens": 30})
+    assert model.predict(["The "], {**how, "tokens": 5}) == [first]
+    assert model.predict(["The "], {**how, "tokens": 30, "seed": 1}) != model.predict(["The "], {**how, "tokens": 30})
     with pytest.raises(ValueError, match="tokens: found 0"):
-        model.answer(["The "], {**how, "tokens": 0})
+        model.predict(["The "], {**how, "tokens": 0})
 
 
 def test_captions_become_pictures(data):
     model = served(data, "diffusion")
     how = {parameter["name"]: parameter["default"] for parameter in interface(data, "diffusion")["parameters"]}
-    answers = model.answer(["a handwritten seven", "the two"], how)
+    answers = model.predict(["a handwritten seven", "the two"], how)
     pictures = [Image.open(io.BytesIO(base64.b64decode(answer))) for answer in answers]
     assert [picture.size for picture in pictures] == [(8, 8)] * 2 and answers[0] != answers[1]
     with pytest.raises(ValueError, match="unknown word 'sevn'"):
-        model.answer(["sevn"], how)
+        model.predict(["sevn"], how)
 
 
 def test_mlflow_is_told_what_goes_in_and_out(data):
@@ -109,7 +109,7 @@ def test_mlflow_is_told_what_goes_in_and_out(data):
 
 
 @pytest.mark.parametrize("key", FAMILIES)
-def test_the_example_is_a_question_that_the_model_answers(data, key, monkeypatch):
+def test_the_example_is_an_input_that_the_model_takes(data, key, monkeypatch):
     monkeypatch.chdir(data)
     (data / "data/processed").mkdir(parents=True, exist_ok=True)
     for item, folder in (("images", "grey"), ("sequences", "sequences")):
@@ -117,7 +117,7 @@ def test_the_example_is_a_question_that_the_model_answers(data, key, monkeypatch
         if not link.exists():
             link.symlink_to(data / folder)
     sent = json.loads(json.dumps(resolve_name(FAMILIES[key].served).example(read_card(data / "models" / key))))
-    question = example_from(sent)
-    asked = list(question.iloc[:, 0]) if hasattr(question, "iloc") else question
+    example = example_from(sent)
+    inputs = list(example.iloc[:, 0]) if hasattr(example, "iloc") else example
     how = {parameter["name"]: parameter["default"] for parameter in interface(data, key)["parameters"]}
-    assert len(served(data, key).answer(asked, how)) == len(asked)
+    assert len(served(data, key).predict(inputs, how)) == len(inputs)

@@ -1,4 +1,4 @@
-"""The house rules: imports go one way, and `dvc.yaml` tells the truth about what a stage reads."""
+"""The rules of the structure: imports go one way, and `dvc.yaml` tells the truth about what a stage reads."""
 
 import ast
 import re
@@ -21,26 +21,26 @@ LEVELS = [
     {"commands"},
     {"__main__"},
 ]
-LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
-# Between rooms of one level: the judge of drawn pictures is an image classifier.
+LEVEL_OF = {package: level for level, packages in enumerate(LEVELS) for package in packages}
+# Between packages of one level: the judge of drawn pictures is an image classifier.
 EDGES = {("text_to_image", "images")}
 SOURCES = sorted((TOP / "quartet").rglob("*.py"))
 GRAPH = stages()
 
 
-def room_of(path):
+def package_of(path):
     return path.relative_to(TOP / "quartet").parts[0].removesuffix(".py")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(TOP).as_posix())
 def test_imports_go_down_only(path):
-    own = room_of(path)
+    own = package_of(path)
     if own == "__init__":
         return
     for imported in direct_imports(path):
         place = imported.relative_to(TOP).as_posix()
         assert place.startswith("quartet/"), f"{path} imports {imported}"
-        other = room_of(imported)
+        other = package_of(imported)
         if other not in ("__init__", own) and (own, other) not in EDGES:
             assert LEVEL_OF[other] < LEVEL_OF[own], f"{path} imports {imported}"
 
@@ -50,8 +50,8 @@ def test_stages_never_import_stages():
         assert not [p for p in direct_imports(path) if "stages" in p.parts and p.name != "__init__.py"]
 
 
-@pytest.mark.parametrize(("library", "room"), [("mlflow", "tracking"), ("matplotlib", "reporting")])
-def test_one_room_imports_the_library(library, room):
+@pytest.mark.parametrize(("library", "package"), [("mlflow", "tracking"), ("matplotlib", "reporting")])
+def test_one_package_imports_the_library(library, package):
     for path in SOURCES:
         names = [
             name
@@ -60,7 +60,7 @@ def test_one_room_imports_the_library(library, room):
             for name in ([a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""])
         ]
         if any(name.split(".")[0] == library for name in names):
-            assert room_of(path) == room, path
+            assert package_of(path) == package, path
 
 
 def test_code_is_loaded_by_name_through_the_tables_of_families_alone():

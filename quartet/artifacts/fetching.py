@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quartet.artifacts.checksums import sha256
-from quartet.artifacts.paths import own
+from quartet.artifacts.paths import user_path
 from quartet.artifacts.writing import atomic_path
 from quartet.params.fields import setting
 
@@ -56,7 +56,7 @@ def fetch(
         if "://" in source:
             _transfer(source, temporary, settings.retries, settings.timeout)
         else:
-            _copy(own(source), temporary)
+            _copy(user_path(source), temporary)
         try:
             found = checksum_of(temporary)
         except (OSError, EOFError, zlib.error, struct.error) as error:

@@ -35,28 +35,28 @@ def report(family: str) -> Path:
     return REPORTS / family
 
 
-def home() -> Path:
+def repository() -> Path:
     """The repository that holds tracking, checkpoints and locks; an experiment in a temporary copy uses it too."""
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 
-def own(path: str) -> Path:
+def user_path(path: str) -> Path:
     """Resolve a path that a user wrote into a setting.
 
     Raises:
         ValueError: it begins with `~NAME`, and there is no such user.
     """
     try:
-        return home() / Path(path).expanduser()
+        return repository() / Path(path).expanduser()
     except RuntimeError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
 def checkpoints() -> Path:
     """Unfinished trainings, one folder per stage."""
-    return home() / ".checkpoints"
+    return repository() / ".checkpoints"
 
 
 def locks() -> Path:
     """Lock files shared by all experiments."""
-    return home() / ".quartet" / "locks"
+    return repository() / ".quartet" / "locks"

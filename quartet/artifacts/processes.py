@@ -22,14 +22,14 @@ def process_tags() -> dict[str, str]:
 def is_alive(name: str) -> bool:
     """Whether the process that `this_process` gave this name is still running."""
     pid = name.partition(" ")[0]
-    process = living(int(pid)) if pid.isdigit() else None
+    process = find_process(int(pid)) if pid.isdigit() else None
     try:
         return process is not None and _named(process) == name
     except psutil.Error:
         return False
 
 
-def living(pid: int) -> psutil.Process | None:
+def find_process(pid: int) -> psutil.Process | None:
     """The process with this id, or None if it has ended (a zombie counts as ended)."""
     try:
         process = psutil.Process(pid)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-VALIDATED = 4  # validation batches are this many times larger, since they need no memory for gradients
+VALIDATION_BATCH_FACTOR = 4  # validation batches are this many times larger, since they need no memory for gradients
 
 
 @torch.no_grad()

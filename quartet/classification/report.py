@@ -32,7 +32,7 @@ def report_mistakes(folder: Path, images: Tensor, logits: Tensor, labels: Tensor
 
     `images` is `(examples, channels, height, width)` uint8.
     """
-    wrong, predicted = surest_mistakes(logits, labels), logits.argmax(dim=1)
+    wrong, predicted = most_confident_mistakes(logits, labels), logits.argmax(dim=1)
     if len(wrong):
         titles = [f"{classes[labels[i]]},\nnot {classes[predicted[i]]}" for i in wrong]
         shown = images[wrong].cpu().numpy()
@@ -42,7 +42,7 @@ def report_mistakes(folder: Path, images: Tensor, logits: Tensor, labels: Tensor
         save_figure(figure, folder / "evaluation/mistakes.png")
 
 
-def surest_mistakes(logits: Tensor, labels: Tensor) -> Tensor:
+def most_confident_mistakes(logits: Tensor, labels: Tensor) -> Tensor:
     """The indices of the misclassified examples with the highest confidence, in descending order."""
     confidence, predicted = logits.softmax(dim=1).max(dim=1)
     wrong = (predicted != labels).nonzero()[:, 0]

@@ -69,7 +69,7 @@ def draw(
 
         settings = read_settings(params).section("evaluate.diffusion")  # before the slow imports
         from quartet.datasets.pictures import to_picture
-        from quartet.text_to_image.samplers import SAMPLERS, last
+        from quartet.text_to_image.samplers import SAMPLERS, final_pictures
         from quartet.text_to_image.serving import Painter, to_pixels
 
         painter = Painter(paths.model("diffusion"))
@@ -85,7 +85,7 @@ def draw(
         on_the_way = painter.drawing(captions, count, sampler=sampler and sampler.value, seed=seed, **how)
         total, console, hidden = how["steps"] + (how["rejection"] > 0), Console(stderr=True), not sys.stderr.isatty()
         steps_shown = track(on_the_way, "drawing", total=total, console=console, disable=hidden)
-        pixels = to_pixels(last(steps_shown))  # (pictures, size, size, channels)
+        pixels = to_pixels(final_pictures(steps_shown))  # (pictures, size, size, channels)
         size, _, channels = pixels.shape[1:]
         sheet = pixels.reshape(len(captions), count, size, size, channels).swapaxes(1, 2)
         image = to_picture(sheet.reshape(len(captions) * size, count * size, channels))

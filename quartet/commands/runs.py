@@ -18,9 +18,9 @@ def runs(
 ) -> None:
     """List the runs that made the models and scores, tab-separated; includes stages that DVC took from its cache."""
     with clear_errors("runs"):
-        from quartet.tracking.lookup import runs_behind
+        from quartet.tracking.lookup import runs_of_revision
 
-        found = runs_behind(revision, FAMILIES, ui)
+        found = runs_of_revision(revision, FAMILIES, ui)
         if not found:
             raise ValueError(
                 f"{revision or 'the workspace'} has no tracked runs: reports/<family>/run.json is missing, "

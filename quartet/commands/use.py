@@ -42,15 +42,15 @@ def use(
         for name in presets or ():
             preset(name)  # raises if the preset has errors
             given = flattened(read_yaml(preset_file(name)))
-            wanted |= {key: known[key].default for key in beside(given, known)} | given
-        wanted |= dict(parsed(text, known) for text in changes or ())
+            wanted |= {key: known[key].default for key in settings_of_same_sections(given, known)} | given
+        wanted |= dict(parse(text, known) for text in changes or ())
         before = flattened(read_yaml(params))
         text, content = changed_yaml(params, wanted)
         settings_of(content, params)
         write_text(params, text)
         changed = {key: value for key, value in flattened(content).items() if before.get(key) != value}
         for key, value in changed.items():
-            typer.echo(f"{key}: {shown(before[key]) if key in before else '(not set)'} → {shown(value)}")
+            typer.echo(f"{key}: {format_yaml(before[key]) if key in before else '(not set)'} → {format_yaml(value)}")
         typer.echo(f"{params}: {len(changed)} setting{'s' * (len(changed) != 1)} changed")
 
 
@@ -59,7 +59,7 @@ def title_of(preset: Path) -> str:
     return preset.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ")
 
 
-def beside(given: Mapping[str, object], known: Mapping[str, Setting]) -> Iterator[str]:
+def settings_of_same_sections(given: Mapping[str, object], known: Mapping[str, Setting]) -> Iterator[str]:
     """All settings of the sections of which a preset sets any; `download` settings do not form a section."""
     sections = {section_of(name) for name in given}
     return (name for name in known if section_of(name) in sections - {None})
@@ -73,7 +73,7 @@ def section_of(name: str) -> str | None:
     return f"{first}.{rest[0]}" if first in ("preprocess", "evaluate") and len(rest) > 1 else None
 
 
-def parsed(text: str, known: Mapping[str, Setting]) -> tuple[str, object]:
+def parse(text: str, known: Mapping[str, Setting]) -> tuple[str, object]:
     """Parse `SETTING=VALUE` into name and value; settings of text take everything after the sign literally.
 
     Raises:
@@ -95,7 +95,7 @@ def parsed(text: str, known: Mapping[str, Setting]) -> tuple[str, object]:
         raise BadSettings(Path("--with"), [f"{name}: found {value!r}, allowed is {known[name].allowed}"]) from error
 
 
-def shown(value: object) -> str:
+def format_yaml(value: object) -> str:
     """Format a value as YAML."""
     if value is None:
         return "null"

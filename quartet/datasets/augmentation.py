@@ -27,7 +27,7 @@ def augment(images: Tensor, ranges: Augmentation, generator: torch.Generator) ->
     Returns:
         Images of the same shape, in [0, 1].
     """
-    return transformed(images, random_transforms(ranges, len(images), generator))
+    return apply_transforms(images, random_transforms(ranges, len(images), generator))
 
 
 def random_transforms(ranges: Augmentation, batch: int, generator: torch.Generator) -> list[Transform]:
@@ -60,7 +60,7 @@ def random_transforms(ranges: Augmentation, batch: int, generator: torch.Generat
     return transforms
 
 
-def transformed(images: Tensor, transforms: list[Transform]) -> Tensor:
+def apply_transforms(images: Tensor, transforms: list[Transform]) -> Tensor:
     """Apply transforms to `(batch, channels, height, width)` images in [0, 1].
 
     It draws no random numbers, so that it can be compiled.

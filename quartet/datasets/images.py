@@ -23,7 +23,7 @@ def load_images(folder: Path, split: str) -> tuple[Tensor, Tensor]:
     return tensors["images"], tensors["labels"]
 
 
-def unit(images: Tensor) -> Tensor:
+def to_unit_range(images: Tensor) -> Tensor:
     """Scale uint8 images to [0, 1]."""
     return images.float() / 255
 

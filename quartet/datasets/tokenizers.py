@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-LONGEST_PIECE = 2048  # characters; the time to merge a string without spaces or punctuation grows with its square
+MAX_PIECE = 2048  # characters; the time to merge a string without spaces or punctuation grows with its square
 
 
 def train_tokenizer(kind: str, texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
@@ -80,7 +80,7 @@ def token_texts(tokenizer: Tokenizer) -> list[str]:
 
 def _pieces(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
-        yield from (text[start : start + LONGEST_PIECE] for start in range(0, len(text), LONGEST_PIECE))
+        yield from (text[start : start + MAX_PIECE] for start in range(0, len(text), MAX_PIECE))
 
 
 def _byte_level(model: models.BPE, *, split_words: bool) -> Tokenizer:

@@ -11,7 +11,7 @@ from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.artifacts.rebuilding import count_parameters, rebuild_network
 from quartet.classification.predictions import logits_over
 from quartet.classification.report import report_classification, report_mistakes
-from quartet.datasets.images import load_images, normalise, unit
+from quartet.datasets.images import load_images, normalise, to_unit_range
 from quartet.images.grad_cam import grad_cam
 from quartet.images.networks import NETWORKS
 from quartet.images.networks.interface import ImageNetwork
@@ -19,7 +19,7 @@ from quartet.images.shifted_views import shifted_probabilities
 from quartet.reporting.figures import save_figure
 from quartet.reporting.image_sheets import attention_sheet, filter_sheet
 
-LOOKED_AT = 12  # images on the Grad-CAM sheet
+GRAD_CAM_IMAGES = 12  # images on the Grad-CAM sheet
 FILTERS = 64  # at most this many filters are shown
 
 
@@ -34,11 +34,11 @@ def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, f
     def prepare(pixels: Tensor) -> Tensor:
         return normalise(pixels, data["mean"], data["std"])
 
-    logits = logits_over(network, images, lambda batch: prepare(unit(batch)), batch_size)
+    logits = logits_over(network, images, lambda batch: prepare(to_unit_range(batch)), batch_size)
     scores = report_classification(folder, logits, labels, data["classes"], "Convolutional network")
     report_mistakes(folder, images, logits, labels, data["classes"])
     _report_filters(folder, network)
-    report_attention(folder, network, images, labels, prepare, data["classes"])
+    report_grad_cam(folder, network, images, labels, prepare, data["classes"])
     augmented = shifted_probabilities(network, images, prepare, batch_size).argmax(dim=1)
     return {
         **scores,
@@ -53,7 +53,7 @@ def _report_filters(folder: Path, network: ImageNetwork) -> None:
     save_figure(filter_sheet(first.weight.detach()[:FILTERS].cpu().numpy()), folder / "evaluation/filters.png")
 
 
-def report_attention(
+def report_grad_cam(
     folder: Path,
     network: ImageNetwork,
     images: Tensor,
@@ -66,8 +66,8 @@ def report_attention(
     for label in labels.unique():
         of_class = labels == label
         turns[of_class] = torch.arange(int(of_class.sum()), device=labels.device)
-    chosen = turns.argsort(stable=True)[:LOOKED_AT]
-    pixels = unit(images[chosen])
+    chosen = turns.argsort(stable=True)[:GRAD_CAM_IMAGES]
+    pixels = to_unit_range(images[chosen])
     predicted = network(prepare(pixels)).argmax(dim=1)
     seen = grad_cam(network, prepare(pixels), predicted)
     names = [classes[label] for label in predicted.tolist()]

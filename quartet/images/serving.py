@@ -13,14 +13,14 @@ from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.classification.answers import Answer, answers_of, as_table
-from quartet.datasets.images import load_images, normalise, unit
+from quartet.datasets.images import load_images, normalise, to_unit_range
 from quartet.datasets.pictures import to_png
 from quartet.images.networks import NETWORKS
 from quartet.images.preparation.reading import WHITE_16, decode
 from quartet.images.preparation.resizing import to_square
 from quartet.tracking.served import Column, Interface, Served
 
-QUESTION = Column("image", "binary")  # a picture file
+PICTURE = Column("image", "binary")  # a picture file
 
 
 class ImageClassifier(Served):
@@ -40,20 +40,20 @@ class ImageClassifier(Served):
         data = self.card["data"]
         how = (data["size"], data["channels"], data.get("grey_range", (0, WHITE_16)))
         squares = [to_square(decode(io.BytesIO(content), name), *how) for name, content in pictures]
-        images = unit(torch.from_numpy(np.stack(squares)))  # (pictures, channels, size, size)
+        images = to_unit_range(torch.from_numpy(np.stack(squares)))  # (pictures, channels, size, size)
         return answers_of(self.network(normalise(images, data["mean"], data["std"])), data["classes"])
 
     @staticmethod
     def interface(card: Mapping) -> Interface:
         """From picture files to classes."""
-        return Interface(QUESTION, "classes")
+        return Interface(PICTURE, "classes")
 
     @staticmethod
     def example(card: Mapping) -> dict[str, object]:
         """Two pictures from the validation split."""
         images, _ = load_images(paths.processed("images"), "validation")
-        return QUESTION.example([to_png(image.permute(1, 2, 0).numpy()) for image in images[:2]])
+        return PICTURE.example([to_png(image.permute(1, 2, 0).numpy()) for image in images[:2]])
 
-    def answer(self, questions: Sequence[bytes], parameters: Mapping[str, Any]) -> pd.DataFrame:
+    def predict(self, inputs: Sequence[bytes], parameters: Mapping[str, Any]) -> pd.DataFrame:
         """Classify picture files; returns one row per picture."""
-        return as_table(self.classify((f"image {row}", image) for row, image in enumerate(questions)))
+        return as_table(self.classify((f"image {row}", image) for row, image in enumerate(inputs)))

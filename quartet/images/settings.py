@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from quartet.params.fields import retuned, section, setting
+from quartet.params.fields import section, setting, with_default
 from quartet.params.shared import Augmentation, Preparation, Training, compile_setting, splits_setting
 
 SOURCE: str = setting(
@@ -38,7 +38,7 @@ class PreprocessImages(Preparation):
         "error", "pictures of your own that cannot be decoded: stop, or leave them out", choices=("error", "skip")
     )
 
-    def contradictions(self) -> Iterator[str]:
+    def conflicts(self) -> Iterator[str]:
         """The number of channels is in range, but not 1 or 3."""
         if self.channels == 2:
             yield "preprocess.images.channels: found 2, allowed is 1 or 3, or null"
@@ -70,10 +70,10 @@ class TrainCnn(Training):
         "loss function; the last two take one-hot targets",
         choices=("cross_entropy", "binary_cross_entropy", "mean_squared_error"),
     )
-    keep: str = retuned(Training, "keep", "last")
-    precision: str = retuned(Training, "precision", "auto")
-    steps: int = retuned(Training, "steps", 800)
-    validate_every: int = retuned(Training, "validate_every", 50)
+    keep: str = with_default(Training, "keep", "last")
+    precision: str = with_default(Training, "precision", "auto")
+    steps: int = with_default(Training, "steps", 800)
+    validate_every: int = with_default(Training, "validate_every", 50)
     epochs: int | None = setting(
         None, "passes over the training examples, in full batches; overrides `steps`", at_least=1
     )
@@ -81,7 +81,7 @@ class TrainCnn(Training):
     compile: bool = compile_setting()
     augmentation: Augmentation = section(Augmentation)
 
-    def contradictions(self, data: PreprocessImages, evaluation: Any) -> Iterator[str]:
+    def conflicts(self, data: PreprocessImages, evaluation: Any) -> Iterator[str]:
         """The textbook network takes images of one shape only."""
         if self.network == "reference" and (data.size, data.channels) != (48, 3):
             yield (

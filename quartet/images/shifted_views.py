@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from quartet.datasets.augmentation import affine
-from quartet.datasets.images import unit
+from quartet.datasets.images import to_unit_range
 from quartet.images.networks.interface import ImageNetwork
 
 # Right and down, as shares of the side: one pixel in MNIST, less than the width of a stroke.
@@ -21,7 +21,7 @@ def shifted_probabilities(
 
     `images` is `(images, channels, size, size)` uint8; `prepare` turns images in [0, 1] into network inputs.
     """
-    return torch.cat([_mean_over_shifts(network, unit(batch), prepare) for batch in images.split(batch_size)])
+    return torch.cat([_mean_over_shifts(network, to_unit_range(batch), prepare) for batch in images.split(batch_size)])
 
 
 def _mean_over_shifts(network: ImageNetwork, images: Tensor, prepare: Callable[[Tensor], Tensor]) -> Tensor:

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import build_network
-from quartet.classification.predictions import VALIDATED, logits_over, validation_scores
-from quartet.datasets.augmentation import Transform, random_transforms, transformed
+from quartet.classification.predictions import VALIDATION_BATCH_FACTOR, logits_over, validation_scores
+from quartet.datasets.augmentation import Transform, apply_transforms, random_transforms
 from quartet.datasets.batches import ShuffledBatches
-from quartet.datasets.images import load_images, normalise, unit
+from quartet.datasets.images import load_images, normalise, to_unit_range
 from quartet.images.losses import classification_loss
 from quartet.images.networks import NETWORKS
 from quartet.images.networks.interface import ImageNetwork
@@ -115,7 +115,7 @@ class ImageTraining:
 
     def augmented(self, pixels: Tensor, transforms: list[Transform]) -> Tensor:
         """Transform uint8 images into augmented network inputs."""
-        return self.normalised(transformed(unit(pixels), transforms))
+        return self.normalised(apply_transforms(to_unit_range(pixels), transforms))
 
     def normalised(self, images: Tensor) -> Tensor:
         """Normalise images in [0, 1] into network inputs."""
@@ -134,8 +134,8 @@ class ImageTraining:
 
     def logits_of(self, network: ImageNetwork, images: Tensor) -> Tensor:
         """`(images, classes)` logits of uint8 images, without augmentation."""
-        batch_size = VALIDATED * self.settings.batch_size
-        return logits_over(network, images, lambda pixels: self.normalised(unit(pixels)), batch_size)
+        batch_size = VALIDATION_BATCH_FACTOR * self.settings.batch_size
+        return logits_over(network, images, lambda pixels: self.normalised(to_unit_range(pixels)), batch_size)
 
     def draw_augmentation(self, folder: Path) -> None:
         """Draw some training images and, below them, several augmentations of each."""
@@ -144,7 +144,7 @@ class ImageTraining:
         rows = [images.numpy()]
         for _ in range(TIMES):
             transforms = random_transforms(self.settings.augmentation, len(images), generator)
-            rows.append(transformed(unit(images), transforms).numpy())
+            rows.append(apply_transforms(to_unit_range(images), transforms).numpy())
         titles = ["prepared", *["augmented"] * TIMES]
         save_figure(
             image_sheet(rows, titles, title="Training images and their augmentation"), folder / "augmentation.png"

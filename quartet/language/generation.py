@@ -11,7 +11,7 @@ from quartet.language.networks.encoder_decoder import EncoderDecoder
 from quartet.language.networks.interface import LanguageModel
 
 
-def sampled(
+def sample_token(
     logits: Tensor,
     *,
     temperature: float = 1.0,
@@ -67,7 +67,7 @@ def _sample_index(weights: Tensor, generator: torch.Generator | None) -> Tensor:
 def generate(network: LanguageModel, prompt: Tensor, count: int, *, cached: bool = True, **choice: Any) -> Tensor:
     """Continue `(batch, steps)` token ids by `count` tokens; returns `(batch, steps + count)`.
 
-    `choice` are the arguments of `sampled`.
+    `choice` are the arguments of `sample_token`.
 
     With `cached`, the network keeps its state (keys and values, or hidden states), so that each token needs one step.
     Without, it reads everything again for each token; the text is the same. When the network's context is full,
@@ -75,23 +75,23 @@ def generate(network: LanguageModel, prompt: Tensor, count: int, *, cached: bool
     """
     tokens = prompt
     window = tokens[:, -network.context :]
-    read, advance = begun(network, window)
+    read, advance = start_decoding(network, window)
     start, prompted = tokens.shape[1] - window.shape[1], tokens.shape[1]
     for number in range(count):
         if number:
             if tokens.shape[1] - start > network.context:
                 start, prompted = tokens.shape[1] - network.context // 2, tokens.shape[1]
-                read, advance = begun(network, tokens[:, start:])
+                read, advance = start_decoding(network, tokens[:, start:])
             elif cached:
                 read = advance(tokens[:, -1:])
             else:
                 _, past = network.begin(tokens[:, start:prompted])
                 read = network.advance(tokens[:, prompted:], past)[0][:, -1]
-        tokens = torch.cat([tokens, sampled(read, **choice)], dim=1)
+        tokens = torch.cat([tokens, sample_token(read, **choice)], dim=1)
     return tokens
 
 
-def begun(network: LanguageModel, prompt: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+def start_decoding(network: LanguageModel, prompt: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Read a prompt `(batch, steps)`, with a cache.
 
     Returns:
@@ -125,33 +125,33 @@ def fill_blanks(
         network: trained with span corruption.
         pieces: the token ids of the text around the blanks, in order; one piece more than blanks.
         longest: the most tokens in a blank; less if the decoder's context would not hold that many for each blank.
-        choice: the arguments of `sampled`.
+        choice: the arguments of `sample_token`.
 
     Raises:
         ValueError: there are more blanks or tokens than fit the network.
     """
-    blanks, holes, tokens = len(pieces) - 1, len(network.hole_tokens), sum(map(len, pieces))
-    places = network.context + holes
-    if blanks >= holes or tokens + blanks > places:
+    blanks, sentinels, tokens = len(pieces) - 1, len(network.sentinel_tokens), sum(map(len, pieces))
+    places = network.context + sentinels
+    if blanks >= sentinels or tokens + blanks > places:
         raise ValueError(
-            f"found {blanks} blanks and {tokens} tokens of text; the model takes at most {holes - 1} blanks, and "
-            f"{places} of both together (train_lm.context + {holes})"
+            f"found {blanks} blanks and {tokens} tokens of text; the model takes at most {sentinels - 1} blanks, and "
+            f"{places} of both together (train_lm.context + {sentinels})"
         )
     if blanks:
         longest = min(longest, places // blanks - 1)
     device = network.embedding.weight.device
     corrupted = list(pieces[0])
     for number, piece in enumerate(pieces[1:]):
-        corrupted += [network.hole_tokens[number], *piece]
+        corrupted += [network.sentinel_tokens[number], *piece]
     past = network.encode(torch.tensor([corrupted], device=device))
     filled: list[list[int]] = []
     for number in range(blanks):
-        logits, past = network.decode(torch.tensor([[network.hole_tokens[number]]], device=device), past)
+        logits, past = network.decode(torch.tensor([[network.sentinel_tokens[number]]], device=device), past)
         span: list[int] = []
         while len(span) < longest:
-            allowed = _without_other_holes(logits[:, -1], network, number + 1)
-            token = sampled(allowed, **choice)
-            if token.item() == network.hole_tokens[number + 1]:
+            allowed = _without_other_sentinels(logits[:, -1], network, number + 1)
+            token = sample_token(allowed, **choice)
+            if token.item() == network.sentinel_tokens[number + 1]:
                 break
             span.append(int(token))
             logits, past = network.decode(token, past)
@@ -159,11 +159,11 @@ def fill_blanks(
     return filled
 
 
-def _without_other_holes(logits: Tensor, network: EncoderDecoder, number: int) -> Tensor:
-    """Mask the logits of all hole tokens except the next one, which ends the span."""
+def _without_other_sentinels(logits: Tensor, network: EncoderDecoder, number: int) -> Tensor:
+    """Mask the logits of all sentinel tokens except the next one, which ends the span."""
     allowed = torch.full_like(logits, -torch.inf)
     allowed[:, : network.vocabulary_size] = logits[:, : network.vocabulary_size]
-    allowed[:, network.hole_tokens[number]] = logits[:, network.hole_tokens[number]]
+    allowed[:, network.sentinel_tokens[number]] = logits[:, network.sentinel_tokens[number]]
     return allowed
 
 

@@ -33,7 +33,7 @@ class IncrementalDecoder:
         self.position = None if network.position is None else _array(network.position.table)
         self.tables = [] if network.ngrams is None else [*map(_array, network.ngrams.tables.parameters())]
         self.last = past.last[0].tolist()
-        self.seen = past.blocks[0].seen.keys.shape[2]
+        self.steps = past.blocks[0].cache.keys.shape[2]
         blocks = zip(network.blocks, past.blocks, strict=True)
         self.blocks = [_Block(block, kept, network.context) for block, kept in blocks]
 
@@ -48,11 +48,11 @@ class IncrementalDecoder:
         if self.tables:
             hidden = hidden + np.concatenate(self._ngrams(token))
         if self.position is not None:
-            hidden = hidden + self.position[self.seen]
+            hidden = hidden + self.position[self.steps]
         hidden = _normalised(hidden, self.embedding_gain)
         for block in self.blocks:
-            hidden = block.advance(hidden, self.seen)
-        self.seen += 1
+            hidden = block.advance(hidden, self.steps)
+        self.steps += 1
         self.last = [*self.last, token][1:]
         return torch.from_numpy(self.embedding @ _normalised(hidden, self.output_gain))[None]
 
@@ -82,14 +82,14 @@ class _Block:
             _array(block.feed_forward.contract.weight),
         )
         self.turn = None if attention.position is None else [*map(_array, attention.position.buffers())]
-        shape = (attention.heads, context, past.seen.keys.shape[3])
+        shape = (attention.heads, context, past.cache.keys.shape[3])
         self.keys, self.values = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        steps = past.seen.keys.shape[2]
-        self.keys[:, :steps], self.values[:, :steps] = _array(past.seen.keys[0]), _array(past.seen.values[0])
+        steps = past.cache.keys.shape[2]
+        self.keys[:, :steps], self.values[:, :steps] = _array(past.cache.keys[0]), _array(past.cache.values[0])
 
-    def advance(self, hidden: np.ndarray, seen: int) -> np.ndarray:
-        """`(features,)` of the token at position `seen` to the same shape."""
-        hidden = hidden + self._attended(self._mixed(0, hidden), seen)
+    def advance(self, hidden: np.ndarray, step: int) -> np.ndarray:
+        """`(features,)` of the token at position `step` to the same shape."""
+        hidden = hidden + self._attended(self._mixed(0, hidden), step)
         return hidden + self.contract @ np.square(np.maximum(self.expand @ self._mixed(1, hidden), 0))
 
     def _mixed(self, number: int, hidden: np.ndarray) -> np.ndarray:
@@ -98,17 +98,17 @@ class _Block:
         self.before[number] = np.concatenate([before, token[None]])[1:]
         return token + np.einsum("rf,rf->f", before, self.shares[number])
 
-    def _attended(self, token: np.ndarray, seen: int) -> np.ndarray:
+    def _attended(self, token: np.ndarray, step: int) -> np.ndarray:
         heads, _, features = self.keys.shape
-        query, key, self.values[:, seen] = (self.projection @ token).reshape(3, heads, features)
+        query, key, self.values[:, step] = (self.projection @ token).reshape(3, heads, features)
         if self.turn is not None:
-            sine, cosine = self.turn[0][seen], self.turn[1][seen]
+            sine, cosine = self.turn[0][step], self.turn[1][step]
             query, key = _turned(query, sine, cosine), _turned(key, sine, cosine)
-        self.keys[:, seen] = key
-        scores = (self.keys[:, : seen + 1] @ (query[:, :, None] / math.sqrt(features)))[:, :, 0]  # (heads, steps)
+        self.keys[:, step] = key
+        scores = (self.keys[:, : step + 1] @ (query[:, :, None] / math.sqrt(features)))[:, :, 0]  # (heads, steps)
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
-        found = weights[:, None] @ self.values[:, : seen + 1]  # (heads, 1, head features)
+        found = weights[:, None] @ self.values[:, : step + 1]  # (heads, 1, head features)
         return self.output @ found.reshape(-1)
 
 

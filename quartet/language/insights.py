@@ -57,7 +57,7 @@ def cost_by_kind(nats: np.ndarray, stream: np.ndarray, texts: list[str]) -> pd.D
     return pd.DataFrame(rows)
 
 
-def cost_by_place(nats: np.ndarray, context: int, bytes_per_token: float) -> pd.DataFrame:
+def cost_by_position(nats: np.ndarray, context: int, bytes_per_token: float) -> pd.DataFrame:
     """Bits per byte by a token's position in its window (windows do not overlap): how much does more context help?
 
     Positions are grouped in powers of two. Columns: `from`, `to` (inclusive, counted from 1), `bits_per_byte`.

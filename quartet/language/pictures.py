@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from quartet.artifacts.writing import write_table
 from quartet.datasets.tokenizers import decoded_tokens, token_texts
-from quartet.language.insights import attention_maps, cost_by_kind, cost_by_place, neighbours
+from quartet.language.insights import attention_maps, cost_by_kind, cost_by_position, neighbours
 from quartet.language.networks.interface import LanguageModel
 from quartet.reporting.figures import bars, save_figure
 from quartet.reporting.text_figures import heads_sheet, text_heat
@@ -49,7 +49,7 @@ def draw_insights(
     title = "Cost of a character by kind"
     figure = bars(list(kinds.kind), list(kinds.bits_per_character), title, "bits per character", "")
     save_figure(figure, folder / "cost_by_kind.png")
-    places = cost_by_place(nats, network.context, byte_count / len(stream))
+    places = cost_by_position(nats, network.context, byte_count / len(stream))
     write_table(folder / "cost_by_place.csv", places)
     names = [
         f"{low}" if low == high else f"{low} to {high}" for low, high in zip(places["from"], places["to"], strict=True)

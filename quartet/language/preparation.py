@@ -14,7 +14,7 @@ from quartet.language.reading import count_characters, text_chunks
 from quartet.language.settings import PreprocessText
 
 TEST, VALIDATION = 0.10, 0.05  # share of the whole text, and share of the rest
-LEAST = 100  # the fewest characters in a split
+MIN_CHARACTERS = 100  # the fewest characters in a split
 
 
 def split_text(source: Path, how: str, seed: int, folder: Path) -> None:
@@ -68,9 +68,10 @@ def prepare_text(raw: Path, folder: Path, settings: PreprocessText) -> dict:
             characters[name] = count_characters(folder / f"{name}.txt")
         except ValueError as error:
             raise ValueError(f"{raw / 'text.txt'}: its {name} split holds only white space") from error
-        if characters[name] < LEAST:
+        if characters[name] < MIN_CHARACTERS:
             raise ValueError(
-                f"{raw / 'text.txt'}: its {name} split has {characters[name]} characters; at least {LEAST} are needed"
+                f"{raw / 'text.txt'}: its {name} split has {characters[name]} characters; "
+                f"at least {MIN_CHARACTERS} are needed"
             )
     tokenizer = train_tokenizer(settings.tokenizer, lines_of(folder / "train.txt"), settings.vocabulary_size)
     dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32

@@ -16,7 +16,7 @@ from quartet.language.networks.encoder_decoder import EncoderDecoder
 from quartet.tracking.served import Column, Interface, Parameter, Served
 
 PROMPT = Column("prompt", "string")
-CHOICE = (
+PARAMETERS = (
     Parameter("tokens", 64),
     Parameter("temperature", 0.8),
     Parameter("top_k", 0),
@@ -35,21 +35,23 @@ class TextGenerator(Served):
     @staticmethod
     def interface(card: Mapping) -> Interface:
         """From prompts to texts."""
-        return Interface(PROMPT, "text", CHOICE)
+        return Interface(PROMPT, "text", PARAMETERS)
 
     @staticmethod
     def example(card: Mapping) -> dict[str, object]:
         """The beginning of a sentence."""
         return PROMPT.example(["The "])
 
-    def answer(self, questions: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
+    def predict(self, inputs: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
         """Continue each prompt."""
         choice = {name: parameters[name] for name in ("temperature", "top_p", "seed")}
         choice["top_k"] = parameters["top_k"] or None
-        return [self.continued(prompt, parameters["tokens"], **choice) for prompt in questions]
+        return [self.continued(prompt, parameters["tokens"], **choice) for prompt in inputs]
 
     def continued(self, prompt: str, tokens: int, *, seed: int, **choice: Any) -> str:
-        """Continue a prompt; returns the whole text. `choice`: `temperature`, `top_k`, `top_p` (`generation.sampled`).
+        """Continue a prompt; returns the whole text.
+
+        `choice`: `temperature`, `top_k`, `top_p`, as for `generation.sample_token`.
 
         Raises:
             ValueError: an argument is out of its range.

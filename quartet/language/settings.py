@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 
-from quartet.params.fields import retuned, setting
+from quartet.params.fields import setting, with_default
 from quartet.params.shared import Preparation, Training, compile_setting, width_per_head
 
 SOURCE: str = setting(
@@ -52,16 +52,16 @@ class TrainLm(Training):
         0.5, "encoder-decoder: share of the batches with one hole that reaches to the end", at_least=0, at_most=1
     )
     dropout: float = setting(0.0, "dropout after attention and feed-forward", at_least=0, below=1)
-    optimizer: str = retuned(Training, "optimizer", "muon")
-    learning_rate: float = retuned(Training, "learning_rate", 0.01)
-    weight_decay: float = retuned(Training, "weight_decay", 0.05)
-    batch_size: int = retuned(Training, "batch_size", 16)
-    precision: str = retuned(Training, "precision", "auto")
-    steps: int = retuned(Training, "steps", 400)
-    validate_every: int = retuned(Training, "validate_every", 100)
+    optimizer: str = with_default(Training, "optimizer", "muon")
+    learning_rate: float = with_default(Training, "learning_rate", 0.01)
+    weight_decay: float = with_default(Training, "weight_decay", 0.05)
+    batch_size: int = with_default(Training, "batch_size", 16)
+    precision: str = with_default(Training, "precision", "auto")
+    steps: int = with_default(Training, "steps", 400)
+    validate_every: int = with_default(Training, "validate_every", 100)
     compile: bool = compile_setting()
 
-    def contradictions(self, data: PreprocessText, evaluation: "EvaluateLm") -> Iterator[str]:
+    def conflicts(self, data: PreprocessText, evaluation: "EvaluateLm") -> Iterator[str]:
         """Widths that the heads do not divide, and networks that the compiler does not speed up."""
         if self.compile and self.architecture != "decoder":
             yield (

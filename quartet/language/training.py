@@ -15,7 +15,7 @@ from quartet.language.networks.encoder_decoder import EncoderDecoder
 from quartet.language.networks.interface import LanguageModel
 from quartet.language.scoring import validation_scores
 from quartet.language.settings import TrainLm
-from quartet.language.span_corruption import with_holes
+from quartet.language.span_corruption import corrupt_spans
 from quartet.language.windows import TrainingWindows, token_stream
 from quartet.training.compiling import compiled
 from quartet.training.loop import Batch, Task
@@ -93,7 +93,7 @@ class LanguageTraining:
         if not isinstance(self.network, EncoderDecoder):
             return examples
         tokens, _ = examples
-        return with_holes(tokens, self.settings, self.network.hole_tokens, generator)
+        return corrupt_spans(tokens, self.settings, self.network.sentinel_tokens, generator)
 
     def loss_of(self, network: LanguageModel, batch: Batch) -> Tensor:
         """The mean cross-entropy per token."""

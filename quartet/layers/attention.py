@@ -99,10 +99,10 @@ class MultiHeadAttention(nn.Module):
             `(batch, steps, features)`.
         """
         queries = self._split(self.query(tokens))  # (batch, heads, steps, head features)
-        offered = self.keys_and_values(tokens if context is None else context)
+        key_values = self.keys_and_values(tokens if context is None else context)
         if self.position is not None:
-            queries, offered = self.position(queries), KeyValues(self.position(offered.keys), offered.values)
-        return self._mixed(queries, offered, mask=None if mask is None else mask[:, None, None, :])
+            queries, key_values = self.position(queries), KeyValues(self.position(key_values.keys), key_values.values)
+        return self._mixed(queries, key_values, mask=None if mask is None else mask[:, None, None, :])
 
     def causal(self, tokens: Tensor, past: KeyValues | None = None) -> tuple[Tensor, KeyValues]:
         """Causal self-attention: each step attends only to the steps up to itself.
@@ -116,21 +116,21 @@ class MultiHeadAttention(nn.Module):
             same result as reading it at once.
         """
         queries, own = self._split(self.query(tokens)), self.keys_and_values(tokens)
-        seen = 0 if past is None else past.keys.shape[2]
+        past_steps = 0 if past is None else past.keys.shape[2]
         if self.position is not None:
-            queries, keys = self.position(torch.stack([queries, own.keys]), seen)  # together: half the operations
+            queries, keys = self.position(torch.stack([queries, own.keys]), past_steps)  # together: half the operations
             own = KeyValues(keys, own.values)
         if past is None:
             return self._mixed(queries, own, causal=True), own
-        offered = KeyValues(torch.cat([past.keys, own.keys], dim=2), torch.cat([past.values, own.values], dim=2))
+        key_values = KeyValues(torch.cat([past.keys, own.keys], dim=2), torch.cat([past.values, own.values], dim=2))
         steps, mask = tokens.shape[1], None  # a single step attends to everything
         if steps > 1:
-            mask = torch.ones(steps, seen + steps, dtype=torch.bool, device=tokens.device).tril(seen)
-        return self._mixed(queries, offered, mask=mask), offered
+            mask = torch.ones(steps, past_steps + steps, dtype=torch.bool, device=tokens.device).tril(past_steps)
+        return self._mixed(queries, key_values, mask=mask), key_values
 
-    def cross(self, tokens: Tensor, offered: KeyValues) -> Tensor:
+    def cross(self, tokens: Tensor, key_values: KeyValues) -> Tensor:
         """Attend from `tokens` `(batch, steps, features)` to the keys and values of another sequence."""
-        return self._mixed(self._split(self.query(tokens)), offered)
+        return self._mixed(self._split(self.query(tokens)), key_values)
 
     def keys_and_values(self, context: Tensor) -> KeyValues:
         """The keys and values of `context` `(batch, steps, context features)`."""
@@ -144,10 +144,10 @@ class MultiHeadAttention(nn.Module):
         return attention_weights(queries, keys, causal=causal)
 
     def _mixed(
-        self, queries: Tensor, offered: KeyValues, *, mask: Tensor | None = None, causal: bool = False
+        self, queries: Tensor, key_values: KeyValues, *, mask: Tensor | None = None, causal: bool = False
     ) -> Tensor:
         # (batch, heads, steps, head features)
-        mixed = fastest_attention(queries, offered.keys, offered.values, mask, causal)
+        mixed = fastest_attention(queries, key_values.keys, key_values.values, mask, causal)
         return self.dropout(self.output(mixed.transpose(1, 2).flatten(2)))
 
     def _split(self, projected: Tensor) -> Tensor:

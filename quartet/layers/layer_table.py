@@ -20,7 +20,7 @@ class Layer:
 
 
 @runtime_checkable
-class Exemplified(Protocol):
+class HasExampleInputs(Protocol):
     """A network that can make example inputs for itself."""
 
     def example_inputs(self) -> tuple[Tensor, ...]:
@@ -41,7 +41,7 @@ def layers_of(network: nn.Module) -> list[Layer]:
     A layer is a module without submodules, or with parameters of its own. To find the layers, the network is run once
     on its `example_inputs`, and then each of its children that has `example_inputs` too.
     """
-    if not isinstance(network, Exemplified):
+    if not isinstance(network, HasExampleInputs):
         raise TypeError(f"{type(network).__name__} has no example_inputs")
     rows: dict[str, Layer] = {}
 
@@ -65,7 +65,7 @@ def layers_of(network: nn.Module) -> list[Layer]:
         with torch.no_grad():
             network.eval()(*network.example_inputs())
             for part in network.children():
-                if isinstance(part, Exemplified):  # a part that the network's forward pass does not run
+                if isinstance(part, HasExampleInputs):  # a part that the network's forward pass does not run
                     part(*part.example_inputs())
     finally:
         network.train(mode)

@@ -102,7 +102,7 @@ def section(kind: type) -> typing.Any:
     return dataclasses.field(default_factory=kind)
 
 
-def retuned(kind: type, name: str, default: object) -> typing.Any:
+def with_default(kind: type, name: str, default: object) -> typing.Any:
     """The setting `name` of section `kind` with another default."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     return dataclasses.field(default=default, metadata=fields[name].metadata)

@@ -20,7 +20,7 @@ class Runtime:
 class Preparation:
     """How raw data is prepared: the base class of the sections of `preprocess`."""
 
-    def contradictions(self) -> Iterator[str]:
+    def conflicts(self) -> Iterator[str]:
         """Errors that checking each setting by itself cannot find, one line per error."""
         yield from ()
 
@@ -91,7 +91,7 @@ class Training:
     steps: int = setting(280, "training steps, regardless of the data's size", at_least=1)
     validate_every: int = setting(70, "steps between validations", at_least=1)
 
-    def contradictions(self, data: Any, evaluation: Any) -> Iterator[str]:
+    def conflicts(self, data: Any, evaluation: Any) -> Iterator[str]:
         """Settings that contradict each other, one line per error.
 
         `data` is the section of `preprocess` for the family's data, `evaluation` its section of `evaluate` or None.

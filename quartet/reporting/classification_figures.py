@@ -5,13 +5,13 @@ import pandas as pd
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from quartet.reporting.figures import BLUE, GREY, INK, tidy, visible
+from quartet.reporting.figures import BLUE, GREY, INK, printable, tidy
 
 
 def confusion_figure(counts: pd.DataFrame, title: str, row_label: str = "actual") -> Figure:
     """The confusion matrix as a heat map, with counts in the cells where they fit; legible up to 100 classes."""
     classes = len(counts)
-    names = [visible(name) for name in counts.columns]
+    names = [printable(name) for name in counts.columns]
     cell = min(max(30.0, 220 / classes), 1080 / classes)  # in points, like all lengths here
     if classes <= 100:
         cell = max(cell, 4.5 * len(str(counts.to_numpy().max())))  # room for the digits

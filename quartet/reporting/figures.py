@@ -83,7 +83,7 @@ def tidy(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def visible(name: str, longest: int = 30) -> str:
+def printable(name: str, longest: int = 30) -> str:
     """Make white space in a class or token name visible, and escape dollar signs, which would start a formula.
 
     Of a long name, only the beginning and the end are kept.

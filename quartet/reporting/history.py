@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-LOOKED_BACK = 200  # the most commits of the file to search
+MAX_COMMITS = 200  # the most commits of the file to search
 
 
 def previous_metrics(path: Path, current: dict[str, float]) -> tuple[str, dict[str, float]] | None:
@@ -13,7 +13,7 @@ def previous_metrics(path: Path, current: dict[str, float]) -> tuple[str, dict[s
     Committing the current metrics does not change the result. None without git, in a shallow clone, or if the metrics
     never changed.
     """
-    history = _git("log", f"--max-count={LOOKED_BACK}", "--format=%h", "--", path.as_posix())
+    history = _git("log", f"--max-count={MAX_COMMITS}", "--format=%h", "--", path.as_posix())
     for commit in (history or "").split():
         try:
             metrics = json.loads(_git("show", f"{commit}:./{path.as_posix()}") or "null")

@@ -13,13 +13,13 @@ from PIL import Image
 from quartet.artifacts import paths
 from quartet.artifacts.writing import read_json, write_text
 from quartet.reporting.history import previous_metrics
-from quartet.reporting.numbers import interval_of, shown
+from quartet.reporting.numbers import format_number, interval_of
 
 if TYPE_CHECKING:
     from quartet.families import Family
 
 PAGE_WIDTH = 1007  # width of a section of the page in pixels
-HEAVIEST = 3_000_000  # bytes; if the page is larger, pictures get lossy compression, as little as possible
+MAX_PAGE_BYTES = 3_000_000  # if the page is larger, pictures get lossy compression, as little as possible
 COMPRESSIONS = ((80, 2.0), (60, 1.0), (40, 0.6))  # quality, and largest width as a multiple of `PAGE_WIDTH`
 Compression = tuple[int, float] | None  # one of `COMPRESSIONS`, or None for no compression
 PICTURES = {
@@ -64,7 +64,7 @@ def write_report(page: Path, families: "Iterable[Family]") -> None:
         described = [_description(family, compression) for family in families]
         preview = _embedded(paths.processed("images") / "preview.png", compression)
         text = template.render(families=described, preview=preview)
-        if len(text) <= HEAVIEST:
+        if len(text) <= MAX_PAGE_BYTES:
             break
     write_text(page, text)
 
@@ -85,7 +85,7 @@ def _description(family: "Family", compression: Compression) -> dict:
         "lead": leads[0],
         "pictures": [picture for picture in pictures if picture is not leads[0]],
         "metrics": [_score(name, metrics, before) for name in sorted(metrics) if not name.endswith("_spread")],
-        "training": [(name.replace("_", " "), shown(value)) for name, value in sorted(training.items())],
+        "training": [(name.replace("_", " "), format_number(value)) for name, value in sorted(training.items())],
         "tables": [
             ("Each class", _table(folder / "evaluation/classification_report.csv")),
             ("Nearest words", _table(folder / "evaluation/neighbours.csv")),
@@ -100,9 +100,9 @@ def _score(name: str, metrics: dict[str, float], before: tuple[str, dict[str, fl
     interval = interval_of(name, metrics)
     return {
         "name": name.replace("_", " "),
-        "value": shown(metrics[name]),
+        "value": format_number(metrics[name]),
         "exact": str(metrics[name]),
-        "interval": "–".join(map(shown, interval)) if interval else "",
+        "interval": "–".join(map(format_number, interval)) if interval else "",
         "change": _change(metrics[name], before[1].get(name) if before else None),
     }
 
@@ -112,7 +112,7 @@ def _change(value: float, before: float | None) -> str:
         return ""
     if value == before:
         return "same"
-    return f"{'+' if value > before else '−'}{shown(abs(value - before))}"
+    return f"{'+' if value > before else '−'}{format_number(abs(value - before))}"
 
 
 def _pictures_in(folder: Path) -> list[Path]:
@@ -143,7 +143,7 @@ def _table(path: Path) -> list[list[str]]:
 def _cell(text: str) -> str:
     """Shorten a number with a decimal point; other text is unchanged."""
     try:
-        return shown(float(text)) if "." in text else text
+        return format_number(float(text)) if "." in text else text
     except ValueError:
         return text
 

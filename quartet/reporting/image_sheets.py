@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from quartet.artifacts.writing import atomic_path
-from quartet.reporting.figures import INK, visible
+from quartet.reporting.figures import INK, printable
 
 
 def image_sheet(
@@ -29,17 +29,17 @@ def image_sheet(
         cell: inches per image.
     """
     columns = max(len(row) for row in rows)
-    names = [visible(name, longest=60) for name in row_titles]
+    names = [printable(name, longest=60) for name in row_titles]
     left = 0.085 * max(map(len, names), default=0) + 0.15
     pitch = 1.06 * cell
     fitting = round(17 * pitch)  # characters of 7 points that fit
     captions = [
-        ["\n".join(visible(line, fitting) for line in caption.split("\n")) for caption in row]
+        ["\n".join(printable(line, fitting) for line in caption.split("\n")) for caption in row]
         for row in image_titles or [[""] * len(row) for row in rows]
     ]
     lines = [max(caption.count("\n") + 1 if caption else 0 for caption in row) for row in captions]
     heights = [pitch + 0.14 * count for count in lines]
-    title = visible(title, longest=120)
+    title = printable(title, longest=120)
     head = 0.45 if title else 0.1
     width, height = left + columns * pitch, head + sum(heights)
     width = max(width, 0.09 * len(title) + 0.4)

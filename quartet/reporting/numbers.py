@@ -14,7 +14,7 @@ SHARES_OF = {
 Z = 1.959963984540054  # the normal distribution's 97.5th percentile
 
 
-def shown(value: float) -> str:
+def format_number(value: float) -> str:
     """Format with three decimals: more for numbers near zero, fewer for large ones, none for integers."""
     if isinstance(value, bool) or not math.isfinite(value):
         return str(value)

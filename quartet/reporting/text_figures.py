@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from quartet.reporting.figures import INK, visible
+from quartet.reporting.figures import INK, printable
 
 
 def heads_sheet(maps: np.ndarray, tokens: Sequence[str]) -> Figure:
@@ -13,7 +13,7 @@ def heads_sheet(maps: np.ndarray, tokens: Sequence[str]) -> Figure:
     layers, heads, steps, _ = maps.shape
     figure = Figure(figsize=(2.6 * heads + 0.6, 2.6 * layers + 0.9), layout="constrained")
     axes = figure.subplots(layers, heads, squeeze=False)
-    names = [visible(token) for token in tokens]
+    names = [printable(token) for token in tokens]
     for (layer, head), panel in np.ndenumerate(axes):
         panel.imshow(maps[layer, head], cmap="magma", vmin=0, vmax=maps[layer, head].max())
         panel.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=8, color=INK)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import color_sequences
 from matplotlib.figure import Figure
 
-from quartet.reporting.figures import GREY, INK, tidy, visible
+from quartet.reporting.figures import GREY, INK, printable, tidy
 
 
 def paths_figure(paths: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
@@ -18,7 +18,7 @@ def paths_figure(paths: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
         colour = colours.get(name, GREY)
         axes.plot(path[:, 0], path[:, 1], "-", color=colour, linewidth=1, alpha=0.8)
         axes.plot(path[-1, 0], path[-1, 1], "o", color=colour)
-        axes.annotate(visible(name), path[-1], textcoords="offset points", xytext=(5, 4), fontsize=8, color=INK)
+        axes.annotate(printable(name), path[-1], textcoords="offset points", xytext=(5, 4), fontsize=8, color=INK)
     axes.set(title="Hidden states from step to step", xlabel="first principal component", ylabel="second")
     tidy(axes)
     return figure

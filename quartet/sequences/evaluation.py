@@ -9,7 +9,7 @@ from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.artifacts.rebuilding import count_parameters, rebuild_network
 from quartet.artifacts.writing import write_table, write_text
-from quartet.classification.report import report_classification, report_mistakes, surest_mistakes
+from quartet.classification.report import most_confident_mistakes, report_classification, report_mistakes
 from quartet.reporting.figures import line_figure, save_figure
 from quartet.reporting.trajectories import paths_figure
 from quartet.sequences.baselines import linear_baseline
@@ -49,7 +49,7 @@ def _report_mistakes(folder: Path, processed: Path, sequences: Sequences, logits
         predicted = logits.argmax(dim=1)
         lines = [
             f"{classes[sequences.labels[i]]}, not {classes[predicted[i]]}: {texts[i]}"
-            for i in surest_mistakes(logits, sequences.labels).tolist()
+            for i in most_confident_mistakes(logits, sequences.labels).tolist()
         ]
         write_text(folder / "evaluation/mistakes.txt", "\n\n".join(lines) + "\n")
 

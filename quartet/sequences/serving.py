@@ -59,6 +59,6 @@ class SequenceClassifier(Served):
         values = sequences.values[: int(sequences.lengths[0])][None].numpy()
         return {"array": values.tolist(), "dtype": str(values.dtype)}
 
-    def answer(self, questions: Sequence[str] | np.ndarray, parameters: Mapping[str, Any]) -> pd.DataFrame:
+    def predict(self, inputs: Sequence[str] | np.ndarray, parameters: Mapping[str, Any]) -> pd.DataFrame:
         """Classify sequences; returns one row per sequence."""
-        return as_table(self.classify(questions))
+        return as_table(self.classify(inputs))

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from quartet.params.fields import retuned, section, setting
+from quartet.params.fields import section, setting, with_default
 from quartet.params.shared import Augmentation, Preparation, Training, splits_setting
 
 SOURCE: str = setting(
@@ -69,8 +69,8 @@ class TrainRnn(Training):
     )
     dropout: float = setting(0.2, "dropout between layers and before the classifier", at_least=0, below=1)
     token_dropout: float = setting(0.3, "share of a text's tokens that are zeroed in training", at_least=0, below=1)
-    steps: int = retuned(Training, "steps", 500)
-    validate_every: int = retuned(Training, "validate_every", 50)
+    steps: int = with_default(Training, "steps", 500)
+    validate_every: int = with_default(Training, "validate_every", 50)
     epochs: int | None = setting(
         None, "passes over the training examples, in full batches; overrides `steps`", at_least=1
     )

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from quartet.artifacts.rebuilding import build_network
-from quartet.classification.predictions import VALIDATED, validation_scores
+from quartet.classification.predictions import VALIDATION_BATCH_FACTOR, validation_scores
 from quartet.datasets.augmentation import augment
 from quartet.datasets.batches import ShuffledBatches
-from quartet.datasets.images import unit
+from quartet.datasets.images import to_unit_range
 from quartet.sequences.loading import Sequences, as_images, as_sequences, load_sequences, network_inputs
 from quartet.sequences.network import NETWORKS, RecurrentClassifier
 from quartet.sequences.predictions import logits_over_sequences
@@ -114,10 +114,12 @@ class SequenceTraining:
 
     def validate(self, network: RecurrentClassifier) -> dict[str, float]:
         """Loss and accuracy on the held-out sequences."""
-        logits = logits_over_sequences(network, self.held_out, self.info, VALIDATED * self.settings.batch_size)
+        logits = logits_over_sequences(
+            network, self.held_out, self.info, VALIDATION_BATCH_FACTOR * self.settings.batch_size
+        )
         return validation_scores(logits, self.held_out.labels)
 
     def _augmented(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         """Augment sequences of pixels as the images that they are."""
-        images = augment(unit(as_images(pixels, self.info)), self.settings.augmentation, generator)
+        images = augment(to_unit_range(as_images(pixels, self.info)), self.settings.augmentation, generator)
         return as_sequences(images * 255, self.info)

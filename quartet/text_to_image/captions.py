@@ -36,7 +36,7 @@ _PARAPHRASES = {
     "photographed": {"thing": "object", "manner": "seen by a camera"},
 }
 _PARAPHRASE = {"thing": "object", "manner": "shown in a picture"}
-EMPTY, SPECIAL = 0, 1  # word ids: padding, and the start token of every caption (only the start token: no caption)
+EMPTY, START = 0, 1  # word ids: padding, and the start token of every caption (only the start token: no caption)
 _NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 # "seven" and "7" are interchangeable in prompts, whichever of them the class names use.
 _SYNONYMS = {str(digit): word for digit, word in enumerate(_NUMBER_WORDS)}
@@ -61,7 +61,7 @@ class Captioner:
         return sorted({word for caption in captions for word in split_words(caption)})
 
     @property
-    def telling_words(self) -> list[int]:
+    def distinguishing_words(self) -> list[int]:
         """Ids of the words that tell classes apart: in the names of some classes but not of all, and in no template.
 
         Raises:
@@ -69,13 +69,13 @@ class Captioner:
         """
         names = [set(split_words(name)) for name in self.classes]
         in_templates = {word for template in TEMPLATES for word in split_words(self._filled(template, name=""))}
-        telling = names[0].union(*names) - names[0].intersection(*names) - in_templates
-        if not telling:
+        distinguishing = names[0].union(*names) - names[0].intersection(*names) - in_templates
+        if not distinguishing:
             raise ValueError(
                 f"no word tells the classes {', '.join(map(repr, self.classes))} apart, so a matcher has nothing to "
                 "learn: rename them or set train_diffusion.matcher to false"
             )
-        return [number + 2 for number, word in enumerate(self.words) if word in telling]
+        return [number + 2 for number, word in enumerate(self.words) if word in distinguishing]
 
     @property
     def vocabulary_size(self) -> int:
@@ -104,7 +104,7 @@ class Captioner:
         ids = {word: number + 2 for number, word in enumerate(self.words)}
         longest, rows = self.longest, []
         for caption in captions:
-            row, words = [SPECIAL], split_words(caption)
+            row, words = [START], split_words(caption)
             if not words:
                 raise ValueError(f"{caption!r} has no words; the model knows {', '.join(sorted(ids)[:20])}, …")
             for word in words:

@@ -36,10 +36,10 @@ def draw_classes(
     prompts = table[labels, asked_by]  # (images, words)
     noise = torch.randn(len(numbers), *network.picture_shape, generator=generator, device=device)
     parts = zip(prompts.split(batch_size), noise.split(batch_size), strict=True)
-    pictures = torch.cat([draw(network, *part, generator=generator, **choice_of(how)) for part in parts])
+    pictures = torch.cat([draw(network, *part, generator=generator, **drawing_arguments(how)) for part in parts])
     if how.rejection:
         chosen = best_of_each(
-            network, pictures, prompts, asked=classes, kept=kept, generator=generator, batch_size=batch_size
+            network, pictures, prompts, caption_count=classes, kept=kept, generator=generator, batch_size=batch_size
         )
         pictures, labels, asked_by = pictures[chosen], labels[chosen], asked_by[chosen]
     return to_uint8(pictures[: how.images]), labels[: how.images], asked_by[: how.images]
@@ -50,12 +50,12 @@ def fewest_pictures(captions: Captioner) -> int:
     return 2 * len(captions.classes)
 
 
-def choice_of(how: EvaluateDiffusion) -> dict[str, Any]:
+def drawing_arguments(how: EvaluateDiffusion) -> dict[str, Any]:
     """The settings that `drawing` takes, as keyword arguments."""
     return {"steps": how.steps, "guidance": how.guidance, "temperature": how.temperature, "sampler": how.sampler}
 
 
-def evaluations_of(network: TextToImage, how: EvaluateDiffusion, classes: int) -> float:
+def network_evaluations_per_picture(network: TextToImage, how: EvaluateDiffusion, classes: int) -> float:
     """Network evaluations per picture that is kept; a matcher counts as one."""
     to_draw = network_evaluations(steps=how.steps, sampler=how.sampler, guidance=how.guidance)
     matcher = network.matcher is not None

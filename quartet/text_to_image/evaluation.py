@@ -17,7 +17,7 @@ from quartet.classification.confusion_files import write_confusion
 from quartet.datasets.images import load_images
 from quartet.images.settings import TrainCnn
 from quartet.text_to_image.captions import TEMPLATES, UNSEEN_TEMPLATES, captioner
-from quartet.text_to_image.class_pictures import draw_classes, evaluations_of, fewest_pictures
+from quartet.text_to_image.class_pictures import draw_classes, fewest_pictures, network_evaluations_per_picture
 from quartet.text_to_image.classifier_accuracy import classifier_accuracy
 from quartet.text_to_image.generated_images import copy_rate, copy_threshold, fid_ratio, variance_ratio
 from quartet.text_to_image.judge import trained_judge
@@ -95,8 +95,8 @@ def evaluate(
     )
     write_sweep(pictures, swept, how)
 
-    clouds = [(judge.features_of(images), owners) for images, owners in ((known, labels), test, train)]
-    ratio, spread = fid_ratio(*clouds, draws=FID_DRAWS, seed=seed)
+    feature_sets = [(judge.features_of(images), owners) for images, owners in ((known, labels), test, train)]
+    ratio, spread = fid_ratio(*feature_sets, draws=FID_DRAWS, seed=seed)
     threshold = copy_threshold(train[0])
     # The settings of the image family's network: the accuracy of a weaker classifier depends too much on its seed.
     # Without compiling, which pays off only in long trainings.
@@ -121,7 +121,7 @@ def evaluate(
         "cas_accuracy_spread": drawn_spread,
         "cas_accuracy_real": real_accuracy,
         "cas_accuracy_real_spread": real_spread,
-        "network_evaluations": evaluations_of(network, how, len(captions.classes)),
+        "network_evaluations": network_evaluations_per_picture(network, how, len(captions.classes)),
         "generated_images": len(labels),
         "parameters": count_parameters(network),
     }

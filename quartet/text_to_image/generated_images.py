@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quartet.datasets.images import unit
+from quartet.datasets.images import to_unit_range
 
 CHUNK = 512  # images compared at once
-Cloud = tuple[Tensor, Tensor]  # features and labels
+LabelledFeatures = tuple[Tensor, Tensor]  # features and labels
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
@@ -23,7 +23,9 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     return float(means @ means + np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * shared)
 
 
-def fid_ratio(generated: Cloud, test: Cloud, train: Cloud, *, draws: int, seed: int) -> tuple[float, float]:
+def fid_ratio(
+    generated: LabelledFeatures, test: LabelledFeatures, train: LabelledFeatures, *, draws: int, seed: int
+) -> tuple[float, float]:
     """Fréchet distance of generated to test features, divided by that of training to test features.
 
     Each of the `draws` takes the same number of random images of each class from all three sets: as many as the
@@ -41,9 +43,9 @@ def fid_ratio(generated: Cloud, test: Cloud, train: Cloud, *, draws: int, seed: 
         ValueError: the judge sees no difference between training and test images.
     """
     rng = np.random.default_rng(seed)
-    clouds = [tuple(part.cpu().numpy() for part in cloud) for cloud in (generated, train, test)]
-    classes = range(1 + max(int(labels.max()) for _, labels in clouds))
-    counts = np.min([np.bincount(labels, minlength=len(classes)) for _, labels in clouds], axis=0)
+    feature_sets = [tuple(part.cpu().numpy() for part in features) for features in (generated, train, test)]
+    classes = range(1 + max(int(labels.max()) for _, labels in feature_sets))
+    counts = np.min([np.bincount(labels, minlength=len(classes)) for _, labels in feature_sets], axis=0)
 
     def sample(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
         members = [rng.permutation(np.flatnonzero(labels == label))[: counts[label]] for label in classes]
@@ -51,8 +53,8 @@ def fid_ratio(generated: Cloud, test: Cloud, train: Cloud, *, draws: int, seed: 
 
     distances = np.array(
         [
-            [frechet_distance(sample(*cloud), real) for cloud in clouds[:2]]
-            for real in (sample(*clouds[2]) for _ in range(draws))
+            [frechet_distance(sample(*features), real) for features in feature_sets[:2]]
+            for real in (sample(*feature_sets[2]) for _ in range(draws))
         ]
     )  # (draws, 2)
     means = distances.mean(axis=0)
@@ -101,10 +103,10 @@ def nearest(images: Tensor, others: Tensor, *, itself: bool = False) -> tuple[Te
 
     With `itself`, `images` and `others` are the same, and no image counts as its own neighbour.
     """
-    pool = unit(others.flatten(1))
+    pool = to_unit_range(others.flatten(1))
     distances, numbers = [], []
     for start in range(0, len(images), CHUNK):
-        chunk = unit(images[start : start + CHUNK].flatten(1))
+        chunk = to_unit_range(images[start : start + CHUNK].flatten(1))
         found = torch.cdist(chunk, pool)  # (chunk, others)
         if itself:
             rows = torch.arange(len(chunk), device=found.device)

@@ -9,7 +9,7 @@ from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.classification.predictions import logits_over
-from quartet.datasets.images import normalise, unit
+from quartet.datasets.images import normalise, to_unit_range
 from quartet.images.networks import NETWORKS
 from quartet.images.networks.interface import ImageNetwork
 from quartet.text_to_image.captions import Captioner
@@ -37,7 +37,7 @@ class Judge:
 
     def _over(self, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         def prepared(batch: Tensor) -> Tensor:
-            return normalise(unit(batch), self.data["mean"], self.data["std"])
+            return normalise(to_unit_range(batch), self.data["mean"], self.data["std"])
 
         return logits_over(function, images, prepared, self.batch_size)
 

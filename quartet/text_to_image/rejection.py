@@ -68,7 +68,7 @@ def best_of_each(
     pictures: Tensor,
     captions: Tensor,
     *,
-    asked: int,
+    caption_count: int,
     kept: int,
     generator: torch.Generator,
     batch_size: int,
@@ -77,23 +77,23 @@ def best_of_each(
 
     Args:
         network: a text-to-image network.
-        pictures: `(candidates · asked, channels, size, size)` in [-1, 1]; the captions take turns.
-        captions: `(candidates · asked, words)`, the caption of each picture.
-        asked: number of captions.
+        pictures: `(candidates · caption_count, channels, size, size)` in [-1, 1]; the captions take turns.
+        captions: `(candidates · caption_count, words)`, the caption of each picture.
+        caption_count: number of captions.
         kept: how many pictures to keep per caption.
         generator: as for `caption_evidence`.
         batch_size: pictures scored at once.
 
     Returns:
-        `(kept · asked,)`; the captions take turns as before.
+        `(kept · caption_count,)`; the captions take turns as before.
     """
     parts = zip(pictures.split(batch_size), captions.split(batch_size), strict=True)
     evidence = torch.cat([caption_evidence(network, *part, generator) for part in parts])
-    of_caption = strongest(evidence.view(-1, asked).T, kept)  # (asked, kept)
-    return (of_caption * asked + torch.arange(asked, device=evidence.device)[:, None]).T.flatten()
+    of_caption = top_candidates(evidence.view(-1, caption_count).T, kept)  # (caption_count, kept)
+    return (of_caption * caption_count + torch.arange(caption_count, device=evidence.device)[:, None]).T.flatten()
 
 
-def strongest(evidence: Tensor, kept: int) -> Tensor:
+def top_candidates(evidence: Tensor, kept: int) -> Tensor:
     """The ascending indices of the candidates to keep: `(captions, candidates)` to `(captions, kept)`."""
     return evidence.topk(kept, dim=1).indices.sort(dim=1).values
 

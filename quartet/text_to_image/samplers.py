@@ -173,10 +173,10 @@ def drawing(
 
 def draw(network: TextToImage, captions: Tensor, noise: Tensor, **how: Any) -> Tensor:
     """The result of `drawing`, in [-1, 1]."""
-    return last(drawing(network, captions, noise, **how)).clamp(-1, 1)
+    return final_pictures(drawing(network, captions, noise, **how)).clamp(-1, 1)
 
 
-def last(pictures: Iterable[Tensor]) -> Tensor:
+def final_pictures(pictures: Iterable[Tensor]) -> Tensor:
     """The last pictures that `drawing` yields; the earlier ones are not kept.
 
     Raises:

@@ -16,12 +16,12 @@ from quartet.params.reading import section_of
 from quartet.text_to_image.captions import TEMPLATES, captioner
 from quartet.text_to_image.networks import NETWORKS
 from quartet.text_to_image.rejection import best_of_each, candidates
-from quartet.text_to_image.samplers import drawing, last, to_uint8
+from quartet.text_to_image.samplers import drawing, final_pictures, to_uint8
 from quartet.text_to_image.settings import EvaluateDiffusion
 from quartet.tracking.served import Column, Interface, Parameter, Served
 
 CAPTION = Column("caption", "string")
-CHOICE = ("steps", "guidance", "temperature", "rejection")  # of `EvaluateDiffusion`
+PARAMETER_NAMES = ("steps", "guidance", "temperature", "rejection")  # of `EvaluateDiffusion`
 SEED = Parameter("seed", 0)
 
 
@@ -76,14 +76,14 @@ class Painter(Served):
     def _best(self, pictures: Tensor, prompts: Tensor, generator: torch.Generator, count: int) -> Tensor:
         """The `count` pictures of one caption that match it best."""
         pictures = pictures.clamp(-1, 1)
-        kept = {"asked": 1, "kept": count, "batch_size": len(pictures)}
+        kept = {"caption_count": 1, "kept": count, "batch_size": len(pictures)}
         return pictures[best_of_each(self.network, pictures, prompts, generator=generator, **kept)]
 
     @staticmethod
     def interface(card: Mapping) -> Interface:
         """From captions to PNG files in base64."""
         default = EvaluateDiffusion()
-        choice = [Parameter(name, getattr(default, name)) for name in CHOICE]
+        choice = [Parameter(name, getattr(default, name)) for name in PARAMETER_NAMES]
         return Interface(CAPTION, "text", (*choice, Parameter("sampler", ""), SEED))
 
     @staticmethod
@@ -91,10 +91,10 @@ class Painter(Served):
         """A caption of the first class."""
         return CAPTION.example([captioner(card["data"]).caption(0, TEMPLATES[0])])
 
-    def answer(self, questions: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
+    def predict(self, inputs: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
         """A PNG file in base64 for each caption."""
-        how = {name: parameters[name] for name in (*CHOICE, "seed")}
-        pictures = last(self.drawing(questions, 1, sampler=parameters["sampler"] or None, **how))
+        how = {name: parameters[name] for name in (*PARAMETER_NAMES, "seed")}
+        pictures = final_pictures(self.drawing(inputs, 1, sampler=parameters["sampler"] or None, **how))
         return [base64.b64encode(to_png(pixels)).decode() for pixels in to_pixels(pictures)]
 
 

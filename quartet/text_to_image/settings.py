@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from quartet.params.fields import retuned, setting
+from quartet.params.fields import setting, with_default
 from quartet.params.shared import Training, compile_setting, width_per_head
 
 
@@ -34,15 +34,15 @@ class TrainDiffusion(Training):
         0.1, "share of training captions that are dropped, for classifier-free guidance", at_least=0, below=1
     )
     dropout: float = setting(0.0, "dropout in the UNet's residual blocks", at_least=0, below=1)
-    optimizer: str = retuned(Training, "optimizer", "muon")
-    learning_rate: float = retuned(Training, "learning_rate", 0.01)
-    batch_size: int = retuned(Training, "batch_size", 128)
-    precision: str = retuned(Training, "precision", "auto")
-    steps: int = retuned(Training, "steps", 700)
-    validate_every: int = retuned(Training, "validate_every", 140)
+    optimizer: str = with_default(Training, "optimizer", "muon")
+    learning_rate: float = with_default(Training, "learning_rate", 0.01)
+    batch_size: int = with_default(Training, "batch_size", 128)
+    precision: str = with_default(Training, "precision", "auto")
+    steps: int = with_default(Training, "steps", 700)
+    validate_every: int = with_default(Training, "validate_every", 140)
     compile: bool = compile_setting()
 
-    def contradictions(self, data: Any, evaluation: "EvaluateDiffusion") -> Iterator[str]:
+    def conflicts(self, data: Any, evaluation: "EvaluateDiffusion") -> Iterator[str]:
         """Samplers, guidance and rejection that the network cannot use, and widths that are not divisible."""
         if (self.objective == "flow") != (evaluation.sampler in ("euler", "heun")):
             fitting = "euler, heun" if self.objective == "flow" else "ddim, ddpm"

@@ -9,7 +9,7 @@ from torch import Tensor
 from quartet.reporting.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet, save_animation
 from quartet.text_to_image.captions import TEMPLATES, Captioner
-from quartet.text_to_image.class_pictures import choice_of
+from quartet.text_to_image.class_pictures import drawing_arguments
 from quartet.text_to_image.generated_images import nearest
 from quartet.text_to_image.networks.text_to_image import TextToImage
 from quartet.text_to_image.noise_schedules import add_noise, to_signed
@@ -60,7 +60,7 @@ def draw_reverse_process(
     count = min(STRIP_ROWS, len(captions.classes))
     prompts = captions.table(TEMPLATES).to(device)[:count, 0]  # (count, words)
     start = torch.randn(count, *network.picture_shape, generator=generator, device=device)
-    on_the_way = drawing(network, prompts, start, generator=generator, **choice_of(how))
+    on_the_way = drawing(network, prompts, start, generator=generator, **drawing_arguments(how))
     frames = [to_uint8(pictures).cpu().numpy() for pictures in (how.temperature * start, *on_the_way)]
     shown = _evenly_spaced(torch.arange(how.steps + 1), STRIP).tolist()
     rows = [np.stack([frames[place][row] for place in shown]) for row in range(count)]

@@ -12,7 +12,7 @@ from torch import Tensor
 from quartet.artifacts.writing import write_table
 from quartet.reporting.figures import line_figure, save_figure
 from quartet.text_to_image.captions import TEMPLATES, Captioner
-from quartet.text_to_image.class_pictures import draw_classes, evaluations_of, fewest_pictures
+from quartet.text_to_image.class_pictures import draw_classes, fewest_pictures, network_evaluations_per_picture
 from quartet.text_to_image.generated_images import fid_ratio, variance_ratio
 from quartet.text_to_image.judge import Judge
 from quartet.text_to_image.networks.text_to_image import TextToImage
@@ -64,7 +64,7 @@ def sweep(
             "fid_ratio": ratio,
             "variance_ratio": variance_ratio(pictures, labels, *train),
         }
-        evaluations = evaluations_of(network, choice, len(captions.classes))
+        evaluations = network_evaluations_per_picture(network, choice, len(captions.classes))
         rounded = {name: round(score, 6) for name, score in scores.items()}
         rows.append({**drawn, "network_evaluations": evaluations, **rounded})
     return pd.DataFrame(rows)

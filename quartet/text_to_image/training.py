@@ -22,9 +22,9 @@ from quartet.training.compiling import compiled
 from quartet.training.loop import Batch, Task
 from quartet.training.run import Plan
 
-VALIDATED_AT_ONCE = 256  # pictures
-VALIDATED = 2000  # the fewest noisy pictures in a validation, so that its score depends little on the noise
-MATCHED = 4  # the matcher trains on one in four pictures, which is enough, since it learns faster
+VALIDATION_BATCH = 256  # pictures
+MIN_VALIDATION_PICTURES = 2000  # noisy pictures in a validation, so that its score depends little on the noise
+MATCHER_SHARE = 1 / 4  # the matcher trains on this share of the pictures, which is enough, since it learns faster
 
 
 def plan(settings: TrainDiffusion, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
@@ -56,7 +56,7 @@ def describe_network(settings: TrainDiffusion, info: Mapping, captions: Captione
         "norm_groups": settings.norm_groups,
         "objective": settings.objective,
         "schedule": schedule_of(settings),
-        "matched_words": captions.telling_words if settings.matcher else [],
+        "matched_words": captions.distinguishing_words if settings.matcher else [],
     }
 
 
@@ -112,7 +112,7 @@ class TextToImageTraining:
         pictures, times, caption, target = self.noisy(clean, self.labels[chosen], generator)
         dropped = torch.rand(len(chosen), 1, generator=generator, device=self.device) < self.settings.caption_dropout
         read = torch.where(dropped, without_caption(caption), caption)
-        few = math.ceil(len(chosen) / MATCHED)
+        few = math.ceil(len(chosen) * MATCHER_SHARE)
         return pictures, times, read, target, clean[:few], caption[:few]
 
     def noisy(self, clean: Tensor, labels: Tensor, generator: torch.Generator) -> Batch:
@@ -134,7 +134,7 @@ class TextToImageTraining:
     def validate(self, network: TextToImage) -> dict[str, float]:
         """The denoising loss on held-out pictures at several times each; noise and times are the same in every call."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
-        repeats = max(1, VALIDATED // len(self.held_out))
+        repeats = max(1, MIN_VALIDATION_PICTURES // len(self.held_out))
         clean = to_signed(self.held_out)
         loss = sum(loss_over(network, *self.noisy(clean, self.held_out_labels, generator)) for _ in range(repeats))
         loss = loss / repeats
@@ -148,7 +148,7 @@ def denoising_loss(network: TextToImage, pictures: Tensor, times: Tensor, captio
 
 def loss_over(network: TextToImage, *split: Tensor) -> float:
     """The mean loss over a whole split, in batches that need no more memory than training."""
-    parts = zip(*(tensor.split(VALIDATED_AT_ONCE) for tensor in split), strict=True)
+    parts = zip(*(tensor.split(VALIDATION_BATCH) for tensor in split), strict=True)
     return sum(denoising_loss(network, *part).item() * (len(part[0]) / len(split[0])) for part in parts)
 
 

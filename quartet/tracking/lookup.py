@@ -25,7 +25,7 @@ class FoundRun:
     address: str
 
 
-def runs_behind(revision: str | None, families: Iterable[str], ui: str) -> list[FoundRun]:
+def runs_of_revision(revision: str | None, families: Iterable[str], ui: str) -> list[FoundRun]:
     """The training and evaluation runs of the models in a commit or experiment, or in the workspace.
 
     This also finds the original runs of stages that DVC took from its cache: `run.json`, beside a training's outputs,
@@ -60,7 +60,7 @@ def _runs_of(client: "MlflowClient", experiment: str, family: str, revision: str
     run_id = dvc_state.read_json_at(paths.report(family) / "run.json", revision).get("run_id")
     if not run_id:
         return
-    training = store.found(client.get_run, run_id)
+    training = store.get_or_none(client.get_run, run_id)
     if training is None:
         return  # the run is in another database, such as a colleague's
     yield training

@@ -78,24 +78,24 @@ def signature_of(interface: Mapping[str, Any]) -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, DataType, Map, ParamSchema, ParamSpec, Schema, TensorSpec
 
-    described = interface["question"]
+    described = interface["inputs"]
     if "dtype" in described:
-        question = Schema([TensorSpec(numpy.dtype(described["dtype"]), (-1, -1, described["features"]))])
+        inputs = Schema([TensorSpec(numpy.dtype(described["dtype"]), (-1, -1, described["features"]))])
     else:
-        question = Schema([ColSpec(DataType[described["kind"]], described["name"])])
-    if interface["answer"] == "classes":
+        inputs = Schema([ColSpec(DataType[described["kind"]], described["name"])])
+    if interface["output"] == "classes":
         columns = [ColSpec(DataType.string, "class"), ColSpec(DataType.double, "probability")]
-        answer = Schema([*columns, ColSpec(Map(DataType.double), "probabilities")])
+        output = Schema([*columns, ColSpec(Map(DataType.double), "probabilities")])
     else:
-        answer = Schema([ColSpec(DataType.string)])
+        output = Schema([ColSpec(DataType.string)])
     kinds = {int: DataType.long, float: DataType.double, str: DataType.string}
     parameters = [
         ParamSpec(parameter["name"], kinds[type(parameter["default"])], parameter["default"])
         for parameter in interface["parameters"]
     ]
     if not parameters:
-        return ModelSignature(question, answer)
-    return ModelSignature(question, answer, ParamSchema(parameters))
+        return ModelSignature(inputs, output)
+    return ModelSignature(inputs, output, ParamSchema(parameters))
 
 
 def example_from(sent: Mapping[str, Any]) -> "pandas.DataFrame | numpy.ndarray":

@@ -59,7 +59,7 @@ class Recorder:
     def log_training_run_scores(self, run_json: str, scores: Mapping[str, float], milliseconds: int) -> None:
         """Log metrics to the run in a `run.json`, if MLflow has that run."""
         run_id = read_json(Path(run_json)).get("run_id") if Path(run_json).exists() else None
-        if run_id and store.found(self._client.get_run, run_id):
+        if run_id and store.get_or_none(self._client.get_run, run_id):
             self._log_scores_to(run_id, scores, 0, milliseconds)
 
     def _log_scores_to(self, run_id: str, scores: Mapping[str, float], step: int, milliseconds: int) -> None:
@@ -185,7 +185,7 @@ def record(messages: Iterator[str], answer: Callable[[Mapping[str, str | None]],
         answer({"error": str(error)})
         return
     except Exception as error:
-        answer({"error": store.refusal(error)})
+        answer({"error": store.unavailable_message(error)})
         return
     answer({"run_id": recorder.run_id, "parent_run_id": recorder.parent_id})
     for message in messages:

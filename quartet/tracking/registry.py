@@ -135,7 +135,7 @@ def _register(client: "MlflowClient", family: str) -> "ModelVersion":
     run_id = read_json(paths.report(family) / "run.json").get("run_id")
     if not run_id:
         raise ValueError(f"{model} was trained without tracking; retrain it with `dvc repro --force train-{family}`")
-    training = store.found(client.get_run, run_id)
+    training = store.get_or_none(client.get_run, run_id)
     if training is None:
         raise ValueError(f"the MLflow at {store.address()} does not have the run {run_id}, which trained {model}")
     logged = client.search_logged_models(
@@ -160,7 +160,7 @@ def _register(client: "MlflowClient", family: str) -> "ModelVersion":
 
 
 def _champion(client: "MlflowClient", family: str) -> "ModelVersion | None":
-    return store.found(client.get_model_version_by_alias, registered_name(family), CHAMPION)
+    return store.get_or_none(client.get_model_version_by_alias, registered_name(family), CHAMPION)
 
 
 def _score(version: "ModelVersion", name: str) -> float:

@@ -34,7 +34,7 @@ class Run:
         self._calls, self._answers = (recorder.stdin, recorder.stdout) if recorder else (None, None)
         self._opened: dict[str, str | None] = {}
 
-    def opened(self) -> dict[str, str]:
+    def wait_until_open(self) -> dict[str, str]:
         """Wait until the run is open; returns `run_id` and `parent_run_id` (if any), or `{}` without tracking.
 
         Raises:
@@ -42,7 +42,7 @@ class Run:
         """
         if not self._opened and self._answers is not None:
             answer = self._answers.readline()
-            self._opened = json.loads(answer) if answer else {"error": store.refusal("its process ended")}
+            self._opened = json.loads(answer) if answer else {"error": store.unavailable_message("its process ended")}
             if "error" in self._opened:
                 raise store.TrackingUnreachableError(self._opened["error"])
         return {name: value for name, value in self._opened.items() if value}
@@ -57,7 +57,7 @@ class Run:
         Raises:
             TrackingUnreachableError: MLflow could not open its store; this is found at the first row.
         """
-        self.opened()
+        self.wait_until_open()
         self.log_scores({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))
 
     def log_training_run_scores(self, run_json: Path, scores: Mapping[str, float]) -> None:
@@ -97,7 +97,7 @@ class Run:
 
     def write_run_json(self, path: Path) -> None:
         """Write the run's id, which `evaluate` reads; `{}` without tracking."""
-        write_json(path, self.opened())
+        write_json(path, self.wait_until_open())
 
     def end(self, status: str) -> None:
         """Close the run and wait until everything is logged."""

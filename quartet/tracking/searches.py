@@ -24,7 +24,7 @@ def search_run(name: str) -> str | None:
         return None
     client, experiment = store.open_store()
     # Members of a team may give searches the same name; the checkout tells them apart.
-    tags = {"quartet.search": name, "quartet.checkout": quote(f"{socket.gethostname()}:{paths.home()}")}
+    tags = {"quartet.search": name, "quartet.checkout": quote(f"{socket.gethostname()}:{paths.repository()}")}
     own = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     with store.lock("parent-run"):
         found = client.search_runs([experiment], own, max_results=1)

@@ -27,7 +27,7 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-    """An array `(questions, steps, features)` of a numpy type, with any number of questions and steps."""
+    """An array `(inputs, steps, features)` of a numpy type, with any number of inputs and steps."""
 
     dtype: str
     features: int
@@ -46,13 +46,13 @@ class Interface:
     """A model's inputs and outputs.
 
     Attributes:
-        question: the inputs, one row or item each.
-        answer: `classes` (a table with the class, its probability and the probabilities of all classes) or `text`.
+        inputs: one row or item each.
+        output: `classes` (a table with the class, its probability and the probabilities of all classes) or `text`.
         parameters: apply to all inputs of a request.
     """
 
-    question: Column | Array
-    answer: str
+    inputs: Column | Array
+    output: str
     parameters: tuple[Parameter, ...] = ()
 
 
@@ -79,5 +79,5 @@ class Served(ABC):
         """An example input: `Column.example`, or `{"array": nested lists, "dtype": …}`."""
 
     @abstractmethod
-    def answer(self, questions: Any, parameters: Mapping[str, Any]) -> Any:
+    def predict(self, inputs: Any, parameters: Mapping[str, Any]) -> Any:
         """Run the model on a list of the column's values, or on an array."""

@@ -25,8 +25,8 @@ class ServedModel(PythonModel):
     def predict(self, context, model_input, params=None):
         """Run the model on a table with one column, or on an array."""
         tabular = isinstance(model_input, pd.DataFrame)
-        questions = list(model_input.iloc[:, 0]) if tabular else np.asarray(model_input)
-        return self.model.answer(questions, params or {})
+        inputs = list(model_input.iloc[:, 0]) if tabular else np.asarray(model_input)
+        return self.model.predict(inputs, params or {})
 
 
 mlflow.models.set_model(ServedModel())

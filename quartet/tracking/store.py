@@ -38,7 +38,7 @@ def address() -> str:
     Relative paths are also resolved in that repository: runs must outlive an experiment's temporary copy.
     """
     given = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
-    return f"{_SQLITE}{paths.home() / given.removeprefix(_SQLITE)}" if given.startswith(_SQLITE) else given
+    return f"{_SQLITE}{paths.repository() / given.removeprefix(_SQLITE)}" if given.startswith(_SQLITE) else given
 
 
 def lock(name: str) -> FileLock:
@@ -83,14 +83,14 @@ def open_store() -> "tuple[MlflowClient, str]":
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is None:
                 local = uri.startswith("sqlite:")
-                folder = (paths.home() / "mlartifacts").as_uri() if local else None
+                folder = (paths.repository() / "mlartifacts").as_uri() if local else None
                 return client, client.create_experiment(EXPERIMENT, artifact_location=folder)
     except Exception as error:  # databases and their drivers raise exceptions of many types
-        raise TrackingUnreachableError(refusal(error)) from error
+        raise TrackingUnreachableError(unavailable_message(error)) from error
     return client, experiment.experiment_id
 
 
-def found(ask: Callable[..., Answer], *about: str) -> Answer | None:
+def get_or_none(ask: Callable[..., Answer], *about: str) -> Answer | None:
     """Call a method of the client; returns None if MLflow has no such object.
 
     Raises:
@@ -103,7 +103,7 @@ def found(ask: Callable[..., Answer], *about: str) -> Answer | None:
     except MlflowException as error:
         if error.error_code in _ABSENT:
             return None
-        raise TrackingUnreachableError(refusal(error)) from error
+        raise TrackingUnreachableError(unavailable_message(error)) from error
 
 
 def _write_ahead(path: str) -> None:
@@ -118,10 +118,10 @@ def _probe(uri: str) -> None:
     except urllib.error.HTTPError:
         return  # It answers, whatever the status.
     except (OSError, HTTPException, ValueError) as error:
-        raise TrackingUnreachableError(refusal(error)) from error
+        raise TrackingUnreachableError(unavailable_message(error)) from error
 
 
-def refusal(reason: object) -> str:
+def unavailable_message(reason: object) -> str:
     """A one-line message that MLflow cannot be used, and what to do about it; contains no password."""
     why = first_line(reason)
     if address().startswith(_SQLITE):

@@ -14,7 +14,7 @@ WARM_UP = 3  # calls before recording, in which libraries choose their kernels a
 Batch = tuple[Tensor, ...]  # its meaning is up to the task
 
 
-class Replayed:
+class ReplayedStep:
     """A step that reads batches and changes weights in place; from the fourth call on, a recording is replayed.
 
     A recording always reads and writes the same memory, so batches are copied to where it expects them. For batches of

@@ -6,7 +6,7 @@ import os
 import torch
 
 from quartet.params.shared import Runtime
-from quartet.training.gpu_turns import take_gpu
+from quartet.training.gpu_locks import lock_gpu
 
 
 def pick_device(runtime: Runtime) -> torch.device:
@@ -27,12 +27,12 @@ def pick_device(runtime: Runtime) -> torch.device:
     if kind != "cuda":
         return torch.device(kind)
     gpus = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
-    device = torch.device("cuda", take_gpu(gpus))
+    device = torch.device("cuda", lock_gpu(gpus))
     torch.cuda.set_device(device)
     return device
 
 
-def description_of(device: torch.device) -> str:
+def describe_device(device: torch.device) -> str:
     """Describe the device in enough detail that equal descriptions give equal bytes."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

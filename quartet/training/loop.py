@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from quartet.artifacts.stop_requests import Interrupted, stop_requests
 from quartet.params.shared import Training
 from quartet.training.checkpoints import Checkpoint, NoCheckpoint, Progress
-from quartet.training.cuda_graphs import Batch, Replayed
+from quartet.training.cuda_graphs import Batch, ReplayedStep
 from quartet.training.devices import is_fast_in_bfloat16
 from quartet.training.ema import MovingAverage
 from quartet.training.optimizers import build_optimizers, optimizer_tensors, restore_optimizers, set_learning_rate
 from quartet.training.progress_bar import progress_bar
-from quartet.training.schedules import share_of_peak
+from quartet.training.schedules import learning_rate_factor
 from quartet.training.seeding import seed_step
 
 
@@ -86,7 +86,7 @@ def train(
         Interrupted: SIGTERM arrived; the checkpoint is saved.
     """
     saved = checkpoint.load()
-    training = OngoingTraining(task, settings, seed=seed, device=device, saved=saved)
+    training = TrainingState(task, settings, seed=seed, device=device, saved=saved)
     if saved is not None:
         for row in training.history:
             on_validation(row)
@@ -111,7 +111,7 @@ def train(
     return training.outcome()
 
 
-class OngoingTraining:
+class TrainingState:
     """The state of a training: network, averaged weights, optimizers, history, and the best or last weights so far.
 
     Args:
@@ -126,7 +126,7 @@ class OngoingTraining:
         if saved is not None:
             self.steps = saved.values["steps"]  # as first measured: another number would change the schedule
         else:
-            self.steps = affordable_steps(task, settings, seed, device)
+            self.steps = steps_within_time(task, settings, seed, device)
         self.optimizers = build_optimizers(task.network, settings, device)
         self.average = MovingAverage(task.network, settings.ema)
         self.generator = torch.Generator(device)
@@ -147,8 +147,8 @@ class OngoingTraining:
         """
         step, settings = self.done, self.settings
         seed_step(self.generator, self.seed, step)
-        share = share_of_peak(step, self.steps, schedule=settings.schedule, warmup=settings.warmup)
-        self.rate = settings.learning_rate * share
+        factor = learning_rate_factor(step, self.steps, schedule=settings.schedule, warmup=settings.warmup)
+        self.rate = settings.learning_rate * factor
         set_learning_rate(self.optimizers, self.rate)
         loss = self._step(_examples_of(step, self.task, settings))
         if _is_known_not_finite(loss):
@@ -253,7 +253,7 @@ def training_step(
             optimizer.step()  # update
         return losses
 
-    return Replayed(step, generator) if device.type == "cuda" and task.replayable else step
+    return ReplayedStep(step, generator) if device.type == "cuda" and task.replayable else step
 
 
 def _precision(settings: Training, device: torch.device) -> torch.autocast:
@@ -270,7 +270,7 @@ def _is_known_not_finite(loss: Tensor) -> bool:
     return loss.device.type == "cpu" and not math.isfinite(loss.item())
 
 
-def affordable_steps(task: Task, settings: Training, seed: int, device: torch.device) -> int:
+def steps_within_time(task: Task, settings: Training, seed: int, device: torch.device) -> int:
     """How many steps fit into `max_seconds`, or the task's `steps` if it is not set.
 
     Steps are timed on a copy of the network, so that a training with this number as `steps` gives the same bytes.

@@ -56,7 +56,7 @@ def run_training(family: Family, settings: Training, *, seed: int, runtime: Runt
         import torch
 
         from quartet.training.checkpoints import Checkpoint
-        from quartet.training.devices import description_of, pick_device
+        from quartet.training.devices import describe_device, pick_device
         from quartet.training.loop import train
         from quartet.training.seeding import seed_everything
 
@@ -66,7 +66,7 @@ def run_training(family: Family, settings: Training, *, seed: int, runtime: Runt
         determined_by = {
             "settings": described,
             "data": info,
-            "device": description_of(device),
+            "device": describe_device(device),
             "versions": [torch.__version__, numpy.__version__],
         }
         checkpoint = Checkpoint(family.training_section, determined_by)

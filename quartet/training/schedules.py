@@ -3,7 +3,7 @@
 import math
 
 
-def share_of_peak(step: int, steps: int, *, schedule: str, warmup: float) -> float:
+def learning_rate_factor(step: int, steps: int, *, schedule: str, warmup: float) -> float:
     """The learning rate at `step` of `steps`, as a share of its peak: a linear warm-up, then `schedule`.
 
     `warmup` is the share of the steps that the warm-up takes. `linear` decays linearly to almost zero, `cosine` along

@@ -195,7 +195,7 @@ def test_json_is_sorted(tmp_path):
 
 def test_a_path_of_an_unknown_user_is_an_error_that_names_it():
     with pytest.raises(ValueError, match=r"~nosuchuser/pictures: .*home"):
-        paths.own("~nosuchuser/pictures")
+        paths.user_path("~nosuchuser/pictures")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_each_language_arm_tells_where_it_ended():
 
 
 def test_the_gpus_table_has_a_line_per_figure():
-    rows = [gpu.told("MNIST: test accuracy", 1.234, 0.995123), gpu.told("pictures drawn: seconds", None, 2.9)]
+    rows = [gpu.table_row("MNIST: test accuracy", 1.234, 0.995123), gpu.table_row("pictures drawn: seconds", None, 2.9)]
     text = gpu.summary(pd.DataFrame(rows), "A card").splitlines()
     assert text[0].startswith("| A card |")
     assert text[2:] == ["| MNIST: test accuracy | 1.2 s | 0.99512 |", "| pictures drawn: seconds |  | 2.9 |"]

@@ -2,12 +2,12 @@
 
 import pytest
 
-from quartet.commands.search.ranges import parsed
+from quartet.commands.search.ranges import parse
 from quartet.families import FAMILIES
 
 
 def test_ranges_are_of_their_settings_kind():
-    space = parsed(
+    space = parse(
         ["train_cnn.dropout=0..1", "train_cnn.width=16..64", "train_cnn.learning_rate=log:1e-4..0.02"], FAMILIES["cnn"]
     )
     assert space == {
@@ -32,4 +32,4 @@ def test_ranges_are_of_their_settings_kind():
 )
 def test_what_cannot_be_searched_is_said(text, message):
     with pytest.raises(ValueError, match=message):
-        parsed([text], FAMILIES["cnn"])
+        parse([text], FAMILIES["cnn"])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quartet.datasets.tokenizers import LONGEST_PIECE, decoded_tokens, encoded_lines, train_tokenizer
+from quartet.datasets.tokenizers import MAX_PIECE, decoded_tokens, encoded_lines, train_tokenizer
 
 TRAINING = ["the cat sat on the mat\n", "größer, 日本 and more of the same\n"] * 5
 
@@ -38,7 +38,7 @@ def test_bpe_training_is_deterministic():
 
 def test_bpe_learns_of_unbroken_text_piece_by_piece():
     """Were the text merged as a whole, its first merges would join what two pieces hold between them."""
-    piece = "a" * LONGEST_PIECE
+    piece = "a" * MAX_PIECE
     tokenizer = train_tokenizer("bpe", [3 * piece], 2048)
-    assert max(map(len, decoded_tokens(tokenizer))) == LONGEST_PIECE
+    assert max(map(len, decoded_tokens(tokenizer))) == MAX_PIECE
     assert tokenizer.decode(tokenizer.encode(3 * piece).ids) == 3 * piece

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from quartet.classification.report import MISTAKES, surest_mistakes
+from quartet.classification.report import MISTAKES, most_confident_mistakes
 from quartet.classification.scores import confusion_counts
 from quartet.images import evaluation
 from quartet.images.grad_cam import grad_cam
@@ -55,14 +55,14 @@ def test_the_surest_mistakes_come_first_and_nothing_right_among_them():
     confidence = torch.tensor([0.7, 0.95, 0.6, 0.9, 0.99, 0.8])
     labels = torch.tensor([1, 1, 1, 0, 0, 1])  # the network names 0: the fourth and the fifth are right
     logits = torch.stack([confidence, 1 - confidence], dim=1).log()
-    assert surest_mistakes(logits, labels).tolist() == [1, 5, 0, 2]
+    assert most_confident_mistakes(logits, labels).tolist() == [1, 5, 0, 2]
     many = logits.repeat(5, 1), labels.repeat(5)
-    assert len(surest_mistakes(*many)) == MISTAKES
+    assert len(most_confident_mistakes(*many)) == MISTAKES
 
 
 def test_a_logit_may_be_large_without_being_sure():
     logits = torch.tensor([[10.0, 9.9], [3.0, 0.0]])
-    assert surest_mistakes(logits, torch.tensor([1, 1])).tolist() == [1, 0]
+    assert most_confident_mistakes(logits, torch.tensor([1, 1])).tolist() == [1, 0]
 
 
 def test_grad_cam_is_shown_for_an_image_of_every_class_before_a_second_of_any(tmp_path, monkeypatch):
@@ -71,7 +71,7 @@ def test_grad_cam_is_shown_for_an_image_of_every_class_before_a_second_of_any(tm
     shown = []
     monkeypatch.setattr(evaluation, "attention_sheet", lambda *arguments: shown.append(arguments))
     monkeypatch.setattr(evaluation, "save_figure", lambda figure, path: None)
-    evaluation.report_attention(tmp_path, Corners(), images, labels, lambda pixels: pixels, ["named", "b", "c", "d"])
+    evaluation.report_grad_cam(tmp_path, Corners(), images, labels, lambda pixels: pixels, ["named", "b", "c", "d"])
     ((pixels, seen, names),) = shown
     order = [0, 20, 22, 23, 1, 21, 24, 2, 3, 4, 5, 6]
     assert (pixels[:, 0, 0, 0] * 255).round().astype(int).tolist() == order

@@ -10,7 +10,7 @@ from networks import build
 
 from quartet.datasets.tokenizers import decoded_tokens, train_tokenizer
 from quartet.language import baselines
-from quartet.language.insights import attention_maps, cost_by_kind, cost_by_place, kind_of, neighbours
+from quartet.language.insights import attention_maps, cost_by_kind, cost_by_position, kind_of, neighbours
 
 CORPUS = ("the cat sat on the mat; the dog sat on the log. " * 4).encode()
 TEXTS = ["the", " cat", "S", "\n", "7.", "ß"]
@@ -79,7 +79,7 @@ def test_parts_of_characters_are_counted_apart():
 
 def test_the_cost_by_place_is_a_mean_over_windows():
     nats = np.log(2) * np.array([8.0, 4.0, 2.0, 2.0, 1.0] * 3 + [4.0])
-    table = cost_by_place(nats, 5, bytes_per_token=2.0)
+    table = cost_by_position(nats, 5, bytes_per_token=2.0)
     assert list(zip(table["from"], table["to"], strict=True)) == [(1, 1), (2, 3), (4, 5)]
     assert list(table.bits_per_byte) == pytest.approx([3.5, 1.5, 0.75])
 

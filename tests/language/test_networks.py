@@ -8,11 +8,11 @@ from networks import build
 from torch import nn
 
 from quartet.datasets.tokenizers import train_tokenizer
-from quartet.language.generation import fill_blanks, generate, next_words, sampled
+from quartet.language.generation import fill_blanks, generate, next_words, sample_token
 from quartet.language.incremental_decoding import IncrementalDecoder
 from quartet.language.networks.short_convolution import ShortConvolution, _Mixed
 from quartet.language.settings import TrainLm
-from quartet.language.span_corruption import corrupted, cut, with_holes
+from quartet.language.span_corruption import corrupt_spans, corrupted, cut
 from quartet.layers.attention import MultiHeadAttention
 from quartet.layers.positional_encoding import RotaryPosition
 
@@ -130,7 +130,7 @@ def test_temperature_top_k_and_top_p_choose_as_they_say():
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().expand(4000, -1)
 
     def shares(**settings):
-        drawn = sampled(logits, generator=torch.Generator().manual_seed(0), **settings)
+        drawn = sample_token(logits, generator=torch.Generator().manual_seed(0), **settings)
         return torch.bincount(drawn[:, 0], minlength=4) / len(drawn)
 
     def close(found, expected):
@@ -149,7 +149,7 @@ def test_temperature_top_k_and_top_p_choose_as_they_say():
 def test_a_choice_of_no_or_of_unlikely_tokens_is_refused(choice):
     (name,) = choice
     with pytest.raises(ValueError, match=f"{name}: found"):
-        sampled(torch.zeros(1, 4), **choice)
+        sample_token(torch.zeros(1, 4), **choice)
 
 
 @given(st.integers(3, 40), st.data())
@@ -180,7 +180,7 @@ def test_the_share_of_continuations_is_as_set():
     training = TrainLm(continuation=0.25)
     continued = 0
     for _ in range(400):
-        read, writing, written = with_holes(tokens, training, range(100, 132), generator)
+        read, writing, written = corrupt_spans(tokens, training, range(100, 132), generator)
         continued += bool((read[:, -1] == 100).all() and (read[:, :-1] < 100).all() and written[0, -2] == 63)
         assert read.shape[1] + writing.shape[1] == 64 + 2 * int((writing[0] >= 100).sum())
     assert 70 < continued < 130
@@ -212,7 +212,7 @@ def test_an_encoder_decoder_learns_to_fill_what_the_text_determines():
 
 def test_blanks_are_filled_up_to_what_the_network_was_trained_for_and_more_are_refused():
     network = build({**MODELS["encoder-decoder"], "dropout": 0.0}).eval()
-    most, places = len(network.hole_tokens) - 1, network.context + len(network.hole_tokens)
+    most, places = len(network.sentinel_tokens) - 1, network.context + len(network.sentinel_tokens)
     chance = {"generator": torch.Generator().manual_seed(0)}
     assert len(fill_blanks(network, [[]] * most + [[1] * (places - most)], **chance)) == most
     assert fill_blanks(network, [[1] * places], **chance) == []

@@ -52,7 +52,7 @@ def test_what_is_no_mapping_of_settings_is_refused(tmp_path, text):
         read(tmp_path, text)
 
 
-def test_contradictions_are_refused(tmp_path):
+def test_conflicts_are_refused(tmp_path):
     with pytest.raises(BadSettings, match="does not divide"):
         read(tmp_path, "train_lm: {width: 130, heads: 4}")
     assert (

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 
 from quartet.artifacts.writing import write_json
 from quartet.reporting.history import previous_metrics
-from quartet.reporting.numbers import interval_of, shown, wilson_interval
+from quartet.reporting.numbers import format_number, interval_of, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from quartet.reporting.numbers import interval_of, shown, wilson_interval
     ],
 )
 def test_numbers_have_sensible_digits(value, text):
-    assert shown(value) == text
+    assert format_number(value) == text
 
 
 @given(st.integers(1, 2000), st.data())

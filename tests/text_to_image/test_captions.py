@@ -57,12 +57,12 @@ def test_words_are_found_whatever_way_they_are_written(caption, words):
 
 def test_telling_words_are_those_that_not_every_class_has():
     captions = Captioner(("speed limit 20", "speed limit 30", "no speed limit"), "sign")
-    assert [captions.words[number - 2] for number in captions.telling_words] == ["20", "30", "no"]
+    assert [captions.words[number - 2] for number in captions.distinguishing_words] == ["20", "30", "no"]
     captions = Captioner(("end of overtaking", "no overtaking by trucks", "stop"), "photographed")
-    words = [captions.words[number - 2] for number in captions.telling_words]
+    words = [captions.words[number - 2] for number in captions.distinguishing_words]
     assert words == ["end", "no", "overtaking", "stop", "trucks"]  # any class may be a picture of something by a camera
     with pytest.raises(ValueError, match=r"'left turn', 'turn left' apart.*train_diffusion\.matcher"):
-        _ = Captioner(("left turn", "turn left"), "sign").telling_words
+        _ = Captioner(("left turn", "turn left"), "sign").distinguishing_words
 
 
 def test_a_caption_longer_than_any_that_was_trained_is_refused():

@@ -38,11 +38,11 @@ def test_the_ratio_compares_classes_in_equal_numbers():
     torch.manual_seed(0)
     far_apart = torch.tensor([[0.0], [20.0]])
 
-    def cloud(first, second):
+    def features(first, second):
         labels = torch.cat([torch.zeros(first, dtype=torch.long), torch.ones(second, dtype=torch.long)])
         return torch.randn(len(labels), 4) + far_apart[labels], labels
 
-    ratio, _ = fid_ratio(cloud(900, 300), cloud(300, 250), cloud(300, 900), draws=10, seed=0)
+    ratio, _ = fid_ratio(features(900, 300), features(300, 250), features(300, 900), draws=10, seed=0)
     assert 0.6 < ratio < 1.6  # though the generated images have three times as many of the first class
 
 

@@ -13,7 +13,7 @@ from quartet.text_to_image.captions import TEMPLATES, Captioner
 from quartet.text_to_image.class_pictures import draw_classes
 from quartet.text_to_image.networks.matcher import Matcher
 from quartet.text_to_image.noise_schedules import clean_and_noise, signal_and_noise
-from quartet.text_to_image.rejection import TIMES, candidates, caption_evidence, evaluations_per_picture, strongest
+from quartet.text_to_image.rejection import TIMES, candidates, caption_evidence, evaluations_per_picture, top_candidates
 from quartet.text_to_image.samplers import denoising_times, network_evaluations
 from quartet.text_to_image.serving import Painter
 from quartet.text_to_image.settings import EvaluateDiffusion
@@ -71,7 +71,7 @@ def test_evidence_is_what_the_caption_takes_off_the_error(objective):
 
 def test_the_strongest_stay_in_the_order_they_were_drawn():
     evidence = torch.tensor([[3.0, 1.0, 5.0, 4.0], [0.0, -1.0, -3.0, -2.0]])
-    assert strongest(evidence, 2).tolist() == [[2, 3], [0, 1]]
+    assert top_candidates(evidence, 2).tolist() == [[2, 3], [0, 1]]
 
 
 @given(st.integers(1, 10_000), st.floats(0, 0.9))
@@ -173,9 +173,9 @@ def test_pictures_unlike_their_caption_are_left_out(images):
 def test_a_matchers_word_goes_before_the_networks_own():
     torch.manual_seed(0)
     network = Scribbler("flow")
-    telling = CAPTIONER.telling_words
-    assert telling == [CAPTIONER.words.index(word) + 2 for word in ("black", "white")]
-    network.matcher = Matcher(channels=1, size=2, words=telling, width=8, groups=8)
+    distinguishing = CAPTIONER.distinguishing_words
+    assert distinguishing == [CAPTIONER.words.index(word) + 2 for word in ("black", "white")]
+    network.matcher = Matcher(channels=1, size=2, words=distinguishing, width=8, groups=8)
     captions = CAPTIONER.encode(["a white", "the black square"])
     pictures = torch.rand(2, 1, 2, 2) * 2 - 1
     found = caption_evidence(network, pictures, captions, torch.Generator())
@@ -183,7 +183,7 @@ def test_a_matchers_word_goes_before_the_networks_own():
 
     words = network.matcher(pictures).double().sigmoid()
     for picture, caption in enumerate(captions.tolist()):
-        likelihoods = [p if word in caption else 1 - p for word, p in zip(telling, words[picture], strict=True)]
+        likelihoods = [p if word in caption else 1 - p for word, p in zip(distinguishing, words[picture], strict=True)]
         expected = torch.stack(likelihoods).log().sum()
         torch.testing.assert_close(found[picture].double(), expected, rtol=1e-4, atol=1e-4)
     assert evaluations_per_picture(19, 4, 0.5, matcher=True) == 40
@@ -197,7 +197,7 @@ def test_a_matcher_learns_which_picture_goes_with_which_caption():
         return bright.float().view(-1, 1, 1, 8) + 0.7 * torch.randn(count, 1, 8, 8), labels
 
     torch.manual_seed(0)
-    matcher = Matcher(channels=1, size=8, words=CAPTIONER.telling_words, width=8, groups=8)
+    matcher = Matcher(channels=1, size=8, words=CAPTIONER.distinguishing_words, width=8, groups=8)
     captions = CAPTIONER.table(TEMPLATES)  # (classes, templates, words)
     optimizer = torch.optim.Adam(matcher.parameters(), lr=0.01)
     for _ in range(100):

@@ -20,7 +20,7 @@ from benchmarks.code_graph import TOP
 from quartet.artifacts.errors import clear_errors
 from quartet.artifacts.writing import read_json
 from quartet.tracking import store
-from quartet.tracking.lookup import runs_behind
+from quartet.tracking.lookup import runs_of_revision
 from quartet.tracking.runs import tracked_run
 from quartet.tracking.store import TrackingUnreachableError
 
@@ -29,7 +29,7 @@ import time
 from quartet.tracking.runs import tracked_run
 with tracked_run("some-stage", {"steps": 3}, []) as run:
     LOGGED
-    print(run.opened()["run_id"], flush=True)
+    print(run.wait_until_open()["run_id"], flush=True)
     time.sleep(60)
 """
 
@@ -67,7 +67,7 @@ def test_what_a_stage_logs_is_on_its_run(home, database):
 
 def test_an_error_in_the_block_fails_the_run_and_passes(home, database):
     with pytest.raises(ZeroDivisionError), tracked_run("some-stage", {}, []) as run:
-        run_id = run.opened()["run_id"]
+        run_id = run.wait_until_open()["run_id"]
         _ = 1 / 0
     assert run_in(database, run_id).info.status == "FAILED"
 
@@ -94,14 +94,14 @@ def test_the_run_of_a_stage_that_is_killed_says_so(home, database, logged):
 
 def test_a_recorder_that_is_killed_does_not_stop_the_stage(home, database):
     with tracked_run("some-stage", {}, []) as run:
-        run_id = run.opened()["run_id"]
+        run_id = run.wait_until_open()["run_id"]
         recorder_process().kill()
         for step in range(5):
             run.log_row({"step": step, "loss": 0.5})
         run.write_run_json(home / "run.json")
     assert read_json(home / "run.json") == {"run_id": run_id}
     with tracked_run("the next stage", {}, []) as run:
-        run.opened()
+        run.wait_until_open()
     # Its stage, this process, still lives: the run is left alone.
     assert run_in(database, run_id).info.status == "RUNNING"
 
@@ -120,7 +120,7 @@ def test_a_server_that_dies_later_ends_tracking_not_the_stage(home, database, tm
     with Server(command, tmp_path, environment, "/health") as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
         with tracked_run("some-stage", {}, []) as run:
-            run_id = run.opened()["run_id"]
+            run_id = run.wait_until_open()["run_id"]
             server.stop()
             run.log_row({"step": 1, "loss": 0.5})
     assert "tracking stops, the stage continues" in capfd.readouterr().err
@@ -144,7 +144,7 @@ def test_a_server_that_refuses_is_said_without_a_traceback(home, database, monke
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{running.server_port}")
         try:
             with pytest.raises(SystemExit), clear_errors("runs"):
-                runs_behind(None, ["cnn"], "http://127.0.0.1:5000")
+                runs_of_revision(None, ["cnn"], "http://127.0.0.1:5000")
         finally:
             running.shutdown()
             thread.join()
@@ -170,7 +170,7 @@ def make_newer(path):
 def test_a_database_that_cannot_be_used_is_said_without_a_traceback(home, database, capsys, spoil, reason):
     spoil(home / "mlflow.db")
     with pytest.raises(SystemExit), clear_errors("runs"):
-        runs_behind(None, ["cnn"], "http://127.0.0.1:5000")
+        runs_of_revision(None, ["cnn"], "http://127.0.0.1:5000")
     said = capsys.readouterr().err
     assert said.startswith(f"runs: MLflow's database {home}/mlflow.db cannot be used") and reason in said
     assert said.count("cannot be used") == said.count("\n") == 1
@@ -182,15 +182,15 @@ def test_a_database_that_cannot_be_used_is_said_without_a_traceback(home, databa
 def test_an_address_that_is_none_is_said_without_a_traceback(home, monkeypatch, capsys, address):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     with pytest.raises(SystemExit), clear_errors("runs"):
-        runs_behind(None, ["cnn"], "http://127.0.0.1:5000")
+        runs_of_revision(None, ["cnn"], "http://127.0.0.1:5000")
     said = capsys.readouterr().err
     assert said.startswith(f"runs: MLflow at {address.replace('it@', '')} does not answer") and said.count("\n") == 1
 
 
 def test_a_password_is_not_told(home, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@db.example/runs")
-    assert "secret" not in store.refusal("no") and "//db.example/runs" in store.refusal("no")
-    said = store.refusal(f"request to {store.address()} failed")
+    assert "secret" not in store.unavailable_message("no") and "//db.example/runs" in store.unavailable_message("no")
+    said = store.unavailable_message(f"request to {store.address()} failed")
     assert "secret" not in said and said.count("//db.example/runs") == 2
 
 
@@ -211,16 +211,16 @@ def test_a_server_with_a_login_in_its_address_is_asked_without_it(home, monkeypa
 
 def test_what_mlflow_does_not_have_is_told_from_a_failure(home, database):
     client, _ = store.open_store()
-    assert store.found(client.get_run, "0" * 32) is None
-    assert store.found(client.get_model_version_by_alias, "quartet-cnn", "champion") is None
+    assert store.get_or_none(client.get_run, "0" * 32) is None
+    assert store.get_or_none(client.get_model_version_by_alias, "quartet-cnn", "champion") is None
     client.create_registered_model("quartet-cnn")
-    assert store.found(client.get_model_version_by_alias, "quartet-cnn", "champion") is None
+    assert store.get_or_none(client.get_model_version_by_alias, "quartet-cnn", "champion") is None
 
     def failing(name):
         raise mlflow.exceptions.MlflowException(f"no answer about {name}")
 
     with pytest.raises(TrackingUnreachableError, match="no answer about quartet-cnn"):
-        store.found(failing, "quartet-cnn")
+        store.get_or_none(failing, "quartet-cnn")
 
 
 def test_a_relative_database_lies_in_the_repository_whose_experiment_it_is(home, database, tmp_path, monkeypatch):

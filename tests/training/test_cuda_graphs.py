@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from quartet.params.shared import Training
 from quartet.training.checkpoints import NoCheckpoint
-from quartet.training.cuda_graphs import Replayed
+from quartet.training.cuda_graphs import ReplayedStep
 from quartet.training.loop import Task, train
 from quartet.training.seeding import seed_everything
 
@@ -73,7 +73,7 @@ def test_a_batch_of_another_shape_is_not_replayed():
         weight.add_(batches[0][0].sum(dim=0))
         return weight.sum()
 
-    replayed = Replayed(step, torch.Generator("cuda"))
+    replayed = ReplayedStep(step, torch.Generator("cuda"))
     for rows in (2, 2, 2, 2, 5, 2):
         replayed([(torch.ones(rows, 3, device="cuda"),)])
     assert weight.tolist() == [15.0] * 3

@@ -20,12 +20,12 @@ from quartet.layers.positional_encoding import AddedPosition
 from quartet.params.shared import Training
 from quartet.training import loop
 from quartet.training.checkpoints import Checkpoint, NoCheckpoint
-from quartet.training.devices import description_of
+from quartet.training.devices import describe_device
 from quartet.training.ema import MovingAverage
 from quartet.training.loop import Task, train
 from quartet.training.muon import Muon
 from quartet.training.optimizers import build_optimizers
-from quartet.training.schedules import share_of_peak
+from quartet.training.schedules import learning_rate_factor
 from quartet.training.seeding import seed_everything
 
 CPU = torch.device("cpu")
@@ -137,7 +137,7 @@ def test_equal_scores_are_no_progress_but_their_later_weights_are_kept(home):
 
 def test_a_training_by_the_clock_goes_on_to_the_number_of_steps_that_it_began_with(home, monkeypatch):
     settings = dataclasses.replace(SETTINGS, max_seconds=60.0)
-    monkeypatch.setattr(loop, "affordable_steps", lambda *_: 12)
+    monkeypatch.setattr(loop, "steps_within_time", lambda *_: 12)
     whole = run(task_of(0), settings)
 
     def stop_once(step):
@@ -146,7 +146,7 @@ def test_a_training_by_the_clock_goes_on_to_the_number_of_steps_that_it_began_wi
 
     with pytest.raises(Interrupted):
         run(task_of(0, at_step=stop_once), settings, key="clock")
-    monkeypatch.setattr(loop, "affordable_steps", lambda *_: 5)
+    monkeypatch.setattr(loop, "steps_within_time", lambda *_: 5)
     resumed = run(task_of(0), settings, key="clock")
     assert resumed.steps == 12 and same(resumed.weights, whole.weights) and in_order(resumed) == in_order(whole)
 
@@ -231,13 +231,13 @@ def test_a_training_killed_between_validations_goes_on_to_the_same_bytes(home):
 def test_a_checkpoint_is_of_a_number_of_threads():
     # Sums are added up in as many parts.
     threads = torch.get_num_threads()
-    before = description_of(CPU)
+    before = describe_device(CPU)
     try:
         torch.set_num_threads(threads + 1)
-        assert description_of(CPU) != before
+        assert describe_device(CPU) != before
     finally:
         torch.set_num_threads(threads)
-    assert description_of(CPU) == before
+    assert describe_device(CPU) == before
 
 
 def test_a_broken_checkpoint_is_left_aside(home):
@@ -272,7 +272,7 @@ def test_max_seconds_chooses_steps_that_rebuild_the_same_bytes(home):
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_the_schedule_rises_then_falls_to_almost_nothing(schedule):
-    rates = [share_of_peak(step, 100, schedule=schedule, warmup=0.2) for step in range(100)]
+    rates = [learning_rate_factor(step, 100, schedule=schedule, warmup=0.2) for step in range(100)]
     assert rates[:20] == sorted(rates[:20]) and rates[20:] == sorted(rates[20:], reverse=True)
     assert max(rates) == 1 and 0 < rates[-1] < 0.02 and min(rates) > 0
 
@@ -288,7 +288,7 @@ def test_schedules_equal_torchs():
         optimizer.param_groups[0]["lr"] = 1.0
         scheduler.last_epoch = 0
         for step in range(40):
-            ours = share_of_peak(step, 40, schedule=name, warmup=0.0)
+            ours = learning_rate_factor(step, 40, schedule=name, warmup=0.0)
             assert ours == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9), (name, step)
             optimizer.step()
             scheduler.step()

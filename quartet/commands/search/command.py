@@ -31,13 +31,13 @@ def search(
     Writes reports/searches/NAME/trials.csv and parallel.png. Several processes can share a search.
     """
     with clear_errors("search"):
-        from quartet.commands.search.ranges import parsed
+        from quartet.commands.search.ranges import parse
 
         name = name or family.value
         if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
             raise ValueError(f"--name: found {name!r}; use lower-case letters, digits and hyphens, a letter first")
         chosen = FAMILIES[family.value]
-        space = parsed(ranges, chosen)  # before the slow imports
+        space = parse(ranges, chosen)  # before the slow imports
         from quartet.commands.search.study import run_search
 
         run_search(chosen, space, trials, name, seed)

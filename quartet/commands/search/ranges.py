@@ -12,7 +12,7 @@ _NUMBER = r"(-?(?:\d+(?:\.\d+)?|\.\d+)(?:e-?\d+)?)"
 _RANGE = re.compile(rf"(log:)?{_NUMBER}\.\.{_NUMBER}")
 
 
-def parsed(ranges: list[str], family: Family) -> Space:
+def parse(ranges: list[str], family: Family) -> Space:
     """Parse texts such as `train_cnn.width=16..64` into a search space.
 
     Raises:

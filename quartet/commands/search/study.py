@@ -26,7 +26,7 @@ def run_search(family: Family, space: Space, trials: int, name: str, seed: int) 
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    folder = paths.home() / ".quartet"
+    folder = paths.repository() / ".quartet"
     folder.mkdir(exist_ok=True)
     with store.lock("searches"):  # only one of two new searches may create the database
         storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'searches.db'}")

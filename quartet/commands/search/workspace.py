@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, TypedDict
 
-from quartet.artifacts.processes import living
+from quartet.artifacts.processes import find_process
 from quartet.tracking.dvc_state import dirty, git_output
 
 _LOCKS = Path(".dvc/tmp/exps/rwlock")  # DVC's lock file, which still names a process after it was killed
@@ -27,7 +27,7 @@ class WorkspaceState(TypedDict):
 def workspace_state() -> WorkspaceState:
     """The current state; waits up to a minute if DVC is copying the workspace."""
     deadline = time.monotonic() + 60
-    while (copying := _copying()) and living(copying["pid"]) and time.monotonic() < deadline:
+    while (copying := _copying()) and find_process(copying["pid"]) and time.monotonic() < deadline:
         time.sleep(0.1)
     return {
         "branch": git_output("symbolic-ref", "--quiet", "HEAD"),
@@ -51,7 +51,7 @@ def restore(before: WorkspaceState, experiment: str) -> bool:
         ValueError: a Git command fails.
     """
     copying = _copying()
-    if experiment not in copying.get("cmd", "").split() or living(copying["pid"]):
+    if experiment not in copying.get("cmd", "").split() or find_process(copying["pid"]):
         return False
     stashed = _stashed_changes(before)
     if not stashed and not _head_is_left_detached(before):  # DVC had not started, or the user has undone its changes

@@ -60,9 +60,7 @@ class Table:
         """Raise BadInput unless the table has these columns."""
         absent = [name for name in names if name not in self.data]
         if absent:
-            raise BadInput(
-                f"{self.path}: has no column {_listed(absent)}; its columns are {_listed(self.columns)}"
-            )
+            raise BadInput(f"{self.path}: has no column {_listed(absent)}; its columns are {_listed(self.columns)}")
 
     def text(self, name: str) -> pd.Series:
         """A column as text without white space around it; an empty cell is an empty text."""

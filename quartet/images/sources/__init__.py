@@ -4,7 +4,7 @@ from pathlib import Path
 
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.fetching import Fetching
-from quartet.artifacts.paths import own
+from quartet.artifacts.paths import user_path
 from quartet.images.sources.official import SOURCES
 
 
@@ -22,14 +22,14 @@ def download_images(source: str, fetching: Fetching, folder: Path) -> dict:
     from quartet.images.sources.own_pictures import copy_own_pictures, find_own_pictures, print_what_is_left_out
 
     kind, _, path = source.partition(":")
-    found = find_own_pictures(kind, own(path))
-    print_what_is_left_out(found, own(path))
-    return {"source": source, **copy_own_pictures(found, own(path), folder)}
+    found = find_own_pictures(kind, user_path(path))
+    print_what_is_left_out(found, user_path(path))
+    return {"source": source, **copy_own_pictures(found, user_path(path), folder)}
 
 
 def _download_known(source: str, fetching: Fetching, folder: Path) -> dict:
     known = SOURCES[source]
-    known.bring(fetching, folder)
+    known.download(fetching, folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         "origin": known.origin,

@@ -106,9 +106,9 @@ def _merge_official_gtsrb(fetching: Fetching, target: Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A known dataset: `bring` puts its files into a folder; `subject` describes its pictures in captions."""
+    """A known dataset: `download` puts its files into a folder; `subject` describes its pictures in captions."""
 
-    bring: Callable[[Fetching, Path], None]
+    download: Callable[[Fetching, Path], None]
     origin: str
     licence: str
     classes: list[str]

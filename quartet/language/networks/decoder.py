@@ -17,7 +17,7 @@ from quartet.layers.positional_encoding import positions
 class BlockPast:
     """A block's cache of the tokens that it has read."""
 
-    seen: KeyValues  # the key-value cache
+    cache: KeyValues  # the key-value cache
     attended: Tensor  # (batch, reach, features) the last inputs of the convolution before attention
     fed: Tensor  # (batch, reach, features) the last inputs of the convolution before the feed-forward layer
 
@@ -56,10 +56,10 @@ class CausalBlock(nn.Module):
     def forward(self, tokens: Tensor, past: BlockPast | None = None) -> tuple[Tensor, BlockPast]:
         """`(batch, steps, features)` to the same shape, and the cache for the next piece of the text."""
         mixed, attended = self.attention_convolution(self.attention_norm(tokens), past.attended if past else None)
-        found, seen = self.attention.causal(mixed, past.seen if past else None)
+        found, cache = self.attention.causal(mixed, past.cache if past else None)
         tokens = tokens + found
         mixed, fed = self.feed_forward_convolution(self.feed_forward_norm(tokens), past.fed if past else None)
-        return tokens + self.feed_forward(mixed), BlockPast(seen, attended, fed)
+        return tokens + self.feed_forward(mixed), BlockPast(cache, attended, fed)
 
     def attention_weights(self, tokens: Tensor) -> Tensor:
         """The attention of each step to each step: `(batch, heads, steps, steps)`."""
@@ -144,6 +144,6 @@ class Decoder(LanguageModel):
         if self.ngrams is not None:
             hidden = hidden + self.ngrams(tokens, before)
         if self.position is not None:
-            hidden = self.position(hidden, past.blocks[0].seen.keys.shape[2] if past else 0)
+            hidden = self.position(hidden, past.blocks[0].cache.keys.shape[2] if past else 0)
         last = torch.cat([before, tokens], dim=1)[:, before.shape[1] + tokens.shape[1] - reach :]
         return self.dropout(self.embedding_norm(hidden)), last

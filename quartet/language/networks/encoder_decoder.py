@@ -1,7 +1,7 @@
 """The encoder-decoder Transformer (Vaswani et al. 2017, Raffel et al. 2020): it reads text with holes, and fills them.
 
-The encoder reads a text in which hole tokens ⟨0⟩, ⟨1⟩, … replace the missing spans. The decoder writes ⟨0⟩, the first
-span, ⟨1⟩, the second span, …, and ends with one more hole token:
+The encoder reads a text in which sentinel tokens ⟨0⟩, ⟨1⟩, … replace the missing spans. The decoder writes ⟨0⟩, the
+first span, ⟨1⟩, the second span, …, and ends with one more sentinel token:
 
     text       the cat sat on the mat
     encoder    the ⟨0⟩ on the ⟨1⟩
@@ -20,7 +20,7 @@ from quartet.language.networks.interface import LanguageModel
 from quartet.layers.attention import FeedForward, KeyValues, MultiHeadAttention, Stack, TransformerBlock
 from quartet.layers.positional_encoding import positions
 
-HOLES = 32  # number of hole tokens, including the one that ends the last span
+SENTINELS = 32  # number of sentinel tokens, including the one that ends the last span
 
 
 class DecoderBlock(nn.Module):
@@ -40,10 +40,10 @@ class DecoderBlock(nn.Module):
 
         `read` are the keys and values of the encoder's text for the cross-attention.
         """
-        attended, seen = self.attention.causal(self.attention_norm(tokens), past)
+        attended, cache = self.attention.causal(self.attention_norm(tokens), past)
         tokens = tokens + attended
         tokens = tokens + self.cross_attention.cross(self.cross_norm(tokens), read)
-        return tokens + self.feed_forward(self.feed_forward_norm(tokens)), seen
+        return tokens + self.feed_forward(self.feed_forward_norm(tokens)), cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,15 +51,15 @@ class Past:
     """The decoder's state, one item per block: keys and values of the encoder's text, and its own key-value cache."""
 
     read: list[KeyValues]
-    seen: list[KeyValues | None]
+    caches: list[KeyValues | None]
 
 
 class EncoderDecoder(LanguageModel):
     """Two stacks of blocks that share one token embedding, also as the output layer.
 
     Args:
-        vocabulary_size: number of tokens, without the hole tokens.
-        context: the most tokens that either stack reads at once, without the hole tokens.
+        vocabulary_size: number of tokens, without the sentinel tokens.
+        context: the most tokens that either stack reads at once, without the sentinel tokens.
         width: features per token.
         layers: blocks in the encoder, and in the decoder.
         heads: attention heads per block.
@@ -80,9 +80,9 @@ class EncoderDecoder(LanguageModel):
     ):
         super().__init__()
         self.vocabulary_size, self.context = vocabulary_size, context
-        self.embedding = nn.Embedding(vocabulary_size + HOLES, width)
+        self.embedding = nn.Embedding(vocabulary_size + SENTINELS, width)
         nn.init.normal_(self.embedding.weight, std=0.02)
-        self.position, rotary = positions(position, context + HOLES, width, heads)
+        self.position, rotary = positions(position, context + SENTINELS, width, heads)
         self.embedding_norm = nn.RMSNorm(width)
         self.dropout = nn.Dropout(dropout)
         self.encoder = Stack(TransformerBlock(width, heads, position=rotary, dropout=dropout) for _ in range(layers))
@@ -95,15 +95,15 @@ class EncoderDecoder(LanguageModel):
             nn.init.zeros_(block.feed_forward.contract.weight)
 
     @property
-    def hole_tokens(self) -> range:
-        """The ids of the hole tokens."""
-        return range(self.vocabulary_size, self.vocabulary_size + HOLES)
+    def sentinel_tokens(self) -> range:
+        """The ids of the sentinel tokens."""
+        return range(self.vocabulary_size, self.vocabulary_size + SENTINELS)
 
     def fill(self, corrupted: Tensor, writing: Tensor) -> Tensor:
         """Read `(batch, steps)` with holes and `(batch, written)` of the filling.
 
         Returns:
-            `(batch, written, vocabulary + HOLES)` logits of the next tokens.
+            `(batch, written, vocabulary + SENTINELS)` logits of the next tokens.
         """
         return self.decode(writing, self.encode(corrupted))[0]
 
@@ -136,13 +136,13 @@ class EncoderDecoder(LanguageModel):
         return Past([block.cross_attention.keys_and_values(read) for block in self.blocks], [None] * len(self.blocks))
 
     def decode(self, written: Tensor, past: Past) -> tuple[Tensor, Past]:
-        """`(batch, steps)` further tokens to `(batch, steps, vocabulary + HOLES)` logits, and the new past."""
-        before = 0 if past.seen[0] is None else past.seen[0].keys.shape[2]
-        hidden, seen = self._embedded(written, before), []
-        for block, read, own in zip(self.blocks, past.read, past.seen, strict=True):
-            hidden, offered = block(hidden, read, own)
-            seen.append(offered)
-        return F.linear(self.output_norm(hidden), self.embedding.weight), Past(past.read, seen)
+        """`(batch, steps)` further tokens to `(batch, steps, vocabulary + SENTINELS)` logits, and the new past."""
+        before = 0 if past.caches[0] is None else past.caches[0].keys.shape[2]
+        hidden, caches = self._embedded(written, before), []
+        for block, read, cache in zip(self.blocks, past.read, past.caches, strict=True):
+            hidden, extended = block(hidden, read, cache)
+            caches.append(extended)
+        return F.linear(self.output_norm(hidden), self.embedding.weight), Past(past.read, caches)
 
     def attention_maps(self, tokens: Tensor) -> list[Tensor]:
         """The attention of each token to each token: `(batch, heads, steps, steps)` per block of the encoder."""

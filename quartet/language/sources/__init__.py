@@ -9,7 +9,7 @@ from pathlib import Path
 
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.fetching import Fetching, fetch
-from quartet.artifacts.paths import own
+from quartet.artifacts.paths import user_path
 from quartet.artifacts.writing import atomic_path, write_text
 from quartet.language.reading import count_characters
 
@@ -35,7 +35,7 @@ def download_text(source: str, fetching: Fetching, folder: Path) -> dict:
         fetch(name, home, target, fetching, expected=checksum)
         about = {"origin": home, "licence": "public domain", "split": "tail"}
     else:
-        about = _own_file(own(source.removeprefix("file:")), target)
+        about = _own_file(user_path(source.removeprefix("file:")), target)
     return {
         "source": source,
         **about,

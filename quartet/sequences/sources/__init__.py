@@ -7,7 +7,7 @@ import pandas as pd
 
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.fetching import Fetching
-from quartet.artifacts.paths import own
+from quartet.artifacts.paths import user_path
 from quartet.artifacts.writing import write_table
 from quartet.datasets.reading.tables import read_table
 from quartet.sequences.preparation.ts_files import read_ts_files, ts_files
@@ -22,7 +22,7 @@ def download_sequences(source: str, fetching: Fetching, folder: Path) -> dict:
     kind, _, path = source.partition(":")
     folder.mkdir(parents=True, exist_ok=True)
     if path:
-        return {"source": source, **_own_files(kind, own(path), folder)}
+        return {"source": source, **_own_files(kind, user_path(path), folder)}
     if source == "docstring-topics":
         return {"source": source, **_topics(folder / "passages.csv")}
     # Rows and pixels are read from the processed images.

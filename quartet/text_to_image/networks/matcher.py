@@ -15,16 +15,16 @@ from quartet.text_to_image.networks.unet import patch_side
 
 
 class Matcher(nn.Module):
-    """From a picture to the probability that each telling word (one that tells classes apart) is in its caption.
+    """From a picture to the probability that each distinguishing word (one that tells classes apart) is in its caption.
 
     Args:
         channels, size: of the pictures, which are split into patches as in the UNet.
-        words: ids of the telling words (`Captioner.telling_words`).
+        words: ids of the distinguishing words (`Captioner.distinguishing_words`).
         width: channels of the finer of two levels, divisible by `groups`.
         groups: groups of the group normalisation, as in the UNet.
     """
 
-    words: Tensor  # (telling words,)
+    words: Tensor  # (distinguishing words,)
 
     def __init__(self, *, channels: int, size: int, words: Sequence[int], width: int, groups: int):
         super().__init__()
@@ -40,13 +40,13 @@ class Matcher(nn.Module):
         self.register_buffer("words", torch.tensor(words), persistent=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """`(batch, channels, size, size)` in [-1, 1] to `(batch, telling words)` log-odds."""
+        """`(batch, channels, size, size)` in [-1, 1] to `(batch, distinguishing words)` log-odds."""
         return self.log_odds(self.layers(F.pixel_unshuffle(pictures, self.patch)).mean(dim=(2, 3)))
 
     def log_likelihood(self, pictures: Tensor, captions: Tensor) -> Tensor:
-        """log p(telling words of the caption | picture), `(batch,)`; `captions` are `(batch, words)` ids."""
+        """log p(distinguishing words of the caption | picture), `(batch,)`; `captions` are `(batch, words)` ids."""
         log_odds = self(pictures).float()
-        present = (captions[:, :, None] == self.words).any(dim=1)  # (batch, telling words)
+        present = (captions[:, :, None] == self.words).any(dim=1)  # (batch, distinguishing words)
         return -F.binary_cross_entropy_with_logits(log_odds, present.float(), reduction="none").sum(dim=1)
 
     def example_inputs(self) -> tuple[Tensor, ...]:

@@ -12,7 +12,7 @@ from quartet.perceptron.network import NETWORKS
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.classification.answers import answers_of, as_table
-from quartet.datasets.images import unit
+from quartet.datasets.images import to_unit_range
 from quartet.tracking.served import Array, Interface, Served
 
 
@@ -35,7 +35,7 @@ class PerceptronClassifier(Served):
         return {"array": np.zeros((1, size, size)).tolist(), "dtype": "uint8"}
 
     @torch.inference_mode()
-    def answer(self, questions: Any, parameters: Mapping[str, Any]) -> pd.DataFrame:
+    def predict(self, inputs: Any, parameters: Mapping[str, Any]) -> pd.DataFrame:
         """A row per picture."""
-        logits = self.network(unit(torch.from_numpy(np.ascontiguousarray(questions))))
+        logits = self.network(to_unit_range(torch.from_numpy(np.ascontiguousarray(inputs))))
         return as_table(answers_of(logits, self.card["data"]["classes"]))

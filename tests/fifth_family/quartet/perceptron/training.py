@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from quartet.artifacts.rebuilding import build_network
 from quartet.classification.predictions import logits_over, validation_scores
 from quartet.datasets.batches import ShuffledBatches
-from quartet.datasets.images import load_images, unit
+from quartet.datasets.images import load_images, to_unit_range
 from quartet.training.loop import Task
 from quartet.training.run import Plan
 
@@ -25,9 +25,9 @@ def plan(settings: TrainMlp, *, seed: int, folder: Path, info: Mapping, device: 
     task = Task(
         network=build_network(NETWORKS, description).to(device),
         examples_at=lambda number: (batches.indices(number),),
-        batch_of=lambda examples, generator: (unit(images[examples[0]]), labels[examples[0]]),
+        batch_of=lambda examples, generator: (to_unit_range(images[examples[0]]), labels[examples[0]]),
         loss_of=lambda network, batch: F.cross_entropy(network(batch[0]), batch[1]),
-        validate=lambda network: validation_scores(logits_over(network, held_out, unit, 256), held_out_labels),
+        validate=lambda network: validation_scores(logits_over(network, held_out, to_unit_range, 256), held_out_labels),
         steps=settings.steps,
         validate_every=settings.validate_every,
     )

@@ -6,7 +6,7 @@ import time
 
 from benchmarks.code_graph import TOP
 
-HOLD = "from quartet.training.gpu_turns import take_gpu; import sys; print(take_gpu(['a', 'b']), flush=True); {}"
+HOLD = "from quartet.training.gpu_locks import lock_gpu; import sys; print(lock_gpu(['a', 'b']), flush=True); {}"
 
 
 def holder(then):
@@ -32,5 +32,5 @@ def test_each_process_has_a_gpu_of_its_own_and_the_next_one_waits(home):
 
 
 def test_a_process_that_asks_again_keeps_its_gpu(home):
-    process = holder("print(take_gpu(['a', 'b']), flush=True)")
+    process = holder("print(lock_gpu(['a', 'b']), flush=True)")
     assert process.communicate(timeout=30)[0] == "0\n0\n"

@@ -12,7 +12,7 @@ WAIT_SECONDS = 0.5
 _held: list[FileLock] = []  # until the process ends, however it ends
 
 
-def take_gpu(names: Sequence[str]) -> int:
+def lock_gpu(names: Sequence[str]) -> int:
     """Wait for a GPU that no other process of this repository holds; returns its index and holds it until exit."""
     paths.locks().mkdir(parents=True, exist_ok=True)
     announced = False
