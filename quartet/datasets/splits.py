@@ -31,7 +31,7 @@ class Examples:
         names: what messages call each example.
         own: `train`, `validation` or `test` where the source says so; None if it says nothing.
         groups: what an example shows or who made it, where that is known.
-        contents: equal for exact copies, for example checksums.
+        contents: equal for exact copies, for example checksums; None for an example that equals no other.
     """
 
     labels: ArrayLike
@@ -39,7 +39,7 @@ class Examples:
     names: Sequence[str]
     own: Sequence[str | None] | None = None
     groups: Sequence[str | None] | None = None
-    contents: Sequence[str | bytes] | None = None
+    contents: Sequence[str | bytes | None] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +51,13 @@ class Splits:
 
     def print(self, source: str) -> None:
         """Say how the examples were split, and what is odd about it."""
-        for line in (self.report["origin"], *self.report["warnings"]):
-            print(f"{source}: {line}", flush=True)
+        print_report(source, self.report)
+
+
+def print_report(source: str, report: Mapping) -> None:
+    """Say how examples were split, and what is odd about it."""
+    for line in (report["origin"], *report["warnings"]):
+        print(f"{source}: {line}", flush=True)
 
 
 def split_name(name: str) -> str | None:
@@ -60,48 +65,59 @@ def split_name(name: str) -> str | None:
     return NAMES.get(name.strip().lower())
 
 
-def split_examples(examples: Examples, how: str, validation: float, seed: int) -> Splits:
+def split_examples(examples: Examples, how: str, validation: float, seed: int, test: float = TEST) -> Splits:
     """Split by the rule above.
 
     Args:
         examples: what the rule goes by.
         how: `auto` keeps the source's own splits where it has some; `own` insists on them; `random` draws all anew.
         validation: share to draw for validation: of the training examples if the test set is the source's own, else
-            of all. The test set, where it is drawn, is 20 % of what there is.
+            of all.
         seed: of the drawing.
+        test: share of all to draw as test set.
 
     Raises:
         BadInput: there are no own splits to keep, they cut a group in two, or leave nothing to train on; a class is
             unknown to training or too small to be in every split.
     """
     labels = np.asarray(examples.labels)
-    own = _own_splits(examples, how)
+    own = own_splits(examples, how)
     clusters = _clusters(len(labels), examples.groups, examples.contents)
     given = {name: np.flatnonzero(own == name) for name in SPLITS}
     drawn = [name for name in ("test", "validation") if not len(given[name])]
     random = np.random.default_rng(seed)
     if drawn and not examples.groups:
         _refuse_small_classes(labels[given["train"]], examples.classes, drawn)
-    share = {"test": TEST, "validation": validation / (1 - TEST) if "test" in drawn else validation}
+    share = {"test": test, "validation": validation / (1 - test) if "test" in drawn else validation}
     for name in drawn:
         given[name] = _draw(given["train"], labels, clusters, share[name], random)
         given["train"] = np.setdiff1d(given["train"], given[name])
     _refuse_unknown_classes(labels, given, examples.classes)
+    return Splits(given, describe_splits(examples, given, drawn))
+
+
+def describe_splits(examples: Examples, splits: dict[str, np.ndarray], drawn: Sequence[str]) -> dict:
+    """What there is to say about the examples of each split, of which `drawn` names those that were drawn."""
+    labels = np.asarray(examples.labels)
     report = {
-        "origin": _origin(given, drawn),
-        "drawn": drawn,
+        "origin": _origin(splits, drawn, examples.classes),
+        "drawn": list(drawn),
         "classes": {
-            name: np.bincount(labels[given[name]], minlength=len(examples.classes)).tolist() for name in SPLITS
+            name: np.bincount(labels[splits[name]], minlength=len(examples.classes)).tolist() for name in SPLITS
         },
         "groups": None if examples.groups is None else len({group for group in examples.groups if group is not None}),
-        **_copies(examples, given),
+        **_copies(examples, splits),
     }
     report["warnings"] = _warnings(report, examples.classes)
-    return Splits(given, report)
+    return report
 
 
-def _own_splits(examples: Examples, how: str) -> np.ndarray:
-    """The split of each example as the source says; `train` for all if it does not, or is not to be asked."""
+def own_splits(examples: Examples, how: str) -> np.ndarray:
+    """The split of each example as the source says; `train` for all if it does not, or `how` is `random`.
+
+    Raises:
+        BadInput: `how` is `own` and there are no own splits; they cut a group in two, or leave nothing to train on.
+    """
     count = len(np.asarray(examples.labels))
     said = set() if examples.own is None else {name for name in examples.own if name}
     if how == "own" and not {"train", "test"} <= said:
@@ -126,13 +142,15 @@ def _refuse_cut_groups(own: np.ndarray, groups: Sequence[str | None] | None) -> 
             )
 
 
-def _clusters(count: int, groups: Sequence[str | None] | None, contents: Sequence[str | bytes] | None) -> np.ndarray:
+def _clusters(
+    count: int, groups: Sequence[str | None] | None, contents: Sequence[str | bytes | None] | None
+) -> np.ndarray:
     """A number for each example, the same for those that must stay together."""
-    parent = list(range(count))
+    parent: dict[int, int] = {}  # of those that are not alone
 
     def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
+        while (above := parent.get(index, index)) != index:
+            parent[index] = parent.get(above, above)
             index = parent[index]
         return index
 
@@ -141,8 +159,12 @@ def _clusters(count: int, groups: Sequence[str | None] | None, contents: Sequenc
         for index, key in enumerate(keys or ()):
             if key is not None:
                 a, b = root(first.setdefault(key, index)), root(index)
-                parent[max(a, b)] = min(a, b)
-    return np.asarray([root(index) for index in range(count)], dtype=np.int64)
+                if a != b:
+                    parent[max(a, b)] = min(a, b)
+    clusters = np.arange(count)
+    for index in list(parent):
+        clusters[index] = root(index)
+    return clusters
 
 
 def _draw(
@@ -207,10 +229,10 @@ def _refuse_unknown_classes(labels: np.ndarray, splits: dict[str, np.ndarray], c
             )
 
 
-def _origin(splits: dict[str, np.ndarray], drawn: Sequence[str]) -> str:
+def _origin(splits: dict[str, np.ndarray], drawn: Sequence[str], classes: Sequence[str]) -> str:
     counts = ", ".join(f"{len(splits[name])} {name}" for name in SPLITS)
     if len(drawn) == 2:
-        return f"{counts}: drawn at random, class by class"
+        return f"{counts}: drawn at random{', class by class' if len(classes) > 1 else ''}"
     if not drawn:
         return f"{counts}: as the source says"
     kept = " and ".join(name for name in SPLITS if name not in drawn)
@@ -219,17 +241,19 @@ def _origin(splits: dict[str, np.ndarray], drawn: Sequence[str]) -> str:
 
 def _copies(examples: Examples, splits: dict[str, np.ndarray]) -> dict:
     """How many examples equal another, and which of them are in two splits or in two classes."""
-    split_of = {index: name for name, indices in splits.items() for index in indices.tolist()}
     labels = np.asarray(examples.labels)
     equal: dict[str | bytes, list[int]] = {}
     for index, content in enumerate(examples.contents or ()):
-        equal.setdefault(content, []).append(index)
+        if content is not None:
+            equal.setdefault(content, []).append(index)
     several = [indices for indices in equal.values() if len(indices) > 1]
 
     def named(indices: list[int], of: Mapping[int, str]) -> str:
         return " = ".join(f"{examples.names[index]} ({of[index]})" for index in indices[:NAMED])
 
-    class_of = {index: str(examples.classes[labels[index]]) for indices in several for index in indices}
+    copies = {index for indices in several for index in indices}
+    split_of = {index: name for name, indices in splits.items() for index in copies.intersection(indices.tolist())}
+    class_of = {index: str(examples.classes[labels[index]]) for index in copies}
     return {
         "copies": sum(map(len, several)) - len(several),
         "copies_in_two_splits": [named(each, split_of) for each in several if len({split_of[i] for i in each}) > 1],

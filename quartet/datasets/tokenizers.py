@@ -4,13 +4,13 @@ They differ only in their vocabulary: the 256 bytes (`byte`), plus merges into t
 (`character`) or into its frequent strings (`bpe`; Sennrich et al. 2016, Radford et al. 2019).
 """
 
-import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+AT_ONCE = 2**21  # characters that are encoded at once; the library needs a hundred bytes and more for each
 MAX_PIECE = 2048  # characters; the time to merge a string without spaces or punctuation grows with its square
 
 
@@ -52,11 +52,23 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise ValueError(f"{path}: cannot be read as a tokenizer ({error}); `dvc repro` rebuilds it") from error
 
 
-def encoded_lines(tokenizer: Tokenizer, lines: Iterable[str], dtype: type, at_once: int = 8192) -> Iterator[np.ndarray]:
-    """Encode a text given as lines; yields the `(tokens,)` ids of `at_once` lines at a time."""
-    lines = iter(lines)
-    while batch := list(itertools.islice(lines, at_once)):
+def encoded_lines(tokenizer: Tokenizer, lines: Iterable[str], dtype: type) -> Iterator[np.ndarray]:
+    """Encode a text given as lines; yields the `(tokens,)` ids of some megabytes at a time."""
+    for batch in _batches(lines):
         yield np.concatenate([np.asarray(line.ids, dtype) for line in tokenizer.encode_batch_fast(batch)])
+
+
+def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Lists of lines with about `AT_ONCE` characters."""
+    batch, characters = [], 0
+    for line in lines:
+        batch.append(line)
+        characters += len(line)
+        if characters >= AT_ONCE:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def encode_each(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:

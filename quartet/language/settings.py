@@ -4,10 +4,13 @@ import dataclasses
 from collections.abc import Iterator
 
 from quartet.params.fields import setting, with_default
-from quartet.params.shared import Preparation, Training, compile_setting, width_per_head
+from quartet.params.shared import Preparation, Training, compile_setting, splits_setting, width_per_head
 
 SOURCE: str = setting(
-    "docstrings", "text for the language model", choices=("docstrings", "tinyshakespeare"), prefixes=("file:",)
+    "docstrings",
+    "text for the language model: a text file, a folder of `.txt` and `.md` files, or JSON lines with a field `text`",
+    choices=("docstrings", "tinyshakespeare"),
+    prefixes=("file:", "folder:", "jsonl:"),
 )
 
 
@@ -15,8 +18,9 @@ SOURCE: str = setting(
 class PreprocessText(Preparation):
     """How raw text is prepared."""
 
+    splits: str = splits_setting()
     split_seed: int = setting(
-        0, "seed of the splits of text that consists of separate passages", at_least=0, below=2**32
+        0, "seed of the splits of text that consists of separate passages or documents", at_least=0, below=2**32
     )
     tokenizer: str = setting("bpe", "kind of tokenizer", choices=("bpe", "character", "byte"))
     vocabulary_size: int = setting(2048, "BPE vocabulary size, including the 256 bytes", at_least=256, at_most=65536)

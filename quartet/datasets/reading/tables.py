@@ -5,7 +5,7 @@ import dataclasses
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from quartet.artifacts.errors import BadInput
-from quartet.datasets.reading.text_files import PACKED, lines_of, text_chunks
+from quartet.datasets.reading.json_lines import json_objects
+from quartet.datasets.reading.text_files import PACKED, text_chunks
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
 EMPTY = ("", "na", "n/a", "#n/a", "nan", "null", "none", "<na>")  # what a cell without a number says, in small letters
@@ -187,29 +188,12 @@ def _cells(line: str, delimiter: str) -> list[str]:
 def _read_json_lines(path: Path) -> Table:
     """A JSON object per line; numbers keep their digits, as in CSV."""
     records, rows = [], []
-    for number, line in enumerate(lines_of(path), start=1):
-        if line.strip():
-            records.append(_json_object(path, number, line))
-            rows.append(number)
+    for number, record in json_objects(path):
+        records.append({name: _json_cell(value) for name, value in record.items()})
+        rows.append(number)
     data = pd.DataFrame(records, dtype=object)
     _check_names(path, list(data.columns))
     return Table(path, data.where(data.notna(), ""), lambda: rows)
-
-
-def _json_object(path: Path, number: int, line: str) -> dict[str, str]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise BadInput(f"{path}: row {number}: two values have one name")
-        return found
-
-    try:
-        record = json.loads(line, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=unique)
-    except json.JSONDecodeError as error:
-        raise BadInput(f"{path}: row {number}: is not JSON: {error.msg} (column {error.colno})") from error
-    if not isinstance(record, Mapping):
-        raise BadInput(f'{path}: row {number}: is not a JSON object, as {{"text": …}}')
-    return {name: _json_cell(value) for name, value in record.items()}
 
 
 def _json_cell(value: Any) -> str:

@@ -1,17 +1,20 @@
-"""Where text comes from: each source writes `text.txt` and a manifest.
+"""Where text comes from: each source writes its text and a manifest.
 
-The manifest says how to split the text: `passages` (independent passages between blank lines; each goes to one split)
-or `tail` (continuous text; the end is held out).
+The manifest says how to split the text: `passages` (independent passages between blank lines; each goes to one split),
+`tail` (continuous text; the end is held out) or `documents` (each goes to one split). Documents are in the file or
+folder that the manifest names, other text is in `text.txt`.
 """
 
 import shutil
 from pathlib import Path
 
 from quartet.artifacts.checksums import sha256
+from quartet.artifacts.errors import BadInput, listed
 from quartet.artifacts.fetching import Fetching, fetch
 from quartet.artifacts.paths import user_path
 from quartet.artifacts.writing import atomic_path, write_text
-from quartet.language.reading import count_characters
+from quartet.datasets.reading.text_files import PACKED, text_chunks
+from quartet.language.preparation.documents import index_documents, list_text_files
 
 _SHAKESPEARE = (
     "tinyshakespeare/input.txt",
@@ -21,26 +24,31 @@ _SHAKESPEARE = (
 
 
 def download_text(source: str, fetching: Fetching, folder: Path) -> dict:
-    """Write `folder/text.txt` from the setting `download.text` and return its manifest.
+    """Write the text that the setting `download.text` names into `folder`; returns its manifest.
 
     Raises:
         FetchError: the source cannot be downloaded or is wrong.
-        ValueError: a user's file is missing, empty or not UTF-8.
+        BadInput: a user's text is missing, empty or in an encoding that is not read.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    kind, _, path = source.partition(":")
+    if kind in ("folder", "jsonl"):
+        copy = _copy_folder if kind == "folder" else _copy_json_lines
+        return {"source": source, "licence": "the user's own", "split": "documents", **copy(user_path(path), folder)}
     target = folder / "text.txt"
-    if source == "docstrings":
+    if kind == "docstrings":
         about = _docstrings(target)
-    elif source == "tinyshakespeare":
+    elif kind == "tinyshakespeare":
         name, home, checksum = _SHAKESPEARE
         fetch(name, home, target, fetching, expected=checksum)
         about = {"origin": home, "licence": "public domain", "split": "tail"}
     else:
-        about = _own_file(user_path(source.removeprefix("file:")), target)
+        about = _own_file(user_path(path), target)
     return {
         "source": source,
         **about,
-        "checksums": {"text.txt": sha256(target)},
-        "counts": {"characters": count_characters(target), "bytes": target.stat().st_size},
+        "checksums": {target.name: sha256(target)},
+        "counts": {"characters": sum(map(len, text_chunks(target))), "bytes": target.stat().st_size},
     }
 
 
@@ -64,7 +72,50 @@ def _docstrings(target: Path) -> dict:
 
 
 def _own_file(source: Path, target: Path) -> dict:
-    count_characters(source)  # checks the file before anything is written
-    with atomic_path(target) as temporary:
-        shutil.copyfile(source, temporary)
-    return {"origin": str(source.name), "licence": "the user's own", "split": "tail"}
+    """Write a file as plain UTF-8, however it is packed or marked."""
+    blank = True
+    with atomic_path(target) as temporary, temporary.open("wb") as file:
+        for chunk in text_chunks(source):
+            file.write(chunk.encode())
+            blank = blank and not chunk.strip()
+        if blank:
+            raise BadInput(f"{source}: holds no text")
+    return {"origin": source.name, "licence": "the user's own", "split": "tail"}
+
+
+def _copy_folder(source: Path, folder: Path) -> dict:
+    """Copy the text files of a folder into `documents`, once all are known to be readable."""
+    found, index = list_text_files(source), index_documents("folder", source)
+    left_out = {**found.left_out, **index.left_out()}
+    for reason, names in left_out.items():
+        print(f"{source}: ignored ({reason}): {listed(names)}", flush=True)
+    for note in found.notes:
+        print(f"{source}: {note}", flush=True)
+    target = folder / "documents"
+    for name in found.files:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)
+    return {
+        "origin": source.name,
+        "documents": target.name,
+        "left_out": left_out,
+        "notes": found.notes,
+        "checksums": {f"{target.name}/{name}": sha256(target / name) for name in found.files},
+        "counts": {"documents": len(index.names), "characters": index.characters},
+    }
+
+
+def _copy_json_lines(source: Path, folder: Path) -> dict:
+    """Copy a file of JSON lines once all of it is known to be readable."""
+    index = index_documents("jsonl", source)
+    for reason, names in index.left_out().items():
+        print(f"{source}: ignored ({reason}): {listed(names)}", flush=True)
+    target = folder / ("documents.jsonl" + (source.suffix if source.suffix in PACKED else ""))
+    shutil.copyfile(source, target)
+    return {
+        "origin": source.name,
+        "documents": target.name,
+        "left_out": index.left_out(),
+        "checksums": {target.name: sha256(target)},
+        "counts": {"documents": len(index.names), "characters": index.characters},
+    }

@@ -1,0 +1,42 @@
+"""A look at a user's texts before they are downloaded and prepared."""
+
+from quartet.artifacts.errors import BadInput
+from quartet.artifacts.paths import user_path
+from quartet.datasets.splits import SPLITS
+from quartet.language.preparation import refuse_small_splits
+from quartet.language.preparation.documents import KINDS, index_documents, list_text_files
+from quartet.language.preparation.splitting import split_documents
+from quartet.language.settings import PreprocessText
+
+
+def inspect_texts(source: str, settings: PreprocessText) -> dict:
+    """What the pipeline would read from a user's `source`, a value of `download.text`; writes nothing.
+
+    Returns:
+        `documents` and `characters` of each split; `splits`, the report that `info.json` would hold; `left_out`,
+        what is not read, by reason; `notes`, how names were understood.
+
+    Raises:
+        BadInput: the source is not a user's own, cannot be read, or cannot be split as the settings say.
+    """
+    kind, _, name = source.partition(":")
+    if kind not in KINDS:
+        allowed = ", ".join(f"{kind}:PATH" for kind in KINDS)
+        raise BadInput(f"{source}: is no text of your own; that is one of {allowed}")
+    path = user_path(name)
+    found = list_text_files(path) if kind == "folder" else None
+    index = index_documents(kind, path)
+    try:
+        splits = split_documents(kind, path, index, settings)
+    except BadInput as error:
+        raise BadInput(f"{source}: {error}") from error
+    characters = {split: sum(map(len, splits.text(split))) for split in SPLITS}
+    refuse_small_splits(source, characters)
+    return {
+        "source": source,
+        "documents": {split: count for split, (count,) in splits.report["classes"].items()},
+        "characters": characters,
+        "splits": splits.report,
+        "left_out": {**(found.left_out if found else {}), **index.left_out()},
+        "notes": found.notes if found else [],
+    }

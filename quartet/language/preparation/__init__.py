@@ -1,0 +1,130 @@
+"""Turn raw text into three splits, as plain text and as streams of tokens (`windows.py` reads them)."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from quartet.artifacts.checksums import sha256_of_folder
+from quartet.artifacts.errors import BadInput
+from quartet.artifacts.writing import atomic_path, read_json, write_json, write_text
+from quartet.datasets.reading.text_files import CHUNK
+from quartet.datasets.splits import SPLITS, print_report
+from quartet.datasets.tokenizers import encoded_lines, train_tokenizer
+from quartet.language.preparation.documents import index_documents
+from quartet.language.preparation.splitting import SplitDocuments, SplitPassages, split_documents, split_passages
+from quartet.language.settings import PreprocessText
+
+MIN_CHARACTERS = 100  # the fewest characters in a split
+LONGEST = 2**16  # characters of a line that are encoded at once
+SAMPLE = 2**25  # characters of which the merges of a longer text are learnt
+
+
+def prepare_text(raw: Path, folder: Path, settings: PreprocessText) -> dict:
+    """Split the text, fit the tokenizer to the training split, encode; returns the content of `info.json`.
+
+    Raises:
+        BadInput: the text is too short for three splits, or cannot be split as the settings say.
+    """
+    manifest = read_json(raw / "manifest.json")
+    source = manifest["source"]
+    splits = _split(raw, manifest, settings)
+    print_report(source, splits.report)
+    characters = {name: _write(folder / f"{name}.txt", splits.text(name)) for name in SPLITS}
+    refuse_small_splits(source, characters)
+    lines = _training_lines(folder / "train.txt", settings, characters["train"])
+    tokenizer = train_tokenizer(settings.tokenizer, lines, settings.vocabulary_size)
+    dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
+    counts = {}
+    for name in SPLITS:
+        text, tokens = folder / f"{name}.txt", 0
+        with atomic_path(folder / f"{name}.bin") as temporary, temporary.open("wb") as file:
+            for encoded in encoded_lines(tokenizer, lines_of(text), dtype):
+                file.write(encoded.tobytes())
+                tokens += len(encoded)
+        counts[name] = {"bytes": text.stat().st_size, "characters": characters[name], "tokens": tokens}
+    write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
+    info = {
+        "source": source,
+        "tokenizer": settings.tokenizer,
+        "vocabulary_size": tokenizer.get_vocab_size(),
+        "dtype": np.dtype(dtype).name,
+        "counts": counts,
+        "splits": splits.report,
+        "sha256": sha256_of_folder(folder),
+    }
+    write_json(folder / "info.json", info)
+    return info
+
+
+def refuse_small_splits(source: str, characters: dict[str, int]) -> None:
+    """Raise BadInput if a split has too few characters, of which `characters` gives the numbers."""
+    for name, count in characters.items():
+        if count < MIN_CHARACTERS:
+            found = f"{count} characters" if count else "no text"
+            raise BadInput(f"{source}: its {name} split has {found}; at least {MIN_CHARACTERS} characters are needed")
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """The lines of a text file, with their line endings; a very long line comes in parts.
+
+    A part ends before a space where there is one, since a token hardly ever reaches beyond it.
+    """
+    rest = ""
+    with path.open(encoding="utf-8", newline="") as file:
+        while chunk := file.read(CHUNK):
+            *lines, rest = (rest + chunk).split("\n")
+            for line in lines:
+                yield from _parts(line + "\n")
+            *parts, rest = _parts(rest)
+            yield from parts
+    if rest:
+        yield rest
+
+
+def _parts(line: str) -> Iterator[str]:
+    start = 0
+    while len(line) - start > LONGEST:
+        end = line.rfind(" ", start + 1, start + LONGEST)
+        end = end if end > 0 else start + LONGEST
+        yield line[start:end]
+        start = end
+    yield line[start:]
+
+
+def _training_lines(path: Path, settings: PreprocessText, characters: int) -> Iterator[str]:
+    """The lines to fit a tokenizer to: all, or for merges of a large text an even sample, to save time and memory."""
+    if settings.tokenizer != "bpe" or characters <= SAMPLE:
+        yield from lines_of(path)
+        return
+    read = taken = 0
+    for line in lines_of(path):
+        if taken * characters <= read * SAMPLE:
+            yield line
+            taken += len(line)
+        read += len(line)
+
+
+def _split(raw: Path, manifest: dict, settings: PreprocessText) -> SplitPassages | SplitDocuments:
+    how, kind = manifest["split"], manifest["source"].partition(":")[0]
+    try:
+        if how == "passages":
+            return split_passages(raw / "text.txt", settings)
+        if how == "tail":
+            kind, path = "file", raw / "text.txt"
+        else:
+            path = raw / manifest["documents"]
+        return split_documents(kind, path, index_documents(kind, path), settings)
+    except BadInput as error:
+        raise BadInput(f"{manifest['source']}: {error}") from error
+
+
+def _write(path: Path, chunks: Iterable[str]) -> int:
+    """Write a text; returns the number of its characters, 0 if it is blank."""
+    count, blank = 0, True
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        for chunk in chunks:
+            file.write(chunk.encode())
+            count += len(chunk)
+            blank = blank and not chunk.strip()
+    return 0 if blank else count

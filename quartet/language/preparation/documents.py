@@ -1,0 +1,187 @@
+"""A user's texts as documents: a file is one, a folder has one per file, JSON lines have one per row."""
+
+import contextlib
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quartet.artifacts.errors import BadInput, listed
+from quartet.datasets.reading.json_lines import json_objects
+from quartet.datasets.reading.text_files import PACKED, text_chunks
+from quartet.datasets.splits import SPLITS, split_name
+
+KINDS = ("file", "folder", "jsonl")
+ENDINGS = (".txt", ".md")  # of the files of a folder that are read
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """A text in pieces, which can be read once; `split` is None where the source does not say."""
+
+    name: str
+    split: str | None
+    chunks: Iterable[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class TextFolder:
+    """The text files of a folder by relative path, sorted, each with its split; and what there is to say about others.
+
+    Attributes:
+        files: the paths, `/` on every system.
+        left_out: files that are not read, by reason.
+        notes: how names were understood, where they could mean something else.
+    """
+
+    files: dict[str, str | None]
+    left_out: dict[str, list[str]]
+    notes: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class DocumentIndex:
+    """What is known of all documents of a source without their texts, in the order of the source.
+
+    Attributes:
+        names: what messages call each.
+        splits: `train`, `validation` or `test` where the source says so.
+        contents: `(documents,)` checksums.
+        blank: `(documents,)` whether a document holds only white space; such a document is left out.
+        characters: of all documents together.
+    """
+
+    names: Sequence[str]
+    splits: Sequence[str | None]
+    contents: np.ndarray
+    blank: np.ndarray
+    characters: int
+
+    def left_out(self) -> dict[str, list[str]]:
+        """The documents that are not used, by reason."""
+        blank = [self.names[number] for number in np.flatnonzero(self.blank).tolist()]
+        return {"holds no text": blank} if blank else {}
+
+
+def read_documents(kind: str, path: Path) -> Iterator[Document]:
+    """The documents of `file:PATH`, `folder:PATH` or `jsonl:PATH`, of which no more than a piece is in memory.
+
+    Raises:
+        BadInput: the source is missing or malformed. Reading a document's pieces raises it for that document.
+    """
+    if kind == "file":
+        yield Document(path.name, None, text_chunks(path))
+    elif kind == "folder":
+        for name, split in list_text_files(path).files.items():
+            yield Document(name, split, text_chunks(path / name))
+    else:
+        for row, record in json_objects(path):
+            yield Document(f"row {row}", *_split_and_text(path, row, record))
+
+
+def index_documents(kind: str, path: Path) -> DocumentIndex:
+    """Read all documents once.
+
+    Raises:
+        BadInput: the source is missing or malformed, or holds no text; the message names all files that cannot be read.
+    """
+    names, splits, errors = [], [], []
+    contents, blank, characters = bytearray(), bytearray(), 0
+    for document in read_documents(kind, path):
+        digest, empty = hashlib.blake2b(digest_size=16), True
+        try:
+            for chunk in document.chunks:
+                digest.update(chunk.encode())
+                characters += len(chunk)
+                empty = empty and not chunk.strip()
+        except BadInput as error:
+            errors.append(str(error))
+        names.append(document.name)
+        splits.append(document.split)
+        contents += digest.digest()
+        blank.append(empty)
+    if errors:
+        raise BadInput(listed(errors, "\n"))
+    if all(blank):
+        raise BadInput(f"{path}: holds no text")
+    return DocumentIndex(
+        names, splits, np.frombuffer(contents, "S16"), np.frombuffer(blank, np.uint8).astype(bool), characters
+    )
+
+
+def list_text_files(folder: Path) -> TextFolder:
+    """The `.txt` and `.md` files below a folder, packed ones too, and the splits that their names say.
+
+    Files `train.txt`, `valid.txt` and `test.txt` (any name of a split, also after a dot, as `ptb.train.txt`), or
+    folders `train`, `valid` and `test`, are the source's own splits; anything else beside them is left out.
+
+    Raises:
+        BadInput: there is no such folder or no text in it, or its splits are one folder further down.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: {'is a file; give file:PATH' if folder.is_file() else 'no such folder'}")
+    paths = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    found = sorted(path for path in paths if not any(part.startswith(".") for part in path.split("/")))
+    texts = [path for path in found if _ending(path) in ENDINGS]
+    others = [path for path in found if _ending(path) not in ENDINGS]
+    read = "files that are read end in .txt or .md, maybe packed as .gz or .zst"
+    if not texts:
+        what = f"its files are {listed(others)}" if others else "it holds no file"
+        raise BadInput(f"{folder}: has no text file; {read}; {what}")
+    _refuse_splits_below(folder, texts)
+    splits = {path: _split_of(path) for path in texts}
+    outside = [path for path, split in splits.items() if split is None]
+    named = {split for split in splits.values() if split}
+    left_out, notes = {f"not text: {read}": others} if others else {}, []
+    if outside and named >= {"train"} and len(named) > 1:
+        left_out["beside the splits, in none of them"] = outside
+    elif outside and named:
+        inside = [path for path, split in splits.items() if split]
+        notes.append(
+            f"{listed(inside)}: documents like the others, not splits; own splits are train and at least one other"
+        )
+        return TextFolder(dict.fromkeys(texts), left_out, notes)
+    return TextFolder({path: split for path, split in splits.items() if split or not named}, left_out, notes)
+
+
+def _ending(path: str) -> str:
+    name = Path(path)
+    return Path(name.stem if name.suffix.lower() in PACKED else name).suffix.lower()
+
+
+def _split_of(path: str) -> str | None:
+    """The split that the top folder or, without one, the file's name says."""
+    top, _, below = path.partition("/")
+    if below:
+        return split_name(top)
+    stem = top.removesuffix(Path(top).suffix) if Path(top).suffix.lower() in PACKED else top
+    return split_name(Path(stem).stem.rpartition(".")[2])
+
+
+def _refuse_splits_below(folder: Path, texts: Sequence[str]) -> None:
+    tops = {path.partition("/")[0] for path in texts}
+    below = {_split_of(path.partition("/")[2]) for path in texts if "/" in path}
+    if len(tops) == 1 and None in map(split_name, tops) and below >= {"train", "test"}:
+        raise BadInput(f"{folder}: its splits are in a folder of it; give folder:{folder / tops.pop()}")
+
+
+def _split_and_text(path: Path, row: int, record: dict[str, Any]) -> tuple[str | None, Iterable[str]]:
+    where = f"{path}: row {row}"
+    if "text" not in record:
+        raise BadInput(f"{where}: has no field text; its fields are {listed(list(record)) or 'none'}")
+    text, split = record["text"] or "", record.get("split") or ""
+    for name, value in (("text", text), ("split", split)):
+        if not isinstance(value, str):
+            raise BadInput(f"{where}: {name} is {type(value).__name__}, not text")
+    if split.strip() and split_name(split) is None:
+        raise BadInput(f"{where}: split {split!r} is none of {', '.join(SPLITS)}")
+    if "\0" in text:
+        place = text.index("\0") + 1
+        raise BadInput(f"{where}: character {place} of its text is NUL, which no text holds; remove it")
+    with contextlib.suppress(UnicodeEncodeError):
+        text.encode()
+        return split_name(split), (text,)
+    raise BadInput(f"{where}: its text holds half of a character, such as \\ud83d without its second half; remove it")
