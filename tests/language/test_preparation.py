@@ -1,61 +1,51 @@
-"""Text from a file to token streams: read in pieces, split honestly."""
+"""Text to token streams: split honestly, encoded without loss, in bounded memory."""
 
 from unittest import mock
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quartet.artifacts.errors import BadInput
 from quartet.artifacts.fetching import Fetching
-from quartet.artifacts.writing import write_json
-from quartet.language import reading
-from quartet.language.preparation import lines_of, prepare_text, split_text
+from quartet.artifacts.writing import read_json, write_json
+from quartet.datasets import tokenizers
+from quartet.datasets.reading import text_files
+from quartet.datasets.splits import SPLITS
+from quartet.datasets.tokenizers import load_tokenizer
+from quartet.language import preparation
+from quartet.language.preparation import lines_of, prepare_text
+from quartet.language.preparation.documents import index_documents
+from quartet.language.preparation.splitting import split_documents, split_passages
 from quartet.language.settings import PreprocessText
 from quartet.language.sources import download_text
 from quartet.language.windows import token_stream
 
 
-@settings(deadline=None)
-@given(text=st.text(min_size=1), piece=st.integers(1, 9))
-def test_a_text_read_in_pieces_is_the_text(tmp_path_factory, text, piece):
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    path.write_bytes(text.encode())
-    with mock.patch.object(reading, "_CHUNK", piece):
-        assert "".join(reading.text_chunks(path)) == text
-    assert "".join(lines_of(path)) == text
-    assert all(line.endswith("\n") for line in list(lines_of(path))[:-1])
-
-
-@settings(deadline=None)
-@given(before=st.text(max_size=9), piece=st.integers(1, 9), after=st.sampled_from([b"", b"a", "é".encode()]))
-def test_the_byte_that_is_not_utf8_is_named_wherever_pieces_end(tmp_path_factory, before, piece, after):
-    path = tmp_path_factory.mktemp("text") / "text.txt"
-    path.write_bytes(before.encode() + "日".encode()[:2] + after)
-    words = f"byte {len(before.encode())} .0xe6. is not UTF-8"
-    with mock.patch.object(reading, "_CHUNK", piece), pytest.raises(ValueError, match=words):
-        list(reading.text_chunks(path))
-
-
-def splits_of(tmp_path, text, how):
-    (tmp_path / "text.txt").write_bytes(text.encode())
-    split_text(tmp_path / "text.txt", how, 0, tmp_path)
-    return {name: (tmp_path / f"{name}.txt").read_bytes().decode() for name in ("train", "validation", "test")}
+def texts_of(splits):
+    return {name: "".join(splits.text(name)) for name in SPLITS}
 
 
 def test_running_text_holds_out_its_end(tmp_path):
     text = "".join(chr(97 + i % 26) for i in range(1990)) + "ß" * 10
-    with mock.patch.object(reading, "_CHUNK", 7):
-        parts = splits_of(tmp_path, text, "tail")
+    path = tmp_path / "text.txt"
+    path.write_bytes(text.encode())
+    with mock.patch.object(text_files, "CHUNK", 7):
+        parts = texts_of(split_documents("file", path, index_documents("file", path), PreprocessText()))
     assert parts["train"] + parts["validation"] + parts["test"] == text
     assert len(parts["test"]) == 200 and len(parts["validation"]) == 90
 
 
 def test_passages_stay_whole_and_on_one_side(tmp_path):
     passages = [f"passage {i}\nmore" for i in range(100)]
-    parts = splits_of(tmp_path, "\n\n".join(passages) + "\n", "passages")
+    (tmp_path / "text.txt").write_bytes("\n\n".join(passages).encode() + b"\n")
+    parts = texts_of(split_passages(tmp_path / "text.txt", PreprocessText()))
     found = {name: set(text.strip().split("\n\n")) for name, text in parts.items()}
     assert found["train"] | found["validation"] | found["test"] == set(passages)
     assert sum(map(len, found.values())) == 100 and len(found["test"]) == 10
+    with pytest.raises(BadInput, match=r"`splits: own` takes a source with its own"):
+        split_passages(tmp_path / "text.txt", PreprocessText(splits="own"))
 
 
 def own_text(tmp_path, text):
@@ -74,13 +64,64 @@ def test_the_tokenizer_sees_the_training_text_alone(tmp_path):
     assert len(token_stream(tmp_path / "out", "test")) == len(text.encode())  # unknown characters cost three bytes
 
 
-@pytest.mark.parametrize(("content", "words"), [(b"abc\xff", "byte 3 .0xff. is not UTF-8"), (b" \n", "holds no text")])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"abc\xff", "byte 3 .0xff. is not UTF-8"), (b" \n", "holds no text"), (b"a\0b", "byte 1 is NUL")],
+)
 def test_unreadable_text_says_where(tmp_path, content, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(BadInput, match=words):
         own_text(tmp_path, content)
+    assert not (tmp_path / "raw/text.txt").exists()
 
 
-def test_a_split_without_text_is_named_by_its_source(tmp_path):
-    raw = own_text(tmp_path, b"some words in a line\n" * 600 + b"\n" * 3000)
-    with pytest.raises(ValueError, match=r"raw/text\.txt: its validation split holds only white space"):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"some words in a line\n" * 600 + b"\n" * 3000, "its validation split has no text"),
+        (b"hello world\n", "its train split has 10 characters; at least 100"),
+    ],
+)
+def test_a_split_with_too_little_text_is_named_by_its_source(tmp_path, text, words):
+    raw = own_text(tmp_path, text)
+    with pytest.raises(BadInput, match=rf"file:.*own\.txt: {words}"):
         prepare_text(raw, tmp_path / "out", PreprocessText())
+
+
+@settings(deadline=None)
+@given(text=st.text(alphabet="ab \n", max_size=60), piece=st.integers(1, 9), longest=st.integers(2, 9))
+def test_long_lines_come_in_parts_that_do_not_depend_on_the_pieces_read(tmp_path_factory, text, piece, longest):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_bytes(text.encode())
+    with mock.patch.object(preparation, "LONGEST", longest):
+        whole = list(lines_of(path))
+        with mock.patch.object(preparation, "CHUNK", piece):
+            assert list(lines_of(path)) == whole
+    assert "".join(whole) == text
+    assert all(len(line) <= longest + 1 and "\n" not in line[:-1] for line in whole)
+
+
+def test_a_text_without_line_ends_gives_the_tokens_of_its_words(tmp_path):
+    raw = own_text(tmp_path, b"the quick brown fox jumps over the lazy dog " * 300)
+    with mock.patch.object(preparation, "LONGEST", 100), mock.patch.object(tokenizers, "AT_ONCE", 500):
+        prepare_text(raw, tmp_path / "out", PreprocessText(vocabulary_size=300))
+    tokenizer = load_tokenizer(tmp_path / "out/tokenizer.json")
+    whole = tokenizer.encode((tmp_path / "out/train.txt").read_text()).ids
+    np.testing.assert_array_equal(token_stream(tmp_path / "out", "train"), whole)
+
+
+def test_merges_of_a_large_text_are_learnt_from_an_even_sample(tmp_path):
+    raw = own_text(tmp_path, b"".join(b"%d word\n" % number for number in range(2000)))
+    with (
+        mock.patch.object(preparation, "SAMPLE", 2000),
+        mock.patch.object(preparation, "train_tokenizer", side_effect=preparation.train_tokenizer) as fitted,
+    ):
+        seen = []
+        fitted.side_effect = lambda kind, lines, size: (
+            seen.extend(lines) or tokenizers.train_tokenizer(kind, seen, size)
+        )
+        info = prepare_text(raw, tmp_path / "out", PreprocessText(vocabulary_size=300))
+    numbers = [int(line.split()[0]) for line in seen]
+    assert 1900 < sum(map(len, seen)) < 2100 and max(numbers) > 1600
+    assert max(np.diff(numbers)) <= 2 * min(np.diff(numbers)) + 2
+    assert info["splits"] == read_json(tmp_path / "out/info.json")["splits"]
+    assert info["splits"]["drawn"] == ["test", "validation"]
