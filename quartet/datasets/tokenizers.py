@@ -52,19 +52,22 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise ValueError(f"{path}: cannot be read as a tokenizer ({error}); `dvc repro` rebuilds it") from error
 
 
-def encoded_lines(tokenizer: Tokenizer, lines: Iterable[str], dtype: type) -> Iterator[np.ndarray]:
-    """Encode a text given as lines; yields the `(tokens,)` ids of some megabytes at a time."""
-    for batch in _batches(lines):
+def encoded_lines(
+    tokenizer: Tokenizer, lines: Iterable[str], dtype: type, at_once: int = AT_ONCE
+) -> Iterator[np.ndarray]:
+    """Encode a text given as lines; yields the `(tokens,)` ids of about `at_once` characters at a time."""
+    for batch in _batches(lines, at_once):
         yield np.concatenate([np.asarray(line.ids, dtype) for line in tokenizer.encode_batch_fast(batch)])
 
 
-def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
-    """Lists of lines with about `AT_ONCE` characters."""
-    batch, characters = [], 0
+def _batches(lines: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Lists of lines with `size` characters, or a line more."""
+    batch: list[str] = []
+    characters = 0
     for line in lines:
         batch.append(line)
         characters += len(line)
-        if characters >= AT_ONCE:
+        if characters >= size:
             yield batch
             batch, characters = [], 0
     if batch:

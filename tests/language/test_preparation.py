@@ -102,7 +102,7 @@ def test_long_lines_come_in_parts_that_do_not_depend_on_the_pieces_read(tmp_path
 
 def test_a_text_without_line_ends_gives_the_tokens_of_its_words(tmp_path):
     raw = own_text(tmp_path, b"the quick brown fox jumps over the lazy dog " * 300)
-    with mock.patch.object(preparation, "LONGEST", 100), mock.patch.object(tokenizers, "AT_ONCE", 500):
+    with mock.patch.object(preparation, "LONGEST", 100):
         prepare_text(raw, tmp_path / "out", PreprocessText(vocabulary_size=300))
     tokenizer = load_tokenizer(tmp_path / "out/tokenizer.json")
     whole = tokenizer.encode((tmp_path / "out/train.txt").read_text()).ids
