@@ -4,6 +4,7 @@ They differ only in their vocabulary: the 256 bytes (`byte`), plus merges into t
 (`character`) or into its frequent strings (`bpe`; Sennrich et al. 2016, Radford et al. 2019).
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 AT_ONCE = 2**21  # characters that are encoded at once; the library needs a hundred bytes and more for each
 MAX_PIECE = 2048  # characters; the time to merge a string without spaces or punctuation grows with its square
+
+# Of a large text, BPE is fitted to a sample: it keeps each distinct word with a hundred bytes for each of its own.
+SAMPLE = 2**25  # characters
+DISTINCT = 2**23  # bytes of distinct words
 
 
 def train_tokenizer(kind: str, texts: Iterable[str], vocabulary_size: int) -> Tokenizer:
@@ -38,6 +43,38 @@ def train_tokenizer(kind: str, texts: Iterable[str], vocabulary_size: int) -> To
                     vocabulary[joined] = len(vocabulary)
                     merges.append(("".join(spelled[:length]), spelled[length]))
     return _byte_level(models.BPE(vocab=vocabulary, merges=merges), split_words=False)
+
+
+def training_sample(lines: Iterable[str], characters: int) -> list[str]:
+    """The lines of a text to fit a BPE tokenizer to: all, or an even sample where the text is large.
+
+    Text without spaces, such as Chinese, has nearly as many distinct words as words, so that its sample is smaller.
+
+    Args:
+        lines: of the text.
+        characters: their number.
+    """
+    kept, read, taken = [], 0, 0
+    for line in lines:
+        if taken * characters <= read * SAMPLE:
+            kept.append(line)
+            taken += len(line)
+        read += len(line)
+    while len(kept) > 1 and _has_too_many_words(kept):
+        kept = kept[::2]
+    return kept
+
+
+def _has_too_many_words(lines: Iterable[str]) -> bool:
+    seen, size = set(), 0
+    for line in lines:
+        for word in re.findall(r"\w+|[^\w\s]+", line):
+            if word not in seen:
+                seen.add(word)
+                size += len(word.encode())
+        if size > DISTINCT:
+            return True
+    return False
 
 
 def load_tokenizer(path: Path) -> Tokenizer:

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.fetching import Fetching
-from quartet.artifacts.writing import read_json, write_json
-from quartet.datasets import tokenizers
+from quartet.artifacts.writing import write_json
 from quartet.datasets.reading import text_files
 from quartet.datasets.splits import SPLITS
 from quartet.datasets.tokenizers import load_tokenizer
@@ -107,21 +106,3 @@ def test_a_text_without_line_ends_gives_the_tokens_of_its_words(tmp_path):
     tokenizer = load_tokenizer(tmp_path / "out/tokenizer.json")
     whole = tokenizer.encode((tmp_path / "out/train.txt").read_text()).ids
     np.testing.assert_array_equal(token_stream(tmp_path / "out", "train"), whole)
-
-
-def test_merges_of_a_large_text_are_learnt_from_an_even_sample(tmp_path):
-    raw = own_text(tmp_path, b"".join(b"%d word\n" % number for number in range(2000)))
-    with (
-        mock.patch.object(preparation, "SAMPLE", 2000),
-        mock.patch.object(preparation, "train_tokenizer", side_effect=preparation.train_tokenizer) as fitted,
-    ):
-        seen = []
-        fitted.side_effect = lambda kind, lines, size: (
-            seen.extend(lines) or tokenizers.train_tokenizer(kind, seen, size)
-        )
-        info = prepare_text(raw, tmp_path / "out", PreprocessText(vocabulary_size=300))
-    numbers = [int(line.split()[0]) for line in seen]
-    assert 1900 < sum(map(len, seen)) < 2100 and max(numbers) > 1600
-    assert max(np.diff(numbers)) <= 2 * min(np.diff(numbers)) + 2
-    assert info["splits"] == read_json(tmp_path / "out/info.json")["splits"]
-    assert info["splits"]["drawn"] == ["test", "validation"]

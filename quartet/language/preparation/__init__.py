@@ -10,14 +10,13 @@ from quartet.artifacts.errors import BadInput
 from quartet.artifacts.writing import atomic_path, read_json, write_json, write_text
 from quartet.datasets.reading.text_files import CHUNK
 from quartet.datasets.splits import SPLITS, print_report
-from quartet.datasets.tokenizers import encoded_lines, train_tokenizer
+from quartet.datasets.tokenizers import encoded_lines, train_tokenizer, training_sample
 from quartet.language.preparation.documents import index_documents
 from quartet.language.preparation.splitting import SplitDocuments, SplitPassages, split_documents, split_passages
 from quartet.language.settings import PreprocessText
 
 MIN_CHARACTERS = 100  # the fewest characters in a split
 LONGEST = 2**16  # characters of a line that are encoded at once
-SAMPLE = 2**25  # characters of which the merges of a longer text are learnt
 
 
 def prepare_text(raw: Path, folder: Path, settings: PreprocessText) -> dict:
@@ -32,7 +31,9 @@ def prepare_text(raw: Path, folder: Path, settings: PreprocessText) -> dict:
     print_report(source, splits.report)
     characters = {name: _write(folder / f"{name}.txt", splits.text(name)) for name in SPLITS}
     refuse_small_splits(source, characters)
-    lines = _training_lines(folder / "train.txt", settings, characters["train"])
+    lines = lines_of(folder / "train.txt")
+    if settings.tokenizer == "bpe":
+        lines = iter(training_sample(lines, characters["train"]))
     tokenizer = train_tokenizer(settings.tokenizer, lines, settings.vocabulary_size)
     dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
     counts = {}
@@ -90,19 +91,6 @@ def _parts(line: str) -> Iterator[str]:
         yield line[start:end]
         start = end
     yield line[start:]
-
-
-def _training_lines(path: Path, settings: PreprocessText, characters: int) -> Iterator[str]:
-    """The lines to fit a tokenizer to: all, or for merges of a large text an even sample, to save time and memory."""
-    if settings.tokenizer != "bpe" or characters <= SAMPLE:
-        yield from lines_of(path)
-        return
-    read = taken = 0
-    for line in lines_of(path):
-        if taken * characters <= read * SAMPLE:
-            yield line
-            taken += len(line)
-        read += len(line)
 
 
 def _split(raw: Path, manifest: dict, settings: PreprocessText) -> SplitPassages | SplitDocuments:
