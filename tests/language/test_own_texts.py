@@ -251,6 +251,15 @@ def test_a_folder_that_cannot_be_used_says_why(tmp_path, files, words):
         prepared(tmp_path, text_folder(tmp_path / "own", files))
 
 
+def test_a_file_whose_name_is_not_utf8_is_named(tmp_path):
+    try:
+        source = text_folder(tmp_path / "own", {"caf\udce9.txt": prose("a"), "b.txt": prose("b")})
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    with pytest.raises(BadInput, match=r"not valid UTF-8; rename 'caf\\udce9\.txt'"):
+        download_text(source, Fetching(), tmp_path / "raw")
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [

@@ -89,9 +89,9 @@ def _unpacked(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
+    if path.suffix.lower() == ".gz":
         return cast("IO[bytes]", gzip.open(path, "rb"))
-    if path.suffix == ".zst":
+    if path.suffix.lower() == ".zst":
         import pyarrow
 
         return cast("IO[bytes]", pyarrow.CompressedInputStream(pyarrow.PythonFile(path.open("rb")), "zstd"))
@@ -110,7 +110,7 @@ def _wrong_encoding(path: Path, place: int, byte: int, text_around: bytes) -> Ba
     if likely is None:
         return BadInput(f"{message}; convert the file to UTF-8: iconv -f ITS-ENCODING -t UTF-8 {path} > NEW-FILE")
     old, new = shlex.quote(str(path)), shlex.quote(str(path.with_stem(f"{path.stem}-utf8")))
-    packed = " after unpacking it" if path.suffix in PACKED else ""
+    packed = " after unpacking it" if path.suffix.lower() in PACKED else ""
     return BadInput(
         f"{message} but probably {likely}; convert the file{packed}: iconv -f {likely} -t UTF-8 {old} > {new}"
     )

@@ -1,9 +1,8 @@
 """A user's texts as documents: a file is one, a folder has one per file, JSON lines have one per row."""
 
-import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from quartet.datasets.splits import SPLITS, split_name
 
 KINDS = ("file", "folder", "jsonl")
 ENDINGS = (".txt", ".md")  # of the files of a folder that are read
+_READ = "files that are read end in .txt or .md, maybe packed as .gz or .zst"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class TextFolder:
         notes: how names were understood, where they could mean something else.
     """
 
-    files: dict[str, str | None]
+    files: Mapping[str, str | None]
     left_out: dict[str, list[str]]
     notes: list[str]
 
@@ -121,44 +121,52 @@ def list_text_files(folder: Path) -> TextFolder:
     Raises:
         BadInput: there is no such folder or no text in it, or its splits are one folder further down.
     """
+    texts, others = _files_of(folder)
+    _refuse_splits_below(folder, texts)
+    left_out = {f"not text: {_READ}": others} if others else {}
+    splits = {path: _split_of(path) for path in texts}
+    inside = {path: split for path, split in splits.items() if split}
+    outside = [path for path, split in splits.items() if not split]
+    if not (inside and outside):
+        return TextFolder(splits, left_out, [])
+    if "train" in inside.values() and len(set(inside.values())) > 1:
+        return TextFolder(inside, {**left_out, "beside the splits, in none of them": outside}, [])
+    note = f"{listed(list(inside))}: documents like the others, not splits; own splits are train and at least one other"
+    return TextFolder(dict.fromkeys(texts), left_out, [note])
+
+
+def _files_of(folder: Path) -> tuple[list[str], list[str]]:
+    """The text files below a folder, and the others; hidden files do not count."""
     if not folder.is_dir():
         raise BadInput(f"{folder}: {'is a file; give file:PATH' if folder.is_file() else 'no such folder'}")
-    paths = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    found = sorted(path for path in paths if not any(part.startswith(".") for part in path.split("/")))
-    texts = [path for path in found if _ending(path) in ENDINGS]
-    others = [path for path in found if _ending(path) not in ENDINGS]
-    read = "files that are read end in .txt or .md, maybe packed as .gz or .zst"
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    found = sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
+    if wrong := [ascii(path) for path in found if not _is_utf8(path)]:
+        raise BadInput(f"{folder}: names that are not valid UTF-8; rename {listed(wrong)}")
+    texts = [path for path in found if Path(_unpacked_name(path)).suffix.lower() in ENDINGS]
+    others = sorted(set(found) - set(texts))
     if not texts:
         what = f"its files are {listed(others)}" if others else "it holds no file"
-        raise BadInput(f"{folder}: has no text file; {read}; {what}")
-    _refuse_splits_below(folder, texts)
-    splits = {path: _split_of(path) for path in texts}
-    outside = [path for path, split in splits.items() if split is None]
-    named = {split for split in splits.values() if split}
-    left_out, notes = {f"not text: {read}": others} if others else {}, []
-    if outside and named >= {"train"} and len(named) > 1:
-        left_out["beside the splits, in none of them"] = outside
-    elif outside and named:
-        inside = [path for path, split in splits.items() if split]
-        notes.append(
-            f"{listed(inside)}: documents like the others, not splits; own splits are train and at least one other"
-        )
-        return TextFolder(dict.fromkeys(texts), left_out, notes)
-    return TextFolder({path: split for path, split in splits.items() if split or not named}, left_out, notes)
+        raise BadInput(f"{folder}: has no text file; {_READ}; {what}")
+    return texts, others
 
 
-def _ending(path: str) -> str:
-    name = Path(path)
-    return Path(name.stem if name.suffix.lower() in PACKED else name).suffix.lower()
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unpacked_name(path: str) -> str:
+    return str(Path(path).with_suffix("")) if Path(path).suffix.lower() in PACKED else path
 
 
 def _split_of(path: str) -> str | None:
     """The split that the top folder or, without one, the file's name says."""
     top, _, below = path.partition("/")
-    if below:
-        return split_name(top)
-    stem = top.removesuffix(Path(top).suffix) if Path(top).suffix.lower() in PACKED else top
-    return split_name(Path(stem).stem.rpartition(".")[2])
+    return split_name(top if below else Path(_unpacked_name(top)).stem.rpartition(".")[2])
 
 
 def _refuse_splits_below(folder: Path, texts: Sequence[str]) -> None:
@@ -181,7 +189,8 @@ def _split_and_text(path: Path, row: int, record: dict[str, Any]) -> tuple[str |
     if "\0" in text:
         place = text.index("\0") + 1
         raise BadInput(f"{where}: character {place} of its text is NUL, which no text holds; remove it")
-    with contextlib.suppress(UnicodeEncodeError):
-        text.encode()
-        return split_name(split), (text,)
-    raise BadInput(f"{where}: its text holds half of a character, such as \\ud83d without its second half; remove it")
+    if not _is_utf8(text):
+        raise BadInput(
+            f"{where}: its text holds half of a character, such as \\ud83d without its second half; remove it"
+        )
+    return split_name(split), (text,)

@@ -87,8 +87,7 @@ def _copy_folder(source: Path, folder: Path) -> dict:
     """Copy the text files of a folder into `documents`, once all are known to be readable."""
     found, index = list_text_files(source), index_documents("folder", source)
     left_out = {**found.left_out, **index.left_out()}
-    for reason, names in left_out.items():
-        print(f"{source}: ignored ({reason}): {listed(names)}", flush=True)
+    _print_left_out(source, left_out)
     for note in found.notes:
         print(f"{source}: {note}", flush=True)
     target = folder / "documents"
@@ -108,9 +107,8 @@ def _copy_folder(source: Path, folder: Path) -> dict:
 def _copy_json_lines(source: Path, folder: Path) -> dict:
     """Copy a file of JSON lines once all of it is known to be readable."""
     index = index_documents("jsonl", source)
-    for reason, names in index.left_out().items():
-        print(f"{source}: ignored ({reason}): {listed(names)}", flush=True)
-    target = folder / ("documents.jsonl" + (source.suffix if source.suffix in PACKED else ""))
+    _print_left_out(source, index.left_out())
+    target = folder / ("documents.jsonl" + (source.suffix if source.suffix.lower() in PACKED else ""))
     shutil.copyfile(source, target)
     return {
         "origin": source.name,
@@ -119,3 +117,8 @@ def _copy_json_lines(source: Path, folder: Path) -> dict:
         "checksums": {target.name: sha256(target)},
         "counts": {"documents": len(index.names), "characters": index.characters},
     }
+
+
+def _print_left_out(source: Path, left_out: dict[str, list[str]]) -> None:
+    for reason, names in left_out.items():
+        print(f"{source}: ignored ({reason}): {listed(names)}", flush=True)
