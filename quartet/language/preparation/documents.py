@@ -123,7 +123,7 @@ def list_text_files(folder: Path) -> TextFolder:
     """
     texts, others = _files_of(folder)
     _refuse_splits_below(folder, texts)
-    left_out = {f"not text: {_READ}": others} if others else {}
+    left_out = {"ends in neither .txt nor .md": others} if others else {}
     splits = {path: _split_of(path) for path in texts}
     inside = {path: split for path, split in splits.items() if split}
     outside = [path for path, split in splits.items() if not split]
