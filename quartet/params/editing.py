@@ -28,8 +28,9 @@ def changed_yaml(path: Path, changes: Mapping[str, object]) -> tuple[str, Any]:
                 place[section] = {}
             place = place[section]
         # Otherwise ruamel breaks the line at Unicode's rarer line ends, which become spaces when read.
-        escaped = isinstance(value, str) and not value.isprintable()
-        place[key] = DoubleQuotedScalarString(value) if escaped else value
+        if isinstance(value, str) and not value.isprintable():
+            value = DoubleQuotedScalarString(value)
+        place[key] = value
     stream = io.StringIO()
     yaml.dump(content, stream)
     return stream.getvalue(), content
