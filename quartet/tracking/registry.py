@@ -138,6 +138,11 @@ def _register(client: "MlflowClient", family: str) -> "ModelVersion":
     training = store.get_or_none(client.get_run, run_id)
     if training is None:
         raise ValueError(f"the MLflow at {store.address()} does not have the run {run_id}, which trained {model}")
+    if store.is_deleted(training.info):
+        raise ValueError(
+            f"the run {run_id}, which trained {model}, was deleted in MLflow; restore it with "
+            f"`{store.restoring('runs', '--run-id', run_id)}`"
+        )
     logged = client.search_logged_models(
         [training.info.experiment_id], f"source_run_id = '{run_id}' and name = '{family}'"
     )
