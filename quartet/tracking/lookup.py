@@ -37,7 +37,7 @@ def runs_of_revision(revision: str | None, families: Iterable[str], ui: str) -> 
         ui: the address of MLflow's UI, if the runs are not on a server.
 
     Raises:
-        ValueError: there is no such revision.
+        ValueError: there is no such revision, or git reads nothing here.
         TrackingUnreachableError: there is a tracking server and it does not answer.
     """
     client, experiment = store.open_store()

@@ -56,8 +56,9 @@ def promote(family: "Family") -> Promotion:
     """Register the committed model if necessary; if its test score is better, make it champion and tag its commit.
 
     Raises:
-        ValueError: the model or its scores are not those in `dvc.lock` at HEAD; MLflow does not have the run that
-            trained it; the champion was tested on other data; or the version's git tag exists for another model.
+        ValueError: git reads nothing here; the model or its scores are not those in `dvc.lock` at HEAD; MLflow does
+            not have the run that trained it, or it was deleted; the champion was tested on other data; or the
+            version's git tag exists for another model.
     """
     key, model = family.key, paths.model(family.key)
     checksum, card = dvc_md5(model), read_card(model)
