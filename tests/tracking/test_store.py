@@ -19,7 +19,7 @@ from quartet.tracking.model_logging import log_model
 from quartet.tracking.runs import tracked_run
 from quartet.tracking.served import Column, Interface
 
-NAMES = ["plain", "my pets%20x", "a%2Fb", "what?", "a#b", "été (2024)%"]
+NAMES = ["my pets%20x", "a%2Fb", "what? #été (2024)%"]
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_runs_and_models_are_stored_in_a_checkout_of_any_name(checkout, tmp_path
     assert {"mlflow.db", "mlartifacts"} <= {path.name for path in checkout.iterdir()}
 
 
-@pytest.mark.parametrize("checkout", NAMES[1:4], indirect=True)
+@pytest.mark.parametrize("checkout", NAMES, indirect=True)
 def test_an_address_that_a_shell_made_of_the_folder_is_understood(checkout, monkeypatch):
     default = store.address()
     for given in ("sqlite:///mlflow.db", f"sqlite:///{checkout}/mlflow.db", default):
