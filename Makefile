@@ -5,7 +5,12 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 UV := $(shell command -v uv)
 
-.PHONY: setup repro test check check-style clean ui pins
+# Only in a git repository does DVC build, and do the tests copy the tree: said before the environment is installed.
+ifneq ($(filter repro test check,$(MAKECMDGOALS)),)
+$(VENV)/.stamp: | repository
+endif
+
+.PHONY: setup repository repro test check check-style clean ui pins
 
 setup: $(VENV)/.stamp
 
@@ -23,14 +28,21 @@ else
 endif
 	@touch $@
 
-repro: setup
+repository:
+	@git rev-parse --git-dir >/dev/null || { \
+	  if [ -e .git ]; then echo "git refuses this checkout, for the reason above; DVC needs it"; \
+	  else echo "DVC needs git, and a git repository. If this folder is a downloaded ZIP, make one of it:"; \
+	    echo "  git init && git add . && git commit -m 'Start'"; echo "or clone Quartet with git clone instead."; fi; \
+	  exit 1; } >&2
+
+repro: repository setup
 	dvc repro
 
 # The pipeline on one core, all other tests on the other.
-test: setup
+test: repository setup
 	python -m pytest -n 2 --dist loadfile --cov quartet --cov stages --cov-report term:skip-covered
 
-check: check-style
+check: repository check-style
 	python -m pytest -n 2 -m "not pipeline"
 
 check-style: setup

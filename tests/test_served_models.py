@@ -1,22 +1,28 @@
 """The classes that serve trained models: what they take, what they return, and how MLflow is told."""
 
+import asyncio
 import base64
 import dataclasses
 import io
 import json
+import sys
 from pkgutil import resolve_name
 
 import numpy as np
 import pytest
 import torch
 from family_plans import image_plan, language_plan, prepare, sequence_plan, text_to_image_plan, trained
+from mlflow.pyfunc import load_model, scoring_server
 from mlflow.types import DataType
 from PIL import Image
 
+from quartet.artifacts.errors import BadInput
 from quartet.artifacts.model_store import read_card, save_model
 from quartet.artifacts.writing import read_json
 from quartet.families import FAMILIES
-from quartet.tracking.model_logging import example_from, signature_of
+from quartet.tracking import store
+from quartet.tracking.model_logging import example_from, log_model, signature_of
+from quartet.tracking.served import Array
 
 PLANS = {"cnn": image_plan, "rnn": sequence_plan, "lm": language_plan, "diffusion": text_to_image_plan}
 FOLDERS = {"cnn": "grey", "rnn": "sequences", "lm": "text", "diffusion": "grey"}
@@ -62,7 +68,7 @@ def test_pictures_of_any_size_get_classes_and_probabilities(data):
         assert sum(row.probabilities.values()) == pytest.approx(1)
         assert row.probability == max(row.probabilities.values()) == row.probabilities[row[0]]
         assert list(row.probabilities.values()) == sorted(row.probabilities.values(), reverse=True)
-    with pytest.raises(ValueError, match=r"image 1: cannot be decoded"):
+    with pytest.raises(ValueError, match=r"image 1: is no picture"):
         model.predict([png(0), b"no picture"], {})
 
 
@@ -100,7 +106,7 @@ def test_mlflow_is_told_what_goes_in_and_out(data):
     assert signatures["cnn"].inputs.input_types() == [DataType.binary]
     assert signatures["cnn"].outputs.input_names() == ["class", "probability", "probabilities"]
     (tensor,) = signatures["rnn"].inputs.inputs
-    assert tensor.type == np.dtype("uint8") and tensor.shape == (-1, -1, 8)
+    assert tensor.type == np.dtype("object") and tensor.shape == (-1,)  # `Array.checked` says what it takes
     assert signatures["lm"].inputs.input_names() == ["prompt"]
     kinds = {parameter.name: parameter.dtype for parameter in signatures["lm"].params}
     assert kinds["tokens"] == DataType.long and kinds["top_p"] == DataType.double
@@ -121,3 +127,121 @@ def test_the_example_is_an_input_that_the_model_takes(data, key, monkeypatch):
     inputs = list(example.iloc[:, 0]) if hasattr(example, "iloc") else example
     how = {parameter["name"]: parameter["default"] for parameter in interface(data, key)["parameters"]}
     assert len(served(data, key).predict(inputs, how)) == len(inputs)
+
+
+async def posted(server, body):
+    """What MLflow's server, called without a network, answers to JSON: the status and the content."""
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json")]
+    about = {"type": "http", "method": "POST", "path": "/invocations", "query_string": b"", "headers": headers}
+    await server(about, receive, send)
+    content = b"".join(message.get("body", b"") for message in sent)
+    return sent[0]["status"], json.loads(content)
+
+
+@pytest.fixture(scope="module")
+def ask(data, tmp_path_factory):
+    """Ask the model of a family over HTTP, as MLflow logs and serves it; returns the status and the answer."""
+    servers = {}
+
+    def server(key):
+        kind, files = resolve_name(FAMILIES[key].served), {"model": data / "models" / key}
+        if key == "lm":
+            files["tokenizer"] = data / "text/tokenizer.json"
+        open_store, experiment = store.open_store()
+        run_id = open_store.create_run(experiment).info.run_id
+        example = {"cnn": [png(0)], "lm": ["The "], "diffusion": ["the two"]}.get(key)
+        taken = kind.interface(read_card(files["model"])).inputs
+        sent = {"array": [[[0] * 8] * 8], "dtype": "uint8"} if key == "rnn" else taken.example(example)
+        log_model(run_id, key, FAMILIES[key].served, files, interface(data, key), sent)
+        (logged,) = open_store.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+        return scoring_server.init(load_model(logged.model_uri))
+
+    def asked(key, question):
+        if key not in servers:
+            servers[key] = server(key)
+        body = question if isinstance(question, str) else json.dumps(question)
+        return asyncio.run(posted(servers[key], body.encode()))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(tmp_path_factory.mktemp("store")))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("QUARTET_TRACKING", "on")
+        patch.setattr("sys.path", list(sys.path))  # to which MLflow adds the logged code
+        yield asked
+
+
+NO_PICTURE = base64.b64encode(b"no picture").decode()
+REFUSED = [
+    ("cnn", {"dataframe_records": [{"image": NO_PICTURE}]}, "image 0: is no picture"),
+    ("cnn", {"dataframe_records": []}, "image"),
+    ("lm", {"dataframe_records": [{"prompt": "The "}], "params": {"tokens": 0}}, "tokens: found 0, allowed is 1"),
+    (
+        "lm",
+        {"dataframe_records": [{"prompt": "The "}], "params": {"top_p": 2.0}},
+        "top_p: found 2.0, allowed is 0 to 1",
+    ),
+    ("lm", {"dataframe_records": [{"prompt": None}]}, "prompt 0 (counted from 0): found null, wanted text"),
+    ("lm", {"dataframe_records": [{"prompt": "The "}], "params": {"seed": 2**70}}, "seed: found 118059"),
+    ("diffusion", {"dataframe_records": [{"caption": "sevn"}]}, "unknown word 'sevn'"),
+    ("diffusion", {"dataframe_records": [{"caption": "the two"}], "params": {"steps": 0}}, "steps: found 0"),
+]
+
+
+@pytest.mark.parametrize(("key", "question", "sentence"), REFUSED, ids=str)
+def test_whoever_asks_a_server_wrongly_is_told_why_in_our_words(ask, key, question, sentence):
+    status, answer = ask(key, question)
+    assert status == 400 and sentence in answer["message"] and "unexpected error" not in answer["message"]
+
+
+PICTURE = [[200] * 8] * 8
+WRONG_SERIES = [
+    ([[[200] * 7 + [None]]], "series 0, step 0, feature 7 (counted from 0): found null, wanted pixels"),
+    ([PICTURE, [[200] * 8, [float("nan")] * 8]], "series 1, step 1, feature 0 (counted from 0): found NaN"),
+    ([[[200] * 7 + [float("inf")]]], "feature 7 (counted from 0): found Infinity"),
+    ([[[0.5] * 8] * 8], "found 0.5, wanted pixels, which are whole numbers from 0 to 255 (multiply"),
+    ([PICTURE, [[0.0, 1.0] * 4] * 8], "series 1 (counted from 0): found decimal numbers of at most 1"),
+    ([[[-1] + [0] * 7]], "found -1, wanted pixels"),
+    ([[["a"] * 8]], "found 'a', wanted pixels"),
+    ([[[True] * 8]], "found True, wanted pixels"),
+    ([[[200] * 7]], "series 0, step 0 (counted from 0): found 7 values, wanted a list of 8 features"),
+    ([[200] * 8], "series 0, step 0 (counted from 0): found 200, wanted a list of 8 features"),
+    ([[]], "series 0 (counted from 0): found [], wanted a list of steps"),
+    ([PICTURE, None], "series 1 (counted from 0): found null, wanted a list of steps"),
+]
+
+
+@pytest.mark.parametrize(
+    ("series", "sentence"), WRONG_SERIES, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_wrong_series_are_refused_with_their_place(ask, series, sentence):
+    status, answer = ask("rnn", {"inputs": series})
+    assert status == 400 and sentence in answer["message"]
+
+
+def test_series_of_different_lengths_are_answered_as_if_each_were_alone(ask):
+    series = [[[step * 20 % 256] * 8 for step in range(length)] for length in (8, 3, 8, 5, 1)]
+    status, together = ask("rnn", {"inputs": series})
+    assert status == 200
+    for one, answer in zip(series, together["predictions"], strict=True):
+        _, alone = ask("rnn", {"inputs": [one]})
+        assert alone["predictions"][0]["probabilities"] == pytest.approx(answer["probabilities"], rel=1e-5)
+    assert ask("rnn", {"inputs": [[[float(value) for value in step] for step in PICTURE]]})[0] == 200
+
+
+def test_numbers_beyond_the_models_type_are_refused():
+    series = Array("float32", 1)
+    (taken,) = series.checked(np.array([[[1], [-3]]]))
+    assert taken.dtype == np.float32 and taken.tolist() == [[1], [-3]]
+    with pytest.raises(BadInput, match="there is no series"):
+        series.checked([])
+    for number in (1e39, 10**400, float("-inf")):
+        with pytest.raises(BadInput, match=r"series 0, step 1, feature 0 .*wanted a finite number within the range of"):
+            series.checked([[[0.0], [number]]])

@@ -7,8 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from quartet.artifacts import paths
-from quartet.artifacts.errors import clear_errors
+from quartet.artifacts.errors import BadInput, clear_errors
 
+# How Pillow writes a file, by its ending: without loss where the format allows it.
+FORMATS: dict[str, dict[str, Any]] = {
+    ".png": {"format": "PNG"},
+    ".jpg": (jpeg := {"format": "JPEG", "quality": 95, "subsampling": 0}),
+    ".jpeg": jpeg,
+    ".webp": {"format": "WEBP", "lossless": True},
+}
 _FROM_PARAMS = {"show_default": "from params.yaml"}
 
 
@@ -54,9 +61,9 @@ def draw(
     ] = Path("params.yaml"),
     seed: Annotated[int, typer.Option(help="Same seed, same pictures.", min=0, max=2**63 - 1)] = 0,
     zoom: Annotated[int, typer.Option(help="Enlarge each pixel by this factor.", min=1, max=64)] = 8,
-    out: Annotated[Path, typer.Option(help="The PNG file to write.")] = Path("drawn.png"),
+    out: Annotated[Path, typer.Option(help="The PNG, JPEG or WebP file to write.")] = Path("drawn.png"),
 ) -> None:
-    """Draw pictures of captions into one PNG file, one row per caption."""
+    """Draw pictures of captions into one file, one row per caption."""
     with clear_errors("draw"):
         import sys
 
@@ -67,6 +74,7 @@ def draw(
         from quartet.artifacts.writing import atomic_path
         from quartet.settings import read_settings
 
+        how_to_write = file_format(out)
         settings = read_settings(params).section("evaluate.diffusion")  # before the slow imports
         from quartet.datasets.pictures import to_picture
         from quartet.text_to_image.samplers import SAMPLERS, final_pictures
@@ -91,5 +99,16 @@ def draw(
         image = to_picture(sheet.reshape(len(captions) * size, count * size, channels))
         image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
         with atomic_path(out) as temporary:
-            image.save(temporary, format="PNG")
+            image.save(temporary, **how_to_write)
         typer.echo(f"{out}: {len(captions)} × {count} pictures")
+
+
+def file_format(out: Path) -> dict[str, Any]:
+    """Pillow's options for the format that a file's name ends in.
+
+    Raises:
+        BadInput: there is no ending, or one of no such format.
+    """
+    if out.suffix.lower() not in FORMATS:
+        raise BadInput(f"--out: found {out}, allowed are names that end in {', '.join(FORMATS)}")
+    return FORMATS[out.suffix.lower()]

@@ -22,7 +22,7 @@ def generate(
         float | None,
         typer.Option(help="Sample among the most probable tokens that reach this total probability.", min=0, max=1),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
+    seed: Annotated[int, typer.Option(help="Same seed, same text.", min=0, max=2**63 - 1)] = 0,
     next_words: Annotated[
         int, typer.Option(help="Instead, print this many of the most probable next words.", min=0)
     ] = 0,

@@ -20,7 +20,10 @@ def ui(
     with clear_errors("ui"):
         from quartet.tracking import store
 
-        store.open_store()
+        try:
+            store.open_store()
+        except store.ExperimentDeletedError as error:  # whoever looks for deleted runs needs the UI
+            print(f"warning: {error}", file=sys.stderr, flush=True)
         if store.address().startswith(("http://", "https://")):
             typer.echo(f"MLFLOW_TRACKING_URI is a server, which has its own UI: {store.address()}")
             return

@@ -96,7 +96,9 @@ def parse(text: str, known: Mapping[str, Setting]) -> tuple[str, object]:
 
 
 def format_yaml(value: object) -> str:
-    """Format a value as YAML."""
+    """Format a value as YAML; what a terminal cannot print is escaped."""
     if value is None:
         return "null"
+    if isinstance(value, str) and not value.isprintable():
+        return repr(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

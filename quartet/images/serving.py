@@ -43,6 +43,15 @@ class ImageClassifier(Served):
         images = to_unit_range(torch.from_numpy(np.stack(squares)))  # (pictures, channels, size, size)
         return answers_of(self.network(normalise(images, data["mean"], data["std"])), data["classes"])
 
+    def classify_files(self, files: Iterable[Path]) -> list[Answer]:
+        """Classify picture files, of which one at a time is read.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: a file cannot be decoded; the message has its path.
+        """
+        return self.classify((str(path), path.read_bytes()) for path in files)
+
     @staticmethod
     def interface(card: Mapping) -> Interface:
         """From picture files to classes."""

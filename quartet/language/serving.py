@@ -13,7 +13,7 @@ from quartet.datasets.tokenizers import load_tokenizer
 from quartet.language import BLANK, generation
 from quartet.language.networks import NETWORKS
 from quartet.language.networks.encoder_decoder import EncoderDecoder
-from quartet.tracking.served import Column, Interface, Parameter, Served
+from quartet.tracking.served import Column, Interface, Parameter, Served, check_seed
 
 PROMPT = Column("prompt", "string")
 PARAMETERS = (
@@ -58,6 +58,7 @@ class TextGenerator(Served):
         """
         if tokens < 1:
             raise ValueError(f"tokens: found {tokens}, allowed is 1 or more")
+        check_seed(seed)
         generator = torch.Generator().manual_seed(seed)
         text = generation.generate(self.network, self._encoded(prompt), tokens, generator=generator, **choice)
         return self.tokenizer.decode(text[0].tolist())
@@ -66,8 +67,9 @@ class TextGenerator(Served):
         """Fill every blank `___` of a text.
 
         Raises:
-            ValueError: the model is not an encoder-decoder.
+            ValueError: the model is not an encoder-decoder, or an argument is out of its range.
         """
+        check_seed(seed)
         if not isinstance(self.network, EncoderDecoder):
             raise ValueError("filling blanks takes a model trained with train_lm.architecture=encoder-decoder")
         pieces = text.split(BLANK)

@@ -12,6 +12,7 @@ def changed_yaml(path: Path, changes: Mapping[str, object]) -> tuple[str, Any]:
     Comments and order are kept; missing sections and keys are added.
     """
     from ruamel.yaml import YAML
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     yaml = YAML()
     yaml.preserve_quotes = True
@@ -26,6 +27,9 @@ def changed_yaml(path: Path, changes: Mapping[str, object]) -> tuple[str, Any]:
             if not isinstance(place.get(section), dict):
                 place[section] = {}
             place = place[section]
+        # Otherwise ruamel breaks the line at Unicode's rarer line ends, which become spaces when read.
+        if isinstance(value, str) and not value.isprintable():
+            value = DoubleQuotedScalarString(value)
         place[key] = value
     stream = io.StringIO()
     yaml.dump(content, stream)

@@ -1,6 +1,6 @@
 """Serve the sequence classifier: sequences or passages in, classes and probabilities out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,14 @@ class SequenceClassifier(Served):
         self.tokenizer = load_tokenizer(tokenizer) if tokenizer else None
 
     @torch.inference_mode()
-    def classify(self, sequences: np.ndarray | Sequence[str]) -> list[Answer]:
-        """Classify `(batch, steps, features)` numbers, pixels of 0 to 255, or passages of text."""
+    def classify(self, sequences: Sequence[np.ndarray] | Sequence[str]) -> list[Answer]:
+        """Classify arrays `(steps, features)` of numbers or of pixels from 0 to 255, or passages of text."""
         data = self.card["data"]
         if self.tokenizer is None:
-            logits = self.network(network_inputs(torch.from_numpy(np.ascontiguousarray(sequences)), data))
+            logits = torch.empty(len(sequences), len(data["classes"]))
+            for rows in _rows_by_length(sequences):  # padding would change the answers of shorter ones
+                batch = torch.from_numpy(np.stack([np.asarray(sequences[row]) for row in rows]))
+                logits[rows] = self.network(network_inputs(batch, data))
         else:
             tokens = [torch.tensor(self.tokenizer.encode(text or " ").ids) for text in sequences]
             padded = pad_sequence(tokens, batch_first=True)[..., None]  # (batch, longest, 1)
@@ -59,6 +62,14 @@ class SequenceClassifier(Served):
         values = sequences.values[: int(sequences.lengths[0])][None].numpy()
         return {"array": values.tolist(), "dtype": str(values.dtype)}
 
-    def predict(self, inputs: Sequence[str] | np.ndarray, parameters: Mapping[str, Any]) -> pd.DataFrame:
+    def predict(self, inputs: Sequence[str] | Sequence[np.ndarray], parameters: Mapping[str, Any]) -> pd.DataFrame:
         """Classify sequences; returns one row per sequence."""
         return as_table(self.classify(inputs))
+
+
+def _rows_by_length(sequences: Sequence[Sized]) -> list[list[int]]:
+    """The rows of the sequences of each length."""
+    rows: dict[int, list[int]] = {}
+    for row, sequence in enumerate(sequences):
+        rows.setdefault(len(sequence), []).append(row)
+    return list(rows.values())

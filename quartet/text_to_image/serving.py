@@ -18,7 +18,7 @@ from quartet.text_to_image.networks import NETWORKS
 from quartet.text_to_image.rejection import best_of_each, candidates
 from quartet.text_to_image.samplers import drawing, final_pictures, to_uint8
 from quartet.text_to_image.settings import EvaluateDiffusion
-from quartet.tracking.served import Column, Interface, Parameter, Served
+from quartet.tracking.served import Column, Interface, Parameter, Served, check_seed
 
 CAPTION = Column("caption", "string")
 PARAMETER_NAMES = ("steps", "guidance", "temperature", "rejection")  # of `EvaluateDiffusion`
@@ -57,6 +57,7 @@ class Painter(Served):
         """
         if not captions:
             raise ValueError("there is no caption to draw")
+        check_seed(seed)
         how: dict[str, Any] = {"steps": steps, "guidance": guidance, "temperature": temperature}
         section_of(EvaluateDiffusion, {**how, "rejection": rejection})
         drawn = candidates(count, rejection)

@@ -17,6 +17,8 @@ from quartet.artifacts.writing import read_json
 if TYPE_CHECKING:
     from dvc.api import DVCFileSystem
 
+UNKNOWN = "unknown"
+
 
 def tags(stage: str, dependencies: Iterable[Path]) -> dict[str, str]:
     """Tags that link a run to its DVC state."""
@@ -25,8 +27,8 @@ def tags(stage: str, dependencies: Iterable[Path]) -> dict[str, str]:
         "dvc.exp_name": experiment() or "",
         "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
         "dvc.root": os.environ.get("DVC_ROOT", ""),
-        "mlflow.source.git.commit": git_output("rev-parse", "HEAD"),
-        "git.dirty": str(dirty()).lower(),
+        "mlflow.source.git.commit": _commit(),
+        "git.dirty": _dirty_or_unknown(),
         **checksums("dvc.dep", dependencies),
     }
     return {key: value for key, value in state.items() if value}
@@ -38,9 +40,16 @@ def checksums(prefix: str, files: Iterable[Path]) -> dict[str, str]:
 
 
 def commit_tags() -> dict[str, str]:
-    """Tags with the commit of this checkout, and whether it has uncommitted changes."""
-    state = {"git.commit": git_output("rev-parse", "HEAD"), "git.dirty": str(dirty()).lower()}
-    return {key: value for key, value in state.items() if value}
+    """Tags with the commit of this checkout, and whether it has uncommitted changes; `unknown` where git cannot say."""
+    return {"git.commit": _commit(), "git.dirty": _dirty_or_unknown()}
+
+
+def _commit() -> str:
+    return git_output("rev-parse", "HEAD") or UNKNOWN
+
+
+def _dirty_or_unknown() -> str:
+    return UNKNOWN if git_refusal() else str(dirty()).lower()
 
 
 def experiment() -> str | None:
@@ -66,7 +75,7 @@ def locked_checksum(path: Path, revision: str = "HEAD") -> str | None:
     """The checksum of an output in `dvc.lock` of a commit or experiment, or None.
 
     Raises:
-        ValueError: there is no such commit or experiment.
+        ValueError: there is no such commit or experiment, or git reads nothing here.
     """
     for stage in _locked_stages(revision).values():
         for out in stage.get("outs", ()):
@@ -79,7 +88,7 @@ def locked_dependencies(stage: str, revision: str = "HEAD") -> dict[str, str]:
     """The checksums of a stage's dependencies in `dvc.lock` of a commit or experiment, by path.
 
     Raises:
-        ValueError: there is no such commit or experiment.
+        ValueError: there is no such commit or experiment, or git reads nothing here.
     """
     return {part["path"]: part["md5"] for part in _locked_stages(revision).get(stage, {}).get("deps", ())}
 
@@ -95,7 +104,7 @@ def read_json_at(path: Path, revision: str | None) -> dict:
     """Read a JSON file of a commit or experiment, or of the workspace (None); `{}` if it is missing.
 
     Raises:
-        ValueError: there is no such commit or experiment.
+        ValueError: there is no such commit or experiment, or git reads nothing here.
     """
     if revision is None:
         return read_json(path) if path.exists() else {}
@@ -120,10 +129,16 @@ def tag_commit(name: str, message: str) -> None:
 
 @functools.cache
 def _at(revision: str) -> "DVCFileSystem":
-    """The repository's files in a commit or experiment, including those in DVC's cache."""
+    """The repository's files in a commit or experiment, including those in DVC's cache.
+
+    Raises:
+        ValueError: there is no such commit or experiment, or git reads nothing here.
+    """
     from dvc.api import DVCFileSystem
     from dvc.scm import RevError
 
+    if refusal := git_refusal():
+        raise ValueError(f"no commit or experiment can be read here: {refusal}")
     files = DVCFileSystem(".", rev=revision)
     try:
         _ = files.repo  # this looks up the revision
@@ -139,8 +154,20 @@ def dirty() -> bool:
 
 def git_output(*arguments: str) -> str:
     """The output of a git command; empty if git fails or is missing."""
+    done = _git(*arguments)
+    return done.stdout.strip() if isinstance(done, subprocess.CompletedProcess) and not done.returncode else ""
+
+
+def git_refusal() -> str | None:
+    """Why git reads nothing here, with its advice, as in a checkout that another user owns; None if it does."""
+    done = _git("rev-parse", "--git-dir")
+    if isinstance(done, subprocess.CompletedProcess):
+        return " ".join(done.stderr.split()) if done.returncode else None
+    return f"git does not run ({done})"
+
+
+def _git(*arguments: str) -> "subprocess.CompletedProcess[str] | OSError | subprocess.SubprocessError":
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError) as error:
+        return error

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run: its stage, id, status, start in local time, and the address of its page."""
+    """A run: its stage, id, status (`DELETED` if it was deleted), start in local time, and the address of its page."""
 
     stage: str
     run_id: str
@@ -37,7 +37,7 @@ def runs_of_revision(revision: str | None, families: Iterable[str], ui: str) -> 
         ui: the address of MLflow's UI, if the runs are not on a server.
 
     Raises:
-        ValueError: there is no such revision.
+        ValueError: there is no such revision, or git reads nothing here.
         TrackingUnreachableError: there is a tracking server and it does not answer.
     """
     client, experiment = store.open_store()
@@ -46,7 +46,7 @@ def runs_of_revision(revision: str | None, families: Iterable[str], ui: str) -> 
         FoundRun(
             stage=run.data.tags.get("dvc.stage", ""),
             run_id=run.info.run_id,
-            status=run.info.status,
+            status="DELETED" if store.is_deleted(run.info) else run.info.status,
             started=datetime.datetime.fromtimestamp(run.info.start_time / 1000).strftime("%Y-%m-%d %H:%M:%S"),
             address=f"{server.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}",
         )

@@ -57,10 +57,15 @@ class Recorder:
         self._log_scores_to(self.run_id, scores, step, milliseconds)
 
     def log_training_run_scores(self, run_json: str, scores: Mapping[str, float], milliseconds: int) -> None:
-        """Log metrics to the run in a `run.json`, if MLflow has that run."""
+        """Log metrics to the run in a `run.json`, if MLflow has that run; a deleted one takes none."""
         run_id = read_json(Path(run_json)).get("run_id") if Path(run_json).exists() else None
-        if run_id and store.get_or_none(self._client.get_run, run_id):
-            self._log_scores_to(run_id, scores, 0, milliseconds)
+        run = store.get_or_none(self._client.get_run, run_id) if run_id else None
+        if run is None:
+            return
+        if store.is_deleted(run.info):
+            print(f"the training's run {run_id} was deleted in MLflow: it does not get the test scores", flush=True)
+            return
+        self._log_scores_to(run.info.run_id, scores, 0, milliseconds)
 
     def _log_scores_to(self, run_id: str, scores: Mapping[str, float], step: int, milliseconds: int) -> None:
         from mlflow.entities import Metric
@@ -188,18 +193,27 @@ def record(messages: Iterator[str], answer: Callable[[Mapping[str, str | None]],
         answer({"error": store.unavailable_message(error)})
         return
     answer({"run_id": recorder.run_id, "parent_run_id": recorder.parent_id})
+    tracking, status = True, "KILLED"
     for message in messages:
         if not message.endswith("\n"):  # the stage was killed while it was writing
             break
         call = json.loads(message)
         name = call.pop("call")
-        if not _try_call(getattr(recorder, name), call) or name == "end":
-            return
-    _try_call(recorder.end, {"status": "KILLED"})
+        if name == "end":
+            status = call["status"]
+            break
+        # The first failure ends tracking: other calls would wait for a dead server.
+        tracking = tracking and _try_call(getattr(recorder, name), call)
+    if tracking:
+        _try_call(recorder.end, {"status": status})
+    else:
+        with contextlib.suppress(Exception):  # the failure has been said; a server that is dead says so in seconds
+            store.prepare()
+            recorder.end(status)
 
 
 def _try_call(call: Callable[..., None], arguments: Mapping[str, object]) -> bool:
-    """Call, and return whether it succeeded. The first failure ends tracking: others would wait for a dead server."""
+    """Call, and return whether it succeeded."""
     try:
         call(**arguments)
     except Exception as error:

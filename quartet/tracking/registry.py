@@ -56,8 +56,9 @@ def promote(family: "Family") -> Promotion:
     """Register the committed model if necessary; if its test score is better, make it champion and tag its commit.
 
     Raises:
-        ValueError: the model or its scores are not those in `dvc.lock` at HEAD; MLflow does not have the run that
-            trained it; the champion was tested on other data; or the version's git tag exists for another model.
+        ValueError: git reads nothing here; the model or its scores are not those in `dvc.lock` at HEAD; MLflow does
+            not have the run that trained it, or it was deleted; the champion was tested on other data; or the
+            version's git tag exists for another model.
     """
     key, model = family.key, paths.model(family.key)
     checksum, card = dvc_md5(model), read_card(model)
@@ -138,6 +139,11 @@ def _register(client: "MlflowClient", family: str) -> "ModelVersion":
     training = store.get_or_none(client.get_run, run_id)
     if training is None:
         raise ValueError(f"the MLflow at {store.address()} does not have the run {run_id}, which trained {model}")
+    if store.is_deleted(training.info):
+        raise ValueError(
+            f"the run {run_id}, which trained {model}, was deleted in MLflow; restore it with "
+            f"`{store.restoring('runs', '--run-id', run_id)}`"
+        )
     logged = client.search_logged_models(
         [training.info.experiment_id], f"source_run_id = '{run_id}' and name = '{family}'"
     )

@@ -6,10 +6,19 @@ The families' packages describe these with the classes below. They are sent to t
 
 import base64
 import dataclasses
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from quartet.artifacts.errors import BadInput
+
+LAST_SEED = 2**63 - 1
+FROM_0 = "(counted from 0)"
+WANTED = {"string": "text", "binary": "the base64 of a file"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +33,75 @@ class Column:
         texts = [base64.b64encode(value).decode() if isinstance(value, bytes) else value for value in values]
         return {"column": self.name, "kind": self.kind, "values": texts}
 
+    def checked(self, given: Iterable[Any]) -> list[Any]:
+        """The values of a request, all of the column's kind.
+
+        Raises:
+            BadInput: there is no value, or one is missing or of another kind.
+        """
+        values, kind = list(given), str if self.kind == "string" else bytes
+        if not values:
+            raise BadInput(f"there is no {self.name} in the request")
+        for row, value in enumerate(values):
+            if not isinstance(value, kind):
+                raise BadInput(f"{self.name} {row} {FROM_0}: found {_shown(value)}, wanted {WANTED[self.kind]}")
+        return values
+
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-    """An array `(inputs, steps, features)` of a numpy type, with any number of inputs and steps."""
+    """Series `(steps, features)` of a numpy type, any number of them; each has its own number of steps."""
 
     dtype: str
     features: int
+
+    def checked(self, given: Iterable[Any]) -> list[np.ndarray]:
+        """The series of a request, given as nested lists or an array: one array `(steps, features)` each.
+
+        Raises:
+            BadInput: there is no series; one has no steps, or a step has not as many features as the model takes; a
+                value is missing, is not a finite number, or is not one of this type.
+        """
+        series = [steps.tolist() if isinstance(steps, np.ndarray) else steps for steps in given]
+        if not series:
+            raise BadInput("there is no series in the request")
+        return [self._array(row, steps) for row, steps in enumerate(series)]
+
+    def _array(self, row: int, steps: Any) -> np.ndarray:
+        """One series as an array."""
+        place = f"series {row}"
+        if not isinstance(steps, list) or not steps:
+            raise BadInput(f"{place} {FROM_0}: found {_shown(steps)}, wanted a list of steps")
+        for step, features in enumerate(steps):
+            if not isinstance(features, list) or len(features) != self.features:
+                found = f"{len(features)} values" if isinstance(features, list) else _shown(features)
+                wanted = f"a list of {self.features} feature{'s' * (self.features != 1)}"
+                raise BadInput(f"{place}, step {step} {FROM_0}: found {found}, wanted {wanted}")
+            for feature, value in enumerate(features):
+                if not self._fits(value):
+                    where = f"{place}, step {step}, feature {feature} {FROM_0}"
+                    raise BadInput(f"{where}: found {_shown(value)}, wanted {self._wanted}")
+        if self._is_of_pixels and _is_scaled(steps):
+            raise BadInput(f"{place} {FROM_0}: found decimal numbers of at most 1, wanted {self._wanted}")
+        return np.array(steps, dtype=self.dtype)
+
+    @property
+    def _is_of_pixels(self) -> bool:
+        return self.dtype == "uint8"
+
+    @property
+    def _wanted(self) -> str:
+        if self._is_of_pixels:
+            return "pixels, which are whole numbers from 0 to 255 (multiply pixels from 0 to 1 by 255, and round them)"
+        return f"a finite number within the range of {self.dtype}"
+
+    def _fits(self, value: Any) -> bool:
+        """Whether a value is a number that the type holds."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if self._is_of_pixels:
+            return 0 <= value <= 255 and value == int(value)
+        return abs(value) <= float(np.finfo(self.dtype).max)  # which no NaN is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,4 +151,34 @@ class Served(ABC):
 
     @abstractmethod
     def predict(self, inputs: Any, parameters: Mapping[str, Any]) -> Any:
-        """Run the model on a list of the column's values, or on an array."""
+        """Run the model on a list of the column's values, or of arrays `(steps, features)`.
+
+        Raises:
+            ValueError: the model does not take an input or a parameter; the message is for whoever asked.
+        """
+
+
+def check_seed(seed: int) -> None:
+    """Check that torch takes a seed.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if not 0 <= seed <= LAST_SEED:
+        raise ValueError(f"seed: found {seed}, allowed is 0 to {LAST_SEED}")
+
+
+def _is_scaled(steps: Any) -> bool:
+    """Whether pixels are from 0 to 1 instead of 0 to 255: decimal numbers, 1 at most, and not a black picture."""
+    values = [value for features in steps for value in features]
+    return any(isinstance(value, float) for value in values) and 0 < max(values) <= 1
+
+
+def _shown(value: object) -> str:
+    """A value as JSON has it, shortened."""
+    if value is None:
+        return "null"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"

@@ -9,7 +9,24 @@ from pkgutil import resolve_name
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel
+
+
+class RefusedError(MlflowException):
+    """A question that the model does not take: MLflow's server answers with status 400 and the message.
+
+    Messages of other exceptions never reach whoever asked.
+    """
+
+    def __init__(self, reason: ValueError):
+        super().__init__(str(reason), error_code=INVALID_PARAMETER_VALUE)
+
+    def serialize_as_json(self) -> str:
+        """The answer: our sentence, before which the server would otherwise put the whole question."""
+        self.message = str(self)
+        return super().serialize_as_json()
 
 
 class ServedModel(PythonModel):
@@ -19,14 +36,23 @@ class ServedModel(PythonModel):
         """Rebuild the network from the model folder among the logged files."""
         # Imported here, since MLflow also runs this file when it logs a model, which does not need torch.
         files = {name: Path(path) for name, path in context.artifacts.items()}
-        served = resolve_name(context.model_config["served"])
-        self.model = served(files.pop("model"), files)
+        from quartet.artifacts.model_store import read_card
+
+        served, folder = resolve_name(context.model_config["served"]), files.pop("model")
+        self.inputs = served.interface(read_card(folder)).inputs
+        self.model = served(folder, files)
 
     def predict(self, context, model_input, params=None):
-        """Run the model on a table with one column, or on an array."""
-        tabular = isinstance(model_input, pd.DataFrame)
-        inputs = list(model_input.iloc[:, 0]) if tabular else np.asarray(model_input)
-        return self.model.predict(inputs, params or {})
+        """Run the model on a table with one column, or on an array.
+
+        Raises:
+            RefusedError: the model does not take an input or a parameter.
+        """
+        given = model_input.iloc[:, 0] if isinstance(model_input, pd.DataFrame) else np.asarray(model_input)
+        try:
+            return self.model.predict(self.inputs.checked(given), params or {})
+        except ValueError as reason:
+            raise RefusedError(reason) from reason
 
 
 mlflow.models.set_model(ServedModel())

@@ -2,12 +2,15 @@
 
 import os
 import re
+import shlex
 import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote, unquote
 
 from filelock import FileLock
 
@@ -15,6 +18,7 @@ from quartet.artifacts import paths
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment, RunInfo
 
 Answer = TypeVar("Answer")
 EXPERIMENT = "quartet"
@@ -27,6 +31,10 @@ class TrackingUnreachableError(ConnectionError):
     """The tracking server does not answer."""
 
 
+class ExperimentDeletedError(TrackingUnreachableError):
+    """Our experiment was deleted in MLflow, which then takes no more runs; it can be restored."""
+
+
 def is_on() -> bool:
     """Whether runs are tracked; `QUARTET_TRACKING=off` switches tracking off."""
     return os.environ.get("QUARTET_TRACKING", "on").lower() != "off"
@@ -37,8 +45,33 @@ def address() -> str:
 
     Relative paths are also resolved in that repository: runs must outlive an experiment's temporary copy.
     """
-    given = os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
-    return f"{_SQLITE}{paths.repository() / given.removeprefix(_SQLITE)}" if given.startswith(_SQLITE) else given
+    given, file = _given_address(), database()
+    return given if file is None else sqlite_address(file, given.rpartition("/")[2].partition("?")[2])
+
+
+def database() -> Path | None:
+    """The file of the SQLite database that the runs are in; None if they are elsewhere."""
+    given = _given_address()
+    if not given.startswith(_SQLITE):
+        return None
+    folder, slash, name = given.removeprefix(_SQLITE).rpartition("/")
+    literal = folder + slash + name.partition("?")[0]
+    decoded = paths.repository() / unquote(literal)
+    # `sqlite:///$PWD/mlflow.db` is not encoded as an address should be.
+    return decoded if decoded.parent.is_dir() else paths.repository() / literal
+
+
+def sqlite_address(file: Path, query: str = "") -> str:
+    """The address of an SQLite database, as SQLAlchemy decodes it: a `%` or `?` in the path is encoded."""
+    path = str(file)
+    if re.search("[%?#]", path):
+        # MLflow makes the folder that it reads in an address, undecoded. With the slashes encoded, it reads none.
+        path = path[:1] + quote(path[1:], safe="")
+    return f"{_SQLITE}{path}" + (f"?{query}" if query else "")
+
+
+def _given_address() -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}mlflow.db"
 
 
 def lock(name: str) -> FileLock:
@@ -69,15 +102,16 @@ def open_store() -> "tuple[MlflowClient, str]":
     Raises:
         TrackingUnreachableError: the server does not answer within three seconds, or refuses; or the database is
             damaged or from another version of MLflow.
+        ExperimentDeletedError: our experiment was deleted.
     """
     prepare()
     import mlflow
 
-    uri = address()
+    uri, file = address(), database()
     try:
         with lock("tracking"):
-            if uri.startswith(_SQLITE):
-                _write_ahead(uri.removeprefix(_SQLITE))
+            if file is not None:
+                _write_ahead(file)
             mlflow.set_tracking_uri(uri)
             client = mlflow.MlflowClient(uri)
             experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -87,7 +121,23 @@ def open_store() -> "tuple[MlflowClient, str]":
                 return client, client.create_experiment(EXPERIMENT, artifact_location=folder)
     except Exception as error:  # databases and their drivers raise exceptions of many types
         raise TrackingUnreachableError(unavailable_message(error)) from error
+    if is_deleted(experiment):
+        raise ExperimentDeletedError(
+            f"MLflow's experiment {EXPERIMENT!r} was deleted, so that it takes no more runs. Restore it with "
+            f"`{restoring('experiments', '--experiment-id', experiment.experiment_id)}`, or set QUARTET_TRACKING=off "
+            "to continue without tracking"
+        )
     return client, experiment.experiment_id
+
+
+def is_deleted(what: "Experiment | RunInfo") -> bool:
+    """Whether an experiment or a run was deleted; MLflow keeps it until `mlflow gc`."""
+    return what.lifecycle_stage == "deleted"
+
+
+def restoring(kind: str, option: str, which: str) -> str:
+    """The command that restores a deleted experiment or run."""
+    return f"MLFLOW_TRACKING_URI={shlex.quote(_without_login(address()))} mlflow {kind} restore {option} {which}"
 
 
 def get_or_none(ask: Callable[..., Answer], *about: str) -> Answer | None:
@@ -106,7 +156,7 @@ def get_or_none(ask: Callable[..., Answer], *about: str) -> Answer | None:
         raise TrackingUnreachableError(unavailable_message(error)) from error
 
 
-def _write_ahead(path: str) -> None:
+def _write_ahead(path: Path) -> None:
     """Switch the database permanently to a journal mode in which readers and writers do not block each other."""
     with sqlite3.connect(path, timeout=30) as database:
         database.execute("PRAGMA journal_mode=WAL")
@@ -124,9 +174,9 @@ def _probe(uri: str) -> None:
 def unavailable_message(reason: object) -> str:
     """A one-line message that MLflow cannot be used, and what to do about it; contains no password."""
     why = first_line(reason)
-    if address().startswith(_SQLITE):
+    if (file := database()) is not None:
         return (
-            f"MLflow's database {address().removeprefix(_SQLITE)} cannot be used ({why}). If it is damaged, move it "
+            f"MLflow's database {file} cannot be used ({why}). If it is damaged, move it "
             "and its -wal and -shm files away, and the next run creates a new one; or set QUARTET_TRACKING=off to "
             "continue without tracking"
         )

@@ -29,7 +29,7 @@ def run_search(family: Family, space: Space, trials: int, name: str, seed: int) 
     folder = paths.repository() / ".quartet"
     folder.mkdir(exist_ok=True)
     with store.lock("searches"):  # only one of two new searches may create the database
-        storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'searches.db'}")
+        storage = optuna.storages.RDBStorage(store.sqlite_address(folder / "searches.db"))
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
         _check_same_search(study, family, space)
         for known in optuna.get_all_study_names(storage):  # a killed trial of any study may have changed the workspace
