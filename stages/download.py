@@ -10,6 +10,8 @@ import typer
 
 from quartet.families import ITEMS, ItemKey
 
+CHECKOUT = "What DVC built before is in its cache: `dvc checkout` brings it back."
+
 
 def main(
     item: Annotated[ItemKey, typer.Argument(help="What to download.")],
@@ -18,7 +20,7 @@ def main(
     """Download or copy the raw data of one item from the source in the settings, and verify it."""
     from quartet.artifacts.errors import clear_errors
 
-    with clear_errors(f"download {item.value}"):
+    with clear_errors(f"download {item.value}", advice=CHECKOUT):
         from pkgutil import resolve_name
 
         from quartet.artifacts import paths

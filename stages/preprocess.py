@@ -10,6 +10,8 @@ import typer
 
 from quartet.families import ITEMS, ItemKey
 
+CHECKOUT = "What DVC built before is in its cache: `dvc checkout` brings it back."
+
 
 def main(
     item: Annotated[ItemKey, typer.Argument(help="What to prepare.")],
@@ -18,7 +20,7 @@ def main(
     """Check, convert and split the raw data of one item."""
     from quartet.artifacts.errors import clear_errors
 
-    with clear_errors(f"preprocess {item.value}"):
+    with clear_errors(f"preprocess {item.value}", advice=CHECKOUT):
         from pkgutil import resolve_name
 
         from quartet.artifacts import paths

@@ -28,7 +28,11 @@ SHOWN, TIMES = 8, 4  # images and augmentations of each in `augmentation.png`
 
 
 def plan(settings: TrainCnn, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
-    """The plan of a training on the processed images in `folder`; `info` is their `info.json`."""
+    """The plan of a training on the processed images in `folder`; `info` is their `info.json`.
+
+    Raises:
+        BadInput: the images have captions, but no classes.
+    """
     if len(info["classes"]) < 2:
         raise BadInput(
             f"{info['source']}: there are no classes to tell apart, only captions; train-cnn needs a column `label` or "

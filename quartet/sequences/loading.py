@@ -1,8 +1,9 @@
 """Load prepared sequences and convert them to network inputs.
 
 `data/processed/sequences/` holds `{train,validation,test}.safetensors` and `info.json`. Each split has `values` `(all
-steps, features)`, the steps of all sequences one after another, and `lengths` and `labels`, both `(examples,)` int64.
-`info["input"]` says what the values are: `pixels` (uint8), `tokens` (int32, one feature) or `numbers` (float32).
+steps, features)`, the steps of all sequences one after another, and `lengths` and `labels`, both `(examples,)` int64;
+series with a number to predict have `targets` (float64) instead of `labels`. `info["input"]` says what the values are:
+`pixels` (uint8), `tokens` (int32, one feature) or `numbers` (float32, less `info["mean"]`).
 """
 
 import dataclasses
@@ -10,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from quartet.artifacts.model_store import load_tensors
@@ -22,7 +25,7 @@ class Sequences:
 
     values: Tensor  # (all steps, features)
     lengths: Tensor  # (examples,)
-    labels: Tensor  # (examples,)
+    labels: Tensor  # (examples,) int64
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -54,15 +57,24 @@ def network_inputs(values: Tensor, info: Mapping[str, Any]) -> Tensor:
     """Convert padded values `(batch, steps, features)` to network inputs.
 
     `info` comes from `info.json` or the model's card. Pixels and numbers are normalised and keep their shape; tokens
-    become ids `(batch, steps)`.
+    become ids `(batch, steps)`. Numbers are less their mean already, see `centred`.
     """
     if info["input"] == "tokens":
         return values[..., 0].long()
-    scale = 255 if info["input"] == "pixels" else 1
+    if info["input"] == "numbers":
+        return values / torch.tensor(info["std"], device=values.device)
     # Mean and deviation are per channel, and a step's pixels are ordered by channel.
     repeats = values.shape[-1] // len(info["mean"])
     mean, std = (torch.tensor(info[name], device=values.device).repeat_interleave(repeats) for name in ("mean", "std"))
-    return (values.float() / scale - mean) / std
+    return (values.float() / 255 - mean) / std
+
+
+def centred(values: np.ndarray, mean: ArrayLike) -> np.ndarray:
+    """Numbers `(steps, features)` less the mean of the training series, as float32.
+
+    The mean may be so large, of times for example, that float32 would round away all that differs.
+    """
+    return (np.asarray(values, dtype=np.float64) - np.asarray(mean)).astype(np.float32)
 
 
 def as_sequences(images: Tensor, info: Mapping[str, Any]) -> Tensor:

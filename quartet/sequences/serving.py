@@ -14,7 +14,7 @@ from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.classification.answers import Answer, answers_of, as_table
 from quartet.datasets.tokenizers import load_tokenizer
-from quartet.sequences.loading import load_sequences, network_inputs
+from quartet.sequences.loading import centred, load_sequences, network_inputs
 from quartet.sequences.network import NETWORKS
 from quartet.tracking.served import Array, Column, Interface, Served
 
@@ -37,13 +37,17 @@ class SequenceClassifier(Served):
         if self.tokenizer is None:
             logits = torch.empty(len(sequences), len(data["classes"]))
             for rows in _rows_by_length(sequences):  # padding would change the answers of shorter ones
-                batch = torch.from_numpy(np.stack([np.asarray(sequences[row]) for row in rows]))
-                logits[rows] = self.network(network_inputs(batch, data))
+                batch = np.stack([self._values(sequences[row]) for row in rows])
+                logits[rows] = self.network(network_inputs(torch.from_numpy(batch), data))
         else:
             tokens = [torch.tensor(self.tokenizer.encode(text or " ").ids) for text in sequences]
             padded = pad_sequence(tokens, batch_first=True)[..., None]  # (batch, longest, 1)
             logits = self.network(network_inputs(padded, data), torch.tensor([len(ids) for ids in tokens]))
         return answers_of(logits, data["classes"])
+
+    def _values(self, sequence: Any) -> np.ndarray:
+        data = self.card["data"]
+        return centred(sequence, data["mean"]) if data["input"] == "numbers" else np.asarray(sequence)
 
     @staticmethod
     def interface(card: Mapping) -> Interface:
@@ -51,7 +55,7 @@ class SequenceClassifier(Served):
         data = card["data"]
         if data["input"] == "tokens":
             return Interface(PASSAGE, "classes")
-        return Interface(Array("uint8" if data["input"] == "pixels" else "float32", data["features"]), "classes")
+        return Interface(Array("uint8" if data["input"] == "pixels" else "float64", data["features"]), "classes")
 
     @staticmethod
     def example(card: Mapping) -> dict[str, object]:
@@ -59,8 +63,10 @@ class SequenceClassifier(Served):
         if card["data"]["input"] == "tokens":
             return PASSAGE.example(["Fit the model according to the given training data."])
         sequences = load_sequences(paths.processed("sequences"), "validation")
-        values = sequences.values[: int(sequences.lengths[0])][None].numpy()
-        return {"array": values.tolist(), "dtype": str(values.dtype)}
+        values = sequences.values[: int(sequences.lengths[0])].numpy()
+        if card["data"]["input"] == "numbers":
+            values = values.astype(np.float64) + np.asarray(card["data"]["mean"])
+        return {"array": [values.tolist()], "dtype": str(values.dtype)}
 
     def predict(self, inputs: Sequence[str] | Sequence[np.ndarray], parameters: Mapping[str, Any]) -> pd.DataFrame:
         """Classify sequences; returns one row per sequence."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import build_network
 from quartet.classification.predictions import VALIDATION_BATCH_FACTOR, validation_scores
 from quartet.datasets.augmentation import augment
@@ -23,7 +24,16 @@ CARD_KEYS = ("kind", "input", "classes", "image_shape", "order", "steps", "featu
 
 
 def plan(settings: TrainRnn, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
-    """The plan of a training on the processed sequences in `folder`; `info` is their `info.json`."""
+    """The plan of a training on the processed sequences in `folder`; `info` is their `info.json`.
+
+    Raises:
+        BadInput: the sequences have numbers to predict instead of classes.
+    """
+    if not info["classes"]:
+        raise BadInput(
+            f"{info['source']}: has a number to predict for each series, not a class; train-rnn sorts series into "
+            "classes and needs labels"
+        )
     train, held_out = load_sequences(folder, "train"), load_sequences(folder, "validation")
     training = SequenceTraining(settings, info, device, seed=seed, train=train, held_out=held_out)
     return Plan(

@@ -14,7 +14,7 @@ from quartet.datasets.images import load_images
 from quartet.datasets.reading.tables import NumberStyle, read_table
 from quartet.datasets.splits import SPLITS, Examples, Splits, split_examples
 from quartet.datasets.tokenizers import encode_each, train_tokenizer
-from quartet.sequences.loading import as_sequences
+from quartet.sequences.loading import as_sequences, centred
 from quartet.sequences.preparation.passages import Passages, passages_from_table
 from quartet.sequences.preparation.series_tables import series_from_table
 from quartet.sequences.preparation.time_series import TimeSeries, filled, in_one_order
@@ -122,7 +122,7 @@ def _from_images(kind: str, images: Path, folder: Path, settings: PreprocessSequ
 
 
 def _from_time_series(series: TimeSeries, source: str, folder: Path, settings: PreprocessSequences) -> dict:
-    """Numbers per step, in float32 once the mean of the training series is taken off: it may be large."""
+    """Numbers per step, less the mean of the training series."""
     splits = split_sequences(series, source, settings)
     splits.print(source)
     each = series.each()
@@ -131,8 +131,8 @@ def _from_time_series(series: TimeSeries, source: str, folder: Path, settings: P
     classes = [] if series.labels is None else sorted(set(series.labels))
     goals = np.asarray(series.targets if series.labels is None else np.searchsorted(classes, series.labels))
     for split, chosen in splits.indices.items():
-        values = np.concatenate([each[index] for index in chosen]) - mean
-        _save(folder, split, values.astype(np.float32), series.lengths[chosen], goals[chosen])
+        values = centred(np.concatenate([each[index] for index in chosen]), mean)
+        _save(folder, split, values, series.lengths[chosen], goals[chosen])
     return {
         "source": source,
         "input": "numbers",

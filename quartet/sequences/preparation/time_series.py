@@ -88,7 +88,7 @@ def in_one_order(series: TimeSeries) -> TimeSeries:
 
     return dataclasses.replace(
         series,
-        names=sort(series.names),
+        names=[series.names[index] for index in order],
         values=np.concatenate([each[index] for index in order]),
         lengths=series.lengths[order],
         labels=sort(series.labels),

@@ -50,7 +50,7 @@ def read_ts_files(files: Mapping[Path, str | None]) -> TimeSeries:
         values=np.concatenate([part.values for part in read]),
         lengths=np.concatenate([part.lengths for part in read]),
         labels=None if first.labels is None else [label for part in read for label in part.labels or ()],
-        targets=None if first.targets is None else np.concatenate([part.targets for part in read]),  # type: ignore[misc]
+        targets=None if first.targets is None else np.concatenate([part.targets for part in read]),
         splits=None if first.splits is None else [split for part in read for split in part.splits or ()],
     )
 
