@@ -5,6 +5,7 @@ import typer
 from quartet.commands.classify import classify
 from quartet.commands.draw import draw
 from quartet.commands.generate import generate
+from quartet.commands.predict import predict
 from quartet.commands.promote import promote
 from quartet.commands.runs import runs
 from quartet.commands.search.command import search
@@ -17,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.command()(classify)
 app.command()(draw)
 app.command()(generate)
+app.command()(predict)
 app.command()(promote)
 app.command()(runs)
 app.command()(search)

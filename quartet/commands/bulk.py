@@ -36,7 +36,7 @@ def _answers(
         return [found for question in asked for found in _answers([question], answer)]
 
 
-def reason(error: OSError | ValueError) -> str:
+def reason(error: Exception) -> str:
     """What is wrong with a question, in a line that names its file if it has one."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

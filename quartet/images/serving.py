@@ -15,6 +15,7 @@ from quartet.artifacts.rebuilding import rebuild_network
 from quartet.classification.answers import Answer, answers_of, as_table
 from quartet.datasets.images import load_images, normalise, to_unit_range
 from quartet.datasets.pictures import to_png
+from quartet.datasets.questions import Question, Questions
 from quartet.images.networks import NETWORKS
 from quartet.images.preparation.reading import WHITE_16, decode
 from quartet.images.preparation.resizing import to_square
@@ -51,6 +52,20 @@ class ImageClassifier(Served):
             ValueError: a file cannot be decoded; the message has its path.
         """
         return self.classify((str(path), path.read_bytes()) for path in files)
+
+    def questions(self, path: Path, preparation: Any) -> Questions:
+        """The pictures of a folder, or of a table; their labels if it says them, or folders are named as the classes.
+
+        Raises:
+            BadInput: there is no picture, or the table is wrong.
+        """
+        # Reads tables with pandas, and walks folders: not for one picture.
+        from quartet.images.sources.own_pictures import find_pictures_to_classify, print_what_is_left_out
+
+        found = find_pictures_to_classify(path, self.card["data"]["classes"])
+        print_what_is_left_out(found, path)
+        pictures = sorted(found.pictures, key=lambda picture: picture.name)
+        return Questions("file", [Question(each.name, each.path.read_bytes, each.label) for each in pictures])
 
     @staticmethod
     def interface(card: Mapping) -> Interface:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
+from quartet.datasets.questions import Questions, text_questions
 from quartet.datasets.tokenizers import load_tokenizer
 from quartet.language import BLANK, generation
 from quartet.language.networks import NETWORKS
@@ -29,7 +30,8 @@ class TextGenerator(Served):
     """The language model in `folder`; `files` holds its `tokenizer`."""
 
     def __init__(self, folder: Path, files: Mapping[str, Path]):
-        self.network = rebuild_network(NETWORKS, read_card(folder), load_weights(folder))
+        self.card = read_card(folder)
+        self.network = rebuild_network(NETWORKS, self.card, load_weights(folder))
         self.tokenizer = load_tokenizer(files["tokenizer"])
 
     @staticmethod
@@ -43,10 +45,21 @@ class TextGenerator(Served):
         return PROMPT.example(["The "])
 
     def predict(self, inputs: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
-        """Continue each prompt."""
+        """Continue each prompt, or fill its blanks if it has any."""
         choice = {name: parameters[name] for name in ("temperature", "top_p", "seed")}
         choice["top_k"] = parameters["top_k"] or None
-        return [self.continued(prompt, parameters["tokens"], **choice) for prompt in inputs]
+        return [
+            self.filled(prompt, **choice) if BLANK in prompt else self.continued(prompt, parameters["tokens"], **choice)
+            for prompt in inputs
+        ]
+
+    def questions(self, path: Path, preparation: Any) -> Questions:
+        """Prompts, one on each line of a text file, or in the column `prompt` or `text` of a table.
+
+        Raises:
+            BadInput: the file cannot be read.
+        """
+        return text_questions(path, ("prompt", "text"))
 
     def continued(self, prompt: str, tokens: int, *, seed: int, **choice: Any) -> str:
         """Continue a prompt; returns the whole text.

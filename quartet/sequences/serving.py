@@ -10,9 +10,11 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from quartet.artifacts import paths
+from quartet.artifacts.errors import BadInput
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.classification.answers import Answer, answers_of, as_table
+from quartet.datasets.questions import Questions
 from quartet.datasets.tokenizers import load_tokenizer
 from quartet.sequences.loading import centred, load_sequences, network_inputs
 from quartet.sequences.network import NETWORKS
@@ -48,6 +50,20 @@ class SequenceClassifier(Served):
     def _values(self, sequence: Any) -> np.ndarray:
         data = self.card["data"]
         return centred(sequence, data["mean"]) if data["input"] == "numbers" else np.asarray(sequence)
+
+    def questions(self, path: Path, preparation: Any) -> Questions:
+        """The series or passages of a table, of a `.ts` file, or passages on the lines of a text file.
+
+        Raises:
+            BadInput: the file cannot be read, or its series have not the model's features.
+        """
+        # Reads tables with pandas, which takes a while to import.
+        from quartet.sequences.questions import passage_questions, series_questions
+
+        data = self.card["data"]
+        if data["input"] == "pixels":
+            raise BadInput(f"{path}: this model reads pictures line by line; `predict rnn` takes series and passages")
+        return (passage_questions if data["input"] == "tokens" else series_questions)(path, data, preparation)
 
     @staticmethod
     def interface(card: Mapping) -> Interface:

@@ -20,7 +20,10 @@ from quartet.sequences.settings import TrainRnn
 from quartet.training.loop import Batch, Task
 from quartet.training.run import Plan
 
-CARD_KEYS = ("kind", "input", "classes", "image_shape", "order", "steps", "features", "vocabulary_size", "mean", "std")
+CARD_KEYS = (
+    *("kind", "input", "classes", "image_shape", "order", "steps", "features", "feature_names", "vocabulary_size"),
+    *("mean", "std"),
+)
 
 
 def plan(settings: TrainRnn, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:

@@ -12,6 +12,7 @@ from torch import Tensor
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.datasets.pictures import to_png
+from quartet.datasets.questions import Questions, text_questions
 from quartet.params.reading import section_of
 from quartet.text_to_image.captions import TEMPLATES, captioner
 from quartet.text_to_image.networks import NETWORKS
@@ -29,9 +30,9 @@ class Painter(Served):
     """The text-to-image model in `folder`."""
 
     def __init__(self, folder: Path, files: Mapping[str, Path] | None = None):
-        card = read_card(folder)
-        self.network = rebuild_network(NETWORKS, card, load_weights(folder))
-        self.captioner = captioner(card["data"])
+        self.card = read_card(folder)
+        self.network = rebuild_network(NETWORKS, self.card, load_weights(folder))
+        self.captioner = captioner(self.card["data"])
 
     def drawing(
         self,
@@ -85,7 +86,7 @@ class Painter(Served):
         """From captions to PNG files in base64."""
         default = EvaluateDiffusion()
         choice = [Parameter(name, getattr(default, name)) for name in PARAMETER_NAMES]
-        return Interface(CAPTION, "text", (*choice, Parameter("sampler", ""), SEED))
+        return Interface(CAPTION, "pictures", (*choice, Parameter("sampler", ""), SEED))
 
     @staticmethod
     def example(card: Mapping) -> dict[str, object]:
@@ -97,6 +98,14 @@ class Painter(Served):
         how = {name: parameters[name] for name in (*PARAMETER_NAMES, "seed")}
         pictures = final_pictures(self.drawing(inputs, 1, sampler=parameters["sampler"] or None, **how))
         return [base64.b64encode(to_png(pixels)).decode() for pixels in to_pixels(pictures)]
+
+    def questions(self, path: Path, preparation: Any) -> Questions:
+        """Captions, one on each line of a text file, or in the column `caption` or `text` of a table.
+
+        Raises:
+            BadInput: the file cannot be read.
+        """
+        return text_questions(path, ("caption", "text"))
 
 
 def to_pixels(pictures: Tensor) -> np.ndarray:

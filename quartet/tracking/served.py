@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from quartet.artifacts.errors import BadInput
+from quartet.datasets.questions import Questions
 
 LAST_SEED = 2**63 - 1
 FROM_0 = "(counted from 0)"
@@ -118,7 +119,8 @@ class Interface:
 
     Attributes:
         inputs: one row or item each.
-        output: `classes` (a table with the class, its probability and the probabilities of all classes) or `text`.
+        output: `classes` (a table with the class, its probability and the probabilities of all classes), `text`, or
+            `pictures` (PNG files in base64).
         parameters: apply to all inputs of a request.
     """
 
@@ -133,7 +135,12 @@ class Served(ABC):
     Args:
         folder: of the model.
         files: the other files that it needs, by their names in `Plan.model_files`.
+
+    Attributes:
+        card: the model's card.
     """
+
+    card: Mapping[str, Any]
 
     @abstractmethod
     def __init__(self, folder: Path, files: Mapping[str, Path]):
@@ -156,6 +163,16 @@ class Served(ABC):
         Raises:
             ValueError: the model does not take an input or a parameter; the message is for whoever asked.
         """
+
+    def questions(self, path: Path, preparation: Any) -> Questions:
+        """The inputs in a user's file or folder, for `python -m quartet predict`.
+
+        `preparation` are the settings of the preparation of the family's data, which say how tables are read.
+
+        Raises:
+            BadInput: there are none, or they cannot be read.
+        """
+        raise BadInput(f"{path}: no file or folder is read for this model")
 
 
 def check_seed(seed: int) -> None:

@@ -63,6 +63,10 @@ class Table:
         if absent:
             raise BadInput(f"{self.path}: has no column {_listed(absent)}; its columns are {_listed(self.columns)}")
 
+    def rows(self, chosen: np.ndarray) -> "Table":
+        """The rows that a mask chooses, with their numbers."""
+        return Table(self.path, self.data[chosen], lambda: np.asarray(self.row_numbers())[chosen].tolist())
+
     def text(self, name: str) -> pd.Series:
         """A column as text without white space around it; an empty cell is an empty text."""
         column = self.data[name]

@@ -5,6 +5,7 @@ The layouts are torchvision's (`CLASS/PICTURE`, or `train/CLASS/PICTURE` and so 
 """
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from quartet.artifacts.errors import BadInput, listed
 from quartet.artifacts.paths import PICTURE_INDEX
 from quartet.artifacts.writing import write_table
 from quartet.images.sources.class_folders import read_class_folders
-from quartet.images.sources.picture_files import Files, OwnPictures, list_files, no_pictures
+from quartet.images.sources.picture_files import Files, OwnPictures, Picture, composed, list_files, no_pictures
 from quartet.images.sources.picture_tables import read_table_elsewhere, read_tables_in, tables_in
 
 
@@ -38,6 +39,31 @@ def find_own_pictures(kind: str, path: Path) -> OwnPictures:
     if len(found.classes) < 2 and not all(picture.caption for picture in found.pictures):
         raise BadInput(f"{path}: all pictures are of the class {found.classes[0]!r}; a classifier needs at least two")
     return found
+
+
+def find_pictures_to_classify(path: Path, classes: Collection[str]) -> OwnPictures:
+    """The pictures of a folder or a table, with labels where these are known.
+
+    In a folder without a table, the label is the name of the innermost folder that is named as one of `classes`.
+
+    Raises:
+        BadInput: there is no picture, or a row of the table is wrong.
+    """
+    if not path.is_dir():
+        return read_table_elsewhere(path, described=False)
+    files = list_files(path)
+    if not files.pictures:
+        raise BadInput(f"{path}: {no_pictures(files.others)}")
+    tables = tables_in(files)
+    if tables:
+        return read_tables_in(files, tables, described=False)
+    pictures = []
+    for name, file in files.pictures.items():
+        folders = [composed(folder) for folder in reversed(name.split("/")[:-1])]
+        label = next((folder for folder in folders if folder in classes), None)
+        pictures.append(Picture(file, name, label))
+    left_out = {"not a picture": list(files.others), "link to a folder or to nothing": files.links}
+    return OwnPictures(pictures, left_out, [])
 
 
 def _refuse_unusable(files: Files, found: OwnPictures) -> None:

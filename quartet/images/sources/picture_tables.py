@@ -40,8 +40,10 @@ def tables_in(files: Files) -> list[str]:
     return found
 
 
-def read_tables_in(files: Files, tables: list[str]) -> OwnPictures:
+def read_tables_in(files: Files, tables: list[str], *, described: bool = True) -> OwnPictures:
     """The pictures of a folder as its tables describe them; what they do not say, the folders' names may.
+
+    `described` says that each picture needs a label or a caption.
 
     Raises:
         BadInput: a table cannot be read, or rows are wrong: the message gives their numbers.
@@ -56,7 +58,7 @@ def read_tables_in(files: Files, tables: list[str]) -> OwnPictures:
             name = by_name.get(composed(os.path.normpath(folder / given)))
             return (name, files.pictures[name]) if name else None
 
-        pictures += _read_rows(read_table(files.folder / table), find, splits)
+        pictures += _read_rows(read_table(files.folder / table), find, splits, described)
     rowless = sorted(set(files.pictures) - {picture.name for picture in pictures})
     left_out = {
         f"no row in {' or '.join(tables)}": rowless,
@@ -66,7 +68,7 @@ def read_tables_in(files: Files, tables: list[str]) -> OwnPictures:
     return OwnPictures(pictures, left_out, [])
 
 
-def read_table_elsewhere(path: Path) -> OwnPictures:
+def read_table_elsewhere(path: Path, *, described: bool = True) -> OwnPictures:
     """The pictures that a table names, which may lie anywhere.
 
     Raises:
@@ -77,13 +79,15 @@ def read_table_elsewhere(path: Path) -> OwnPictures:
         found = Path(os.path.normpath(path.parent.absolute() / given))
         return (str(found), found) if found.is_file() else None
 
-    pictures = _read_rows(read_table(path), find, {})
+    pictures = _read_rows(read_table(path), find, {}, described)
     top = os.path.commonpath([picture.path.parent for picture in pictures])
     named = [dataclasses.replace(picture, name=picture.path.relative_to(top).as_posix()) for picture in pictures]
     return OwnPictures(named, {}, [])
 
 
-def _read_rows(table: Table, find: Callable[[str], tuple[str, Path] | None], splits: dict[str, str]) -> list[Picture]:
+def _read_rows(
+    table: Table, find: Callable[[str], tuple[str, Path] | None], splits: dict[str, str], described: bool
+) -> list[Picture]:
     """A picture per row; what the table has no column for is taken from the names of the picture's folders."""
     table.require(FILE_NAME)
     numbers = table.row_numbers()
@@ -103,7 +107,11 @@ def _read_rows(table: Table, find: Callable[[str], tuple[str, Path] | None], spl
             if name in rows:
                 raise BadInput(f"{row[FILE_NAME]} is in row {rows[name]} already")
             rows[name] = number
-            pictures[name] = _described(name, path, row, splits)
+            pictures[name] = picture = _described(name, path, row, splits)
+            if described and picture.label is None and picture.caption is None:
+                raise BadInput(
+                    f"nothing says what {name} shows: there is no column label, text or caption, and no class folder"
+                )
         except BadInput as error:
             problems.append(f"row {number}: {error}")
     if problems:
@@ -132,10 +140,6 @@ def _described(name: str, path: Path, row: dict[str, str], splits: dict[str, str
         raise BadInput("label is empty")
     if caption == "":
         raise BadInput("the caption is empty")
-    if label is None and caption is None:
-        raise BadInput(
-            f"nothing says what {name} shows: there is no column label, text or caption, and no class folder"
-        )
     if SPLIT in row:
         split = split_name(row[SPLIT])
         if split is None:

@@ -10,15 +10,18 @@ from quartet.sequences.preparation.time_series import TimeSeries
 from quartet.sequences.settings import Columns
 
 
-def series_from_table(table: Table, columns: Columns, style: NumberStyle) -> TimeSeries:
+def series_from_table(table: Table, columns: Columns, style: NumberStyle, *, labelled: bool = True) -> TimeSeries:
     """Check the table and sort its rows by series and step.
 
-    A column without a role in `columns` is a feature: a number per step. Series may differ in length.
+    A column without a role in `columns` is a feature: a number per step. Series may differ in length. `labelled` says
+    that each needs a label or a target.
 
     Raises:
         BadInput: a column is missing, or a row is malformed; the message gives the row's number.
     """
-    table.require(columns.series, columns.step, columns.target if columns.target in table.data else columns.label)
+    table.require(columns.series, columns.step)
+    if labelled and columns.target not in table.data:
+        table.require(columns.label)
     if {columns.label, columns.target} <= set(table.data):
         raise BadInput(
             f"{table.path}: has a column {columns.label} and a column {columns.target}; a series has one or the other: "

@@ -1,0 +1,222 @@
+"""`python -m quartet predict FAMILY INPUT`: answer all that a file or a folder holds."""
+
+import base64
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quartet.artifacts.errors import BadInput, clear_errors, listed
+from quartet.families import FAMILIES, FamilyKey
+
+if TYPE_CHECKING:
+    from quartet.datasets.questions import Question
+    from quartet.tracking.served import Interface, Served
+
+PROBABILITY = "probability_"
+Answered = tuple["Question", Any, str]  # question, answer, error
+
+
+def predict(
+    family: Annotated[FamilyKey, typer.Argument(help="Which model.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            help="cnn: a folder of pictures, or a table with a column file_name. rnn: a table of series or of "
+            "passages, or a .ts file. lm and diffusion: a text file with a prompt or a caption per line, or a table.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="The CSV file to write; for diffusion, a new folder for a PNG each and a table.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(help="A model of the registry, such as models:/quartet-cnn@champion, instead of that in models/."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="A parameter, such as temperature=0.5 or seed=1; may be given several times."),
+    ] = None,
+    params: Annotated[
+        Path, typer.Option(help="Settings file; its section preprocess says how tables are read.")
+    ] = Path("params.yaml"),
+) -> None:
+    """Answer pictures, series, passages, prompts or captions in bulk, and write a table of the answers.
+
+    What cannot be answered is a row with its error; the others are answered, and the exit code is 1. If the input has
+    labels, the scores are printed too.
+    """
+    with clear_errors("predict"):
+        from quartet.settings import read_settings
+
+        preparation = read_settings(params).preparation(FAMILIES[family.value].item)
+        refuse_output(out, is_folder=family is FamilyKey("diffusion"))
+        served = load_registered(model, family.value) if model else load_local(family.value)
+        interface = served.interface(served.card)
+        parameters = parse_parameters(changes or [], interface)
+        asked = served.questions(source, preparation)
+        answered = list(answers(served, interface, asked.questions, parameters))
+        broken = [reason for _, _, reason in answered if reason]
+        write_answers(out, asked.kind, interface, answered)
+        typer.echo(f"{out}: {len(answered) - len(broken):,} answers, {len(broken):,} errors")
+        for name, score in scores_of(answered, served.card["data"].get("classes", [])).items():
+            typer.echo(f"{name} {score:.6g}")
+        if broken:
+            typer.echo(f"predict: {len(broken):,} of {len(answered):,} could not be answered: {broken[0]}", err=True)
+            raise typer.Exit(1)
+
+
+def refuse_output(out: Path, *, is_folder: bool) -> None:
+    """Raise BadInput before a long run whose output could not be written."""
+    if is_folder and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"--out: {out} exists already; give the name of a new folder")
+    if not is_folder and (out.suffix.lower() != ".csv" or out.is_dir()):
+        raise BadInput(f"--out: found {out}, allowed is the name of a file that ends in .csv")
+
+
+def load_local(family: str) -> "Served":
+    """The family's model in `models/`.
+
+    Raises:
+        ValueError: there is none, or its tokenizer is of other data.
+    """
+    from quartet.artifacts import paths
+    from quartet.artifacts.model_store import read_card_for
+
+    model, processed = paths.model(family), paths.processed(FAMILIES[family].item)
+    tokenizer = processed / "tokenizer.json"
+    served = resolve_name(FAMILIES[family].served)
+    if not tokenizer.exists():
+        return served(model, {})
+    read_card_for(model, processed)
+    return served(model, {"tokenizer": tokenizer})
+
+
+def load_registered(uri: str, family: str) -> "Served":
+    """The model in MLflow at this URI.
+
+    Raises:
+        BadInput: there is none, or it is of another family.
+    """
+    from quartet.tracking import store
+
+    store.open_store()
+    import mlflow
+
+    try:
+        served = mlflow.pyfunc.load_model(uri).unwrap_python_model().model
+    except mlflow.exceptions.MlflowException as error:
+        raise BadInput(f"--model: {uri} cannot be loaded from {store.address()}: {store.first_line(error)}") from error
+    if served.card["family"] != family:
+        raise BadInput(f"--model: {uri} is a model of the family {served.card['family']}, not {family}")
+    return served
+
+
+def parse_parameters(given: list[str], interface: "Interface") -> dict[str, Any]:
+    """Values of the model's parameters: its defaults, and those given as `NAME=VALUE`.
+
+    Raises:
+        BadInput: there is no such parameter, or its value is of another type.
+    """
+    values = {parameter.name: parameter.default for parameter in interface.parameters}
+    for text in given:
+        name, _, value = text.partition("=")
+        if name not in values:
+            raise BadInput(f"--with: found {text!r}; parameters are {', '.join(values) or 'not taken by this model'}")
+        try:
+            values[name] = type(values[name])(value)
+        except ValueError as error:
+            raise BadInput(f"--with: found {text!r}; {name} is a number such as {values[name]}") from error
+    return values
+
+
+def answers(
+    served: "Served", interface: "Interface", questions: list["Question"], parameters: dict[str, Any]
+) -> Iterator[Answered]:
+    """Each question with its answer or, as the last of three, the reason why there is none; shows the progress."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from quartet.commands.bulk import BATCH, answers_in_bulk, reason
+
+    def answer(batch: Sequence["Question"]) -> Sequence[Any]:
+        found = served.predict(interface.inputs.checked([each.read() for each in batch]), parameters)
+        return found.to_dict("records") if interface.output == "classes" else found
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    console = Console(stderr=True)
+    batch = BATCH if interface.output == "classes" else BATCH // 8
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=len(questions), rate="")
+        for question, found in answers_in_bulk(questions, answer, batch):
+            speed = bar.tasks[task].speed
+            bar.update(task, advance=1, rate=f"{speed:.1f}/s" if speed else "")
+            yield (question, None, reason(found)) if isinstance(found, Exception) else (question, found, "")
+
+
+def write_answers(out: Path, kind: str, interface: "Interface", answered: list[Answered]) -> None:
+    """Write a row per question: its name, the text if it is one, its label if known, its answer, and its error."""
+    import pandas as pd
+
+    from quartet.artifacts.writing import atomic_folder, write_bytes, write_table
+    from quartet.tracking.served import Column
+
+    inputs = interface.inputs
+    asked = inputs.name if isinstance(inputs, Column) and inputs.kind == "string" else None
+    labelled = any(question.label is not None for question, _, _ in answered)
+    rows: list[dict[str, object]] = []
+    for question, answer, error in answered:
+        row: dict[str, object] = {kind: question.name}
+        if asked:
+            row[asked] = question.text
+        if labelled:
+            row["label"] = question.label or ""
+        rows.append({**row, **cells_of(answer, interface, len(rows) + 1), "error": error})
+    table = pd.DataFrame(rows)
+    if interface.output == "classes":  # in one order, whichever is the most probable class of the first row
+        of_classes = sorted(str(name) for name in table if str(name).startswith(PROBABILITY))
+        table = table[[*(name for name in table if name not in (*of_classes, "error")), *of_classes, "error"]]
+    if interface.output != "pictures":
+        write_table(out, table)
+        return
+    with atomic_folder(out) as folder:
+        for name, (_, answer, _) in zip(table["file"], answered, strict=True):
+            if name:
+                write_bytes(folder / name, base64.b64decode(answer))
+        write_table(folder / "pictures.csv", table)
+
+
+def cells_of(answer: Any, interface: "Interface", number: int) -> dict[str, object]:
+    """The cells of an answer, empty if there is none; a picture is named by the number of its row."""
+    if interface.output == "pictures":
+        return {"file": f"{number:05}.png" if answer else ""}
+    if interface.output == "text":
+        return {"text": answer or ""}
+    if not answer:
+        return {"class": "", "probability": None}
+    of_classes = {PROBABILITY + name: probability for name, probability in answer["probabilities"].items()}
+    return {"class": answer["class"], "probability": answer["probability"], **of_classes}
+
+
+def scores_of(answered: list[Answered], classes: Sequence[str]) -> dict[str, float]:
+    """The scores of a classifier's answers to the questions whose labels are known; empty if there are none.
+
+    Raises:
+        BadInput: a label is none of the model's classes.
+    """
+    import numpy as np
+
+    known = [(question.label, answer) for question, answer, _ in answered if answer and question.label is not None]
+    if not known:
+        return {}
+    unknown = sorted({label for label, _ in known} - set(classes))
+    if unknown:
+        raise BadInput(f"the answers are written, but no score: the model has no class {listed(unknown)}")
+    from quartet.classification.scores import classification_scores
+
+    labels = np.asarray([classes.index(label) for label, _ in known])
+    probabilities = np.asarray([[answer["probabilities"][name] for name in classes] for _, answer in known])
+    return classification_scores(labels, probabilities)

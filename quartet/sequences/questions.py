@@ -1,0 +1,85 @@
+"""Series and passages that a user wants classified, in the forms in which they are trained on."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from quartet.artifacts.errors import BadInput
+from quartet.datasets.questions import Question, Questions, text_questions
+from quartet.datasets.reading.tables import NumberStyle, Table, read_table
+from quartet.sequences.preparation.series_tables import series_from_table
+from quartet.sequences.preparation.time_series import TimeSeries, filled
+from quartet.sequences.preparation.ts_files import read_ts_files
+from quartet.sequences.settings import PreprocessSequences
+
+
+def passage_questions(path: Path, data: Mapping, settings: PreprocessSequences) -> Questions:
+    """Passages of a table, or the lines of a text file.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    return text_questions(path, (settings.columns.text,), settings.columns.label)
+
+
+def series_questions(path: Path, data: Mapping, settings: PreprocessSequences) -> Questions:
+    """Series of a table or a `.ts` file, with the features of the model whose card's `data` is given.
+
+    A series that is malformed is a question that cannot be read, beside the others.
+
+    Raises:
+        BadInput: the file cannot be read, or its features are not the model's.
+    """
+    if path.suffix.lower() == ".ts":
+        return Questions("series", list(_of_series(read_ts_files({path: None}), data, settings)))
+    table = read_table(path)
+    try:
+        found = list(_of_series(_series(table, settings), data, settings))
+    except BadInput:
+        found = _one_by_one(table, data, settings)
+    return Questions("series", found)
+
+
+def _series(table: Table, settings: PreprocessSequences) -> TimeSeries:
+    style = NumberStyle("preprocess.sequences", settings.decimal, settings.thousands)
+    return series_from_table(table, settings.columns, style, labelled=False)
+
+
+def _of_series(series: TimeSeries, data: Mapping, settings: PreprocessSequences) -> Iterator[Question]:
+    names = data.get("feature_names", list(series.features))
+    if sorted(names) != sorted(series.features):
+        raise BadInput(
+            f"{series.source}: its features are {', '.join(series.features)}; the model takes {', '.join(names)}"
+        )
+    order = [list(series.features).index(name) for name in names]
+    # Without a rule for empty values, a series with one is refused when it is asked.
+    complete = series if settings.missing == "error" else filled(series, settings.missing)
+    labels = series.labels or [""] * len(series.names)
+    for name, values, label in zip(series.names, complete.each(), labels, strict=True):
+        yield Question(name, values[:, order].copy, label or None)
+
+
+def _one_by_one(table: Table, data: Mapping, settings: PreprocessSequences) -> list[Question]:
+    """As `_of_series`, for a table in which something is malformed."""
+    table.require(settings.columns.series, settings.columns.step)
+    owners = table.text(settings.columns.series)
+    found: list[Question] = []
+    errors: list[BadInput] = []
+    for name in sorted(owners.unique()):
+        try:
+            found += _of_series(_series(table.rows((owners == name).to_numpy()), settings), data, settings)
+        except BadInput as error:
+            errors.append(error)
+            found.append(Question(name, _Refused(error)))
+    if len(errors) == len(found):
+        raise errors[0]
+    return found
+
+
+class _Refused:
+    def __init__(self, error: BadInput):
+        self.error = error
+
+    def __call__(self) -> np.ndarray:
+        raise self.error
