@@ -9,6 +9,7 @@ from own_pictures import bring
 from real_text import REFERENCE
 
 from quartet.artifacts.fetching import Fetching
+from quartet.artifacts.model_store import save_model
 from quartet.artifacts.writing import read_json, write_json
 from quartet.images import training as images_training
 from quartet.images.preparation import prepare_images
@@ -84,6 +85,14 @@ def trained(plan_of, data, device=CPU, checkpoint=None, on_validation=lambda row
 
 class Stopped(Exception):
     """As a kill, in this process."""
+
+
+def save_trained(plan_of, data, info, target, family):
+    """Train for a few steps, and save the model as the stage does; `info` describes its data."""
+    _, plan = plan_of(data, CPU)
+    described = {name: info[name] for name in (*plan.card_keys, "source", "sha256")}
+    weights = trained(plan_of, data).weights
+    save_model(target, weights, family=family, network=plan.description, data=described, training={})
 
 
 def stopped_and_resumed(plan_of, data, between: Callable[[], None] = lambda: None, **settings):

@@ -10,14 +10,13 @@ from pkgutil import resolve_name
 
 import numpy as np
 import pytest
-import torch
-from family_plans import image_plan, language_plan, prepare, sequence_plan, text_to_image_plan, trained
+from family_plans import image_plan, language_plan, prepare, save_trained, sequence_plan, text_to_image_plan
 from mlflow.pyfunc import load_model, scoring_server
 from mlflow.types import DataType
 from PIL import Image
 
 from quartet.artifacts.errors import BadInput
-from quartet.artifacts.model_store import read_card, save_model
+from quartet.artifacts.model_store import read_card
 from quartet.artifacts.writing import read_json
 from quartet.families import FAMILIES
 from quartet.tracking import store
@@ -35,11 +34,7 @@ def data(tmp_path_factory):
     prepare(folder)
     for key, plan_of in PLANS.items():
         info = read_json(folder / FOLDERS[key] / "info.json")
-        _, plan = plan_of(folder, torch.device("cpu"))
-        described = {name: info[name] for name in (*plan.card_keys, "source", "sha256")}
-        weights = trained(plan_of, folder).weights
-        about = {"network": plan.description, "data": described, "training": {}}
-        save_model(folder / "models" / key, weights, family=key, **about)
+        save_trained(plan_of, folder, info, folder / "models" / key, key)
     return folder
 
 

@@ -92,6 +92,7 @@ def split_examples(examples: Examples, how: str, validation: float, seed: int, t
     for name in drawn:
         given[name] = _draw(given["train"], labels, clusters, share[name], random)
         given["train"] = np.setdiff1d(given["train"], given[name])
+    _refuse_empty_splits(given)
     _refuse_unknown_classes(labels, given, examples.classes)
     return Splits(given, describe_splits(examples, given, drawn))
 
@@ -216,6 +217,15 @@ def _refuse_small_classes(labels: np.ndarray, classes: Sequence[str], drawn: Seq
     small = [f"{classes[label]!r} ({count})" for label, count in enumerate(counts) if count < 3]
     if small:
         raise BadInput(f"classes with fewer than 3 examples cannot be in every split: {', '.join(small)}; add some")
+
+
+def _refuse_empty_splits(splits: dict[str, np.ndarray]) -> None:
+    empty = [name for name in SPLITS if not len(splits[name])]
+    if empty:
+        raise BadInput(
+            f"nothing is left for {' and '.join(empty)}: the examples of each class are copies of one, or of one group, "
+            "which stay together; add others"
+        )
 
 
 def _refuse_unknown_classes(labels: np.ndarray, splits: dict[str, np.ndarray], classes: Sequence[str]) -> None:
