@@ -5,6 +5,7 @@ The layouts are torchvision's (`CLASS/PICTURE`, or `train/CLASS/PICTURE` and so 
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from quartet.artifacts.errors import BadInput, listed
 from quartet.artifacts.paths import PICTURE_INDEX
 from quartet.artifacts.writing import write_table
 from quartet.images.sources.class_folders import read_class_folders
-from quartet.images.sources.picture_files import Files, OwnPictures, list_files, no_pictures
+from quartet.images.sources.picture_files import Files, OwnPictures, Picture, list_files, no_pictures
 from quartet.images.sources.picture_tables import read_table_elsewhere, read_tables_in, tables_in
 
 
@@ -66,19 +67,16 @@ def copy_own_pictures(found: OwnPictures, source: Path, folder: Path) -> dict:
     Raises:
         BadInput: a file cannot be read.
     """
-    rows = []
     for parent in {(folder / "pictures" / picture.name).parent for picture in found.pictures}:
         parent.mkdir(parents=True, exist_ok=True)
-    for picture in found.pictures:
-        try:
-            content = picture.path.read_bytes()
-        except OSError as error:
-            raise BadInput(f"{picture.path}: cannot be read: {error.strerror}") from error
+
+    def copied(picture: Picture) -> bytes:
+        content = read_picture(picture)
         (folder / "pictures" / picture.name).write_bytes(content)
-        said = {"label": picture.label, "split": picture.split, "group": picture.group, "caption": picture.caption}
-        rows.append({"file": picture.name, "sha256": hashlib.sha256(content).hexdigest(), **said})
-    index = pd.DataFrame(rows).sort_values(["label", "sha256", "file"], kind="stable")
-    write_table(folder / PICTURE_INDEX, index)
+        return content
+
+    rows = index_of(found, copied)
+    write_table(folder / PICTURE_INDEX, pd.DataFrame(rows))
     return {
         "origin": source.name,
         "licence": "the user's own",
@@ -92,6 +90,27 @@ def copy_own_pictures(found: OwnPictures, source: Path, folder: Path) -> dict:
         },
         "counts": {"files": len(rows), "bytes": sum(picture.path.stat().st_size for picture in found.pictures)},
     }
+
+
+def index_of(found: OwnPictures, read: Callable[[Picture], bytes]) -> list[dict[str, str | None]]:
+    """What is said of each picture, sorted; `read` returns the content of one."""
+    rows = []
+    for picture in found.pictures:
+        said = {"label": picture.label, "split": picture.split, "group": picture.group, "caption": picture.caption}
+        rows.append({"file": picture.name, "sha256": hashlib.sha256(read(picture)).hexdigest(), **said})
+    return sorted(rows, key=lambda row: (row["label"] or "", row["sha256"], row["file"]))
+
+
+def read_picture(picture: Picture) -> bytes:
+    """The content of a picture's file.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    try:
+        return picture.path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{picture.path}: cannot be read: {error.strerror}") from error
 
 
 def print_what_is_left_out(found: OwnPictures, source: Path) -> None:
