@@ -15,7 +15,8 @@ from quartet.images.settings import PreprocessImages
 from quartet.images.sources.own_pictures import find_own_pictures, index_of, read_picture
 from quartet.images.sources.picture_files import OwnPictures, Picture
 
-DECODED = 2**26  # bytes of pictures up to which each is decoded, which takes a few seconds
+# Up to so many pictures and bytes each picture is decoded, which takes a few seconds.
+DECODED, DECODED_BYTES = 10_000, 2**26
 
 
 def inspect_images(source: str, settings: PreprocessImages) -> Inspection:
@@ -26,7 +27,8 @@ def inspect_images(source: str, settings: PreprocessImages) -> Inspection:
     """
     kind, _, name = source.partition(":")
     found = find_own_pictures(kind, user_path(name))
-    whole = sum(picture.path.stat().st_size for picture in found.pictures) <= DECODED
+    whole = len(found.pictures) <= DECODED
+    whole = whole and sum(picture.path.stat().st_size for picture in found.pictures) <= DECODED_BYTES
     images, broken = _read(found, whole)
     refuse_broken(source, broken, settings.broken)
     if not images:
@@ -38,7 +40,7 @@ def inspect_images(source: str, settings: PreprocessImages) -> Inspection:
         "classes": f"{len(found.classes):,}" if found.classes else "none",
         **({"captions": f"{captions:,}"} if captions else {}),
         **_sizes(images, settings),
-        "checked": "each picture was decoded" if whole else "the header of each picture; `preprocess` decodes the rest",
+        "checked": "each picture was decoded" if whole else "the header of each picture; `preprocess` decodes them",
     }
     notes = list(found.notes)
     if not found.classes:
@@ -71,7 +73,8 @@ def _read(found: OwnPictures, whole: bool) -> tuple[list[RawImage], list[str]]:
         return content
 
     rows = index_of(found, looked_at)
-    images = [raw_image(row, blank[row["file"]], found.classes) for row in rows if row["file"] in blank]
+    classes = found.classes
+    images = [raw_image(row, blank[row["file"]], classes) for row in rows if row["file"] in blank]
     return images, [broken[row["file"]] for row in rows if row["file"] in broken]
 
 
