@@ -1,10 +1,11 @@
-"""Use the trained models, change settings, search settings, and look at runs."""
+"""Look at your data, use the trained models, change settings, search settings, and look at runs."""
 
 import typer
 
 from quartet.commands.classify import classify
 from quartet.commands.draw import draw
 from quartet.commands.generate import generate
+from quartet.commands.inspect import inspect
 from quartet.commands.predict import predict
 from quartet.commands.promote import promote
 from quartet.commands.runs import runs
@@ -18,6 +19,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.command()(classify)
 app.command()(draw)
 app.command()(generate)
+app.command()(inspect)
 app.command()(predict)
 app.command()(promote)
 app.command()(runs)

@@ -28,6 +28,8 @@ class Item:
         settings: the section that says how it is prepared.
         download: takes the source, the fetching settings and a folder to fill; returns the manifest.
         prepare: takes the raw folder, a folder to fill and the settings; returns the content of `info.json`.
+        inspect: takes a user's own source and the settings; returns an `Inspection` (`datasets/inspection.py`).
+        own: the kinds of sources of a user's own, each with the endings of such files; `/` is a folder.
     """
 
     key: str
@@ -35,6 +37,8 @@ class Item:
     settings: str
     download: str
     prepare: str
+    inspect: str
+    own: Mapping[str, tuple[str, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +91,8 @@ _ITEMS = (
         settings="quartet.images.settings:PreprocessImages",
         download="quartet.images.sources:download_images",
         prepare="quartet.images.preparation:prepare_images",
+        inspect="quartet.images.inspection:inspect_images",
+        own={"folder": ("/",), "table": (".csv", ".tsv", ".jsonl", ".parquet")},
     ),
     Item(
         key="text",
@@ -94,6 +100,8 @@ _ITEMS = (
         settings="quartet.language.settings:PreprocessText",
         download="quartet.language.sources:download_text",
         prepare="quartet.language.preparation:prepare_text",
+        inspect="quartet.language.inspection:inspect_texts",
+        own={"file": (".txt", ".md"), "folder": ("/",), "jsonl": (".jsonl",)},
     ),
     Item(
         key="sequences",
@@ -101,6 +109,13 @@ _ITEMS = (
         settings="quartet.sequences.settings:PreprocessSequences",
         download="quartet.sequences.sources:download_sequences",
         prepare="quartet.sequences.preparation:prepare_sequences",
+        inspect="quartet.sequences.inspection:inspect_sequences",
+        own={
+            "csv": (".csv", ".tsv"),
+            "parquet": (".parquet",),
+            "ts": (".ts",),
+            "passages": (".csv", ".tsv", ".jsonl", ".parquet"),
+        },
     ),
 )
 ITEMS = {item.key: item for item in _ITEMS}

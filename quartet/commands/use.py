@@ -28,11 +28,10 @@ def use(
     A preset sets whole sections: settings that it does not list in them are reset to their defaults. Comments stay.
     """
     with clear_errors("use"):
-        from quartet.artifacts.writing import write_text
-        from quartet.params.editing import changed_yaml, flattened
+        from quartet.params.editing import flattened
         from quartet.params.fields import every_setting
         from quartet.params.reading import read_yaml
-        from quartet.settings import preset, preset_file, preset_names, schema, settings_of
+        from quartet.settings import preset, preset_file, preset_names, schema
 
         if not (presets or changes or defaults):
             typer.echo("\n".join(f"{name:22} {title_of(preset_file(name))}" for name in preset_names()))
@@ -44,14 +43,28 @@ def use(
             given = flattened(read_yaml(preset_file(name)))
             wanted |= {key: known[key].default for key in settings_of_same_sections(given, known)} | given
         wanted |= dict(parse(text, known) for text in changes or ())
-        before = flattened(read_yaml(params))
-        text, content = changed_yaml(params, wanted)
-        settings_of(content, params)
-        write_text(params, text)
-        changed = {key: value for key, value in flattened(content).items() if before.get(key) != value}
-        for key, value in changed.items():
-            typer.echo(f"{key}: {format_yaml(before[key]) if key in before else '(not set)'} → {format_yaml(value)}")
-        typer.echo(f"{params}: {len(changed)} setting{'s' * (len(changed) != 1)} changed")
+        write_settings(params, wanted)
+
+
+def write_settings(params: Path, wanted: Mapping[str, object]) -> None:
+    """Write settings into the file `params`, and print what changed.
+
+    Raises:
+        BadSettings: they, or others in the file, are wrong; nothing is written.
+    """
+    from quartet.artifacts.writing import write_text
+    from quartet.params.editing import changed_yaml, flattened
+    from quartet.params.reading import read_yaml
+    from quartet.settings import settings_of
+
+    before = flattened(read_yaml(params))
+    text, content = changed_yaml(params, wanted)
+    settings_of(content, params)
+    write_text(params, text)
+    changed = {key: value for key, value in flattened(content).items() if before.get(key) != value}
+    for key, value in changed.items():
+        typer.echo(f"{key}: {format_yaml(before[key]) if key in before else '(not set)'} → {format_yaml(value)}")
+    typer.echo(f"{params}: {len(changed)} setting{'s' * (len(changed) != 1)} changed")
 
 
 def title_of(preset: Path) -> str:

@@ -2,6 +2,7 @@
 
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.paths import user_path
+from quartet.datasets.inspection import Inspection
 from quartet.datasets.splits import SPLITS
 from quartet.language.preparation import refuse_small_splits
 from quartet.language.preparation.documents import KINDS, index_documents, list_text_files
@@ -9,12 +10,8 @@ from quartet.language.preparation.splitting import split_documents
 from quartet.language.settings import PreprocessText
 
 
-def inspect_texts(source: str, settings: PreprocessText) -> dict:
+def inspect_texts(source: str, settings: PreprocessText) -> Inspection:
     """What the pipeline would read from a user's `source`, a value of `download.text`; writes nothing.
-
-    Returns:
-        `documents` and `characters` of each split; `splits`, the report that `info.json` would hold; `left_out`,
-        what is not read, by reason; `notes`, how names were understood.
 
     Raises:
         BadInput: the source is not a user's own, cannot be read, or cannot be split as the settings say.
@@ -32,11 +29,11 @@ def inspect_texts(source: str, settings: PreprocessText) -> dict:
         raise BadInput(f"{source}: {error}") from error
     characters = {split: sum(map(len, splits.text(split))) for split in SPLITS}
     refuse_small_splits(source, characters)
-    return {
-        "source": source,
-        "documents": {split: count for split, (count,) in splits.report["classes"].items()},
-        "characters": characters,
-        "splits": splits.report,
-        "left_out": {**(found.left_out if found else {}), **index.left_out()},
-        "notes": found.notes if found else [],
-    }
+    documents = {split: count for split, (count,) in splits.report["classes"].items()}
+    return Inspection(
+        {"documents": f"{(~index.blank).sum():,}", "characters": f"{index.characters:,}"},
+        {"documents": documents, "characters": characters},
+        splits.report,
+        {**(found.left_out if found else {}), **index.left_out()},
+        found.notes if found else [],
+    )

@@ -90,8 +90,8 @@ def test_own_splits_of_a_folder_are_kept(tmp_path, names, how):
     assert [files[f"{name}.txt"] for name in SPLITS] == contents
     assert info["splits"]["drawn"] == [] and info["splits"]["origin"].endswith("as the source says")
     found = inspect_texts(source, settings)
-    assert found["left_out"] == {"beside the splits, in none of them": ["README.md"]}
-    assert found["splits"] == info["splits"] and found["characters"] == {n: len(t) for n, t in parts.items()}
+    assert found.left_out == {"beside the splits, in none of them": ["README.md"]}
+    assert found.splits == info["splits"] and found.counts["characters"] == {n: len(t) for n, t in parts.items()}
 
 
 def test_random_pools_own_splits(tmp_path):
@@ -195,8 +195,8 @@ def test_documents_without_text_are_left_out_and_named(tmp_path, capsys):
 def test_a_name_like_a_split_among_others_is_a_document_and_said(tmp_path):
     source = text_folder(tmp_path / "own", {f"{name}.txt": prose(name) for name in ("chess", "go", "test", "bridge")})
     found = inspect_texts(source, BYTES)
-    assert sum(found["documents"].values()) == 4
-    assert found["notes"] == [
+    assert sum(found.counts["documents"].values()) == 4
+    assert found.notes == [
         "test.txt: documents like the others, not splits; own splits are train and at least one other"
     ]
 
@@ -288,6 +288,6 @@ def test_a_look_writes_nothing_and_takes_own_sources_alone(tmp_path):
     before = sorted(tmp_path.rglob("*"))
     found = inspect_texts(source, BYTES)
     assert sorted(tmp_path.rglob("*")) == before
-    assert found["documents"] == {"train": 7, "validation": 1, "test": 1}
+    assert found.counts["documents"] == {"train": 7, "validation": 1, "test": 1}
     with pytest.raises(BadInput, match="is no text of your own"):
         inspect_texts("docstrings", BYTES)

@@ -1,7 +1,7 @@
 """Turn raw pictures into the images that training reads (`datasets/images.py` describes the format)."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +29,11 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
     """
     manifest = read_json(raw / "manifest.json")
     images, size, broken = _read_resized(raw, manifest, settings.size)
-    _report_broken(manifest["source"], broken, settings.broken)
-    splits = _split(images, manifest, settings)
+    refuse_broken(manifest["source"], broken, settings.broken)
+    if broken:
+        print(f"{_named_broken(manifest['source'], broken)}; left out", flush=True)
+    splits = split_images(manifest["source"], manifest["classes"], images, settings)
+    splits.print(manifest["source"])
     train = splits.indices["train"]
     grey_range = _grey_range(manifest["source"], [images[index] for index in train])
     channels = settings.channels or (3 if any(image.pixels.ndim == 3 for image in images) else 1)
@@ -61,34 +64,37 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
     return info
 
 
-def _report_broken(source: str, broken: Sequence[str], what_to_do: str) -> None:
-    """Say which pictures cannot be decoded, all at once."""
-    if not broken:
-        return
-    what = f"{source}: {len(broken)} broken picture{'s' * (len(broken) > 1)}: {listed(broken, '; ')}"
-    if what_to_do == "error":
+def refuse_broken(source: str, broken: Sequence[str], what_to_do: str) -> None:
+    """Raise BadInput that names all `broken` pictures, unless the settings leave them out."""
+    if broken and what_to_do == "error":
         raise BadInput(
-            f"{what}. Replace or remove the files and run `dvc repro --force download@images`, "
-            "or leave them out with preprocess.images.broken = skip"
+            f"{_named_broken(source, broken)}. Replace or remove the files and run "
+            "`dvc repro --force download@images`, or leave them out with preprocess.images.broken = skip"
         )
-    print(f"{what}; left out", flush=True)
 
 
-def _split(images: Sequence[RawImage], manifest: Mapping, settings: PreprocessImages) -> Splits:
+def _named_broken(source: str, broken: Sequence[str]) -> str:
+    return f"{source}: {len(broken)} broken picture{'s' * (len(broken) > 1)}: {listed(broken, '; ')}"
+
+
+def split_images(source: str, classes: Sequence[str], images: Sequence[RawImage], settings: PreprocessImages) -> Splits:
+    """Split images by the rule of `datasets/splits.py`.
+
+    Raises:
+        BadInput: they cannot be split.
+    """
     examples = Examples(
         labels=[image.label for image in images],
-        classes=manifest["classes"],
+        classes=classes or [""],
         names=[image.name for image in images],
         own=[image.split for image in images],
         groups=[image.group for image in images] if any(image.group for image in images) else None,
         contents=[image.content for image in images],
     )
     try:
-        splits = split_examples(examples, settings.splits, settings.validation, settings.split_seed)
+        return split_examples(examples, settings.splits, settings.validation, settings.split_seed)
     except BadInput as error:
-        raise BadInput(f"{manifest['source']}: {error}") from error
-    splits.print(manifest["source"])
-    return splits
+        raise BadInput(f"{source}: {error}") from error
 
 
 def _grey_range(source: str, train: Sequence[RawImage]) -> tuple[int, int] | None:
@@ -118,7 +124,7 @@ def _read_resized(raw: Path, manifest: dict, size: int | None) -> tuple[list[Raw
         height, width = image.pixels.shape[:2]
         if size is None:
             shared = height, width
-            size = min(height, LARGEST_SIZE) if height == width and height >= 8 else MIXED_SIZE
+            size = size_of_all({shared})
         elif shared not in (None, (height, width)) and size != MIXED_SIZE:
             # Start again from the originals: resizing an image twice gives another result.
             return _read_resized(raw, manifest, MIXED_SIZE)
@@ -130,6 +136,12 @@ def _read_resized(raw: Path, manifest: dict, size: int | None) -> tuple[list[Raw
             flush=True,
         )
     return images, size or MIXED_SIZE, broken  # `size` is still None if there are no images
+
+
+def size_of_all(shapes: Collection[tuple[int, ...]]) -> int:
+    """The side that images of these heights and widths get where the settings name none."""
+    height, width = next(iter(shapes))
+    return min(height, LARGEST_SIZE) if len(shapes) == 1 and height == width and height >= 8 else MIXED_SIZE
 
 
 def mean_and_deviation(pixels: np.ndarray) -> tuple[list[float], list[float]]:

@@ -1,5 +1,6 @@
 """Read, decode and check the raw images of any source."""
 
+import contextlib
 import csv
 import gzip
 import hashlib
@@ -32,6 +33,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TURNED = (5, 6, 7, 8)  # orientations in which height and width are exchanged
 
 
 @dataclass(frozen=True)
@@ -94,20 +96,55 @@ def decode(stream: BinaryIO, name: str) -> np.ndarray:
     Raises:
         ValueError: the file is truncated or no picture, or its format does not say which values are black and white.
     """
+    with _errors_of(name), Image.open(stream) as opened:
+        picture = _upright(opened)
+        if _has_black_and_white(picture.mode, opened.format):
+            return _pixels(picture, *_white_and_black(opened))
+    raise _no_black_and_white(name, picture.mode)
+
+
+def read_header(stream: BinaryIO, name: str) -> np.ndarray:
+    """What `decode` returns, with all pixels zero, from the header alone.
+
+    Raises:
+        ValueError: as `decode`, as far as the header tells.
+    """
+    with _errors_of(name), Image.open(stream) as opened:
+        height, width = opened.height, opened.width
+        if "exif" in opened.info and opened.getexif().get(ExifTags.Base.Orientation) in _TURNED:
+            height, width = width, height
+        if _has_black_and_white(opened.mode, opened.format):
+            deep = opened.mode.startswith("I")
+            grey = deep or (opened.mode in ("1", "L") and not opened.has_transparency_data)
+            return zeros((height, width) if grey else (height, width, 3), np.dtype(np.uint16 if deep else np.uint8))
+    raise _no_black_and_white(name, opened.mode)
+
+
+def zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """A read-only array of zeros that takes the memory of one of them."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
+
+
+@contextlib.contextmanager
+def _errors_of(name: str) -> Iterator[None]:
     try:
-        with Image.open(stream) as opened:
-            picture = _upright(opened)
-            # Pillow reads 16-bit grey of these formats as 32-bit integers, with white at 65535.
-            if picture.mode != "F" and (picture.mode != "I" or opened.format in ("PNG", "PPM")):
-                return _pixels(picture, *_white_and_black(opened))
+        yield
     except UnidentifiedImageError as error:
         raise ValueError(f"{name}: is no picture, or of an unknown format") from error
     except Exception as error:  # on damaged files, Pillow's parsers raise exceptions of many types
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{name}: cannot be decoded ({reason})") from error
-    kind = "floating-point" if picture.mode == "F" else "32-bit or signed integer"
-    raise ValueError(
-        f"{name}: its pixels are {kind} numbers (mode {picture.mode}), for which black and white are not defined; "
+
+
+def _has_black_and_white(mode: str, image_format: str | None) -> bool:
+    # Pillow reads 16-bit grey of these formats as 32-bit integers, with white at 65535.
+    return mode != "F" and (mode != "I" or image_format in ("PNG", "PPM"))
+
+
+def _no_black_and_white(name: str, mode: str) -> ValueError:
+    kind = "floating-point" if mode == "F" else "32-bit or signed integer"
+    return ValueError(
+        f"{name}: its pixels are {kind} numbers (mode {mode}), for which black and white are not defined; "
         "save it with 8 or 16 bits per channel"
     )
 
@@ -231,12 +268,17 @@ def _own_pictures(
             except ValueError as error:
                 broken.append(str(error))
                 continue
-            yield RawImage(
-                row["file"],
-                pixels,
-                classes.index(row["label"]) if classes else 0,
-                row["sha256"],
-                row["split"] or None,
-                row["group"] or None,
-                row["caption"] or None,
-            )
+            yield raw_image(row, pixels, classes)
+
+
+def raw_image(row: Mapping, pixels: np.ndarray, classes: list[str]) -> RawImage:
+    """A picture of a user's and what its `row` of the index says of it."""
+    return RawImage(
+        row["file"],
+        pixels,
+        classes.index(row["label"]) if classes else 0,
+        row["sha256"],
+        row["split"] or None,
+        row["group"] or None,
+        row["caption"] or None,
+    )

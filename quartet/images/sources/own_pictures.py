@@ -5,7 +5,7 @@ The layouts are torchvision's (`CLASS/PICTURE`, or `train/CLASS/PICTURE` and so 
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pandas as pd
@@ -92,19 +92,16 @@ def copy_own_pictures(found: OwnPictures, source: Path, folder: Path) -> dict:
     Raises:
         BadInput: a file cannot be read.
     """
-    rows = []
     for parent in {(folder / "pictures" / picture.name).parent for picture in found.pictures}:
         parent.mkdir(parents=True, exist_ok=True)
-    for picture in found.pictures:
-        try:
-            content = picture.path.read_bytes()
-        except OSError as error:
-            raise BadInput(f"{picture.path}: cannot be read: {error.strerror}") from error
+
+    def copied(picture: Picture) -> bytes:
+        content = read_picture(picture)
         (folder / "pictures" / picture.name).write_bytes(content)
-        said = {"label": picture.label, "split": picture.split, "group": picture.group, "caption": picture.caption}
-        rows.append({"file": picture.name, "sha256": hashlib.sha256(content).hexdigest(), **said})
-    index = pd.DataFrame(rows).sort_values(["label", "sha256", "file"], kind="stable")
-    write_table(folder / PICTURE_INDEX, index)
+        return content
+
+    rows = index_of(found, copied)
+    write_table(folder / PICTURE_INDEX, pd.DataFrame(rows))
     return {
         "origin": source.name,
         "licence": "the user's own",
@@ -118,6 +115,27 @@ def copy_own_pictures(found: OwnPictures, source: Path, folder: Path) -> dict:
         },
         "counts": {"files": len(rows), "bytes": sum(picture.path.stat().st_size for picture in found.pictures)},
     }
+
+
+def index_of(found: OwnPictures, read: Callable[[Picture], bytes]) -> list[dict[str, str | None]]:
+    """What is said of each picture, sorted; `read` returns the content of one."""
+    rows = []
+    for picture in found.pictures:
+        said = {"label": picture.label, "split": picture.split, "group": picture.group, "caption": picture.caption}
+        rows.append({"file": picture.name, "sha256": hashlib.sha256(read(picture)).hexdigest(), **said})
+    return sorted(rows, key=lambda row: (row["label"] or "", row["sha256"], row["file"]))
+
+
+def read_picture(picture: Picture) -> bytes:
+    """The content of a picture's file.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    try:
+        return picture.path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{picture.path}: cannot be read: {error.strerror}") from error
 
 
 def print_what_is_left_out(found: OwnPictures, source: Path) -> None:
