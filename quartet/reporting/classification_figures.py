@@ -6,6 +6,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from quartet.reporting.figures import BLUE, GREY, INK, printable, tidy
+from quartet.reporting.fonts import columns
 
 
 def confusion_figure(counts: pd.DataFrame, title: str, row_label: str = "actual") -> Figure:
@@ -16,7 +17,7 @@ def confusion_figure(counts: pd.DataFrame, title: str, row_label: str = "actual"
     if classes <= 100:
         cell = max(cell, 4.5 * len(str(counts.to_numpy().max())))  # room for the digits
     letters = min(9.0, 0.75 * cell)
-    margin = 0.6 * letters * max(map(len, names))  # room for the names
+    margin = 0.6 * letters * max(map(columns, names))  # room for the names
     upright = classes > 10 or margin > 2 * cell
     width, height = classes * cell + margin + 150, classes * cell + margin + 80
     figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
