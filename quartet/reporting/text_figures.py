@@ -29,7 +29,7 @@ def text_heat(text: str, probabilities: Sequence[float], title: str, columns: in
     """A passage in which each character's background colour shows its probability."""
     rows: list[list[tuple[str, float]]] = [[]]
     for character, probability in zip(text, probabilities, strict=True):
-        rows[-1].append(("↵" if character == "\n" else character, probability))
+        rows[-1].append(({"\n": "↵", "\t": "⇥"}.get(character, character), probability))
         if character == "\n" or len(rows[-1]) == columns:
             rows.append([])
     rows = [row for row in rows if row]

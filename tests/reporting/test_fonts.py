@@ -4,6 +4,7 @@ import io
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from fontTools.ttLib import TTFont
 from matplotlib import rcParams
@@ -51,15 +52,9 @@ def test_every_figure_draws_every_script_without_a_warning_and_says_so_once(caps
     drawn(paths_figure([np.zeros((2, 2))] * len(NAMES), NAMES))
     drawn(text_heat(text, [0.5] * len(text), "a title"))
     trials = {"download.text": ["file:猫.txt", "file:dog.txt"], "score": [0.1, 0.2]}
-    drawn(parallel_coordinates(fonts_table(trials), "score"))
+    drawn(parallel_coordinates(pd.DataFrame(trials), "score"))
     (line,) = capsys.readouterr().out.splitlines()
     assert "code points" in line
-
-
-def fonts_table(columns):
-    import pandas as pd
-
-    return pd.DataFrame(columns)
 
 
 def test_stand_ins_are_the_code_points_and_other_letters_stay():
