@@ -29,7 +29,8 @@ def clone(tmp_path_factory):
         clone, "dvc.yaml", "    do:\n      cmd: python -m stages.evaluate", (ADDED / "evaluate-item.yaml").read_text()
     )
     read = [
-        f"    - reports/mlp/{n}\n" for n in ("metrics.json", "confusion.png", "evaluation", "training", "training.json")
+        f"    - reports/mlp/{name}\n"
+        for name in ("metrics.json", "confusion.png", "confusion_matrix.csv", "evaluation", "training", "training.json")
     ]
     insert(clone, "dvc.yaml", "    - stages/report.py\n", "".join(read))
     clone.set({"train_mlp": {"hidden": 32, "steps": 200, "validate_every": 50}})

@@ -8,7 +8,7 @@ CALIBRATION_BINS = 15
 
 
 def classification_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """`accuracy`, `loss` (cross-entropy, nats), `macro_f1`, `calibration_error` and `test_examples`.
+    """`accuracy`, `balanced_accuracy`, `loss` (cross-entropy, nats), `macro_f1`, `calibration_error`, `test_examples`.
 
     Args:
         labels: `(examples,)`.
@@ -18,11 +18,19 @@ def classification_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict
     of_label = probabilities[np.arange(len(labels)), labels]
     return {
         "accuracy": float((predicted == labels).mean()),
+        "balanced_accuracy": balanced_accuracy(labels, predicted),
         "loss": float(-np.log(np.maximum(of_label, 1e-12)).mean()),
         "macro_f1": macro_f1(labels, predicted, probabilities.shape[1]),
         "calibration_error": calibration_error(labels, probabilities),
         "test_examples": len(labels),
     }
+
+
+def balanced_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """The mean recall of the classes that occur: chance is one in their number, however unequal they are."""
+    counts = np.bincount(labels)
+    right = np.bincount(labels[predicted == labels], minlength=len(counts))
+    return float((right[counts > 0] / counts[counts > 0]).mean())
 
 
 def macro_f1(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:

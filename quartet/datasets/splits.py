@@ -223,7 +223,7 @@ def _refuse_empty_splits(splits: dict[str, np.ndarray]) -> None:
     empty = [name for name in SPLITS if not len(splits[name])]
     if empty:
         raise BadInput(
-            f"nothing is left for {' and '.join(empty)}: the examples of each class are copies of one, or of one group, "
+            f"nothing is left for {' and '.join(empty)}: the examples of each class are copies of one or of one group, "
             "which stay together; add others"
         )
 

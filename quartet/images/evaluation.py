@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.artifacts.rebuilding import count_parameters, rebuild_network
+from quartet.artifacts.writing import read_json
 from quartet.classification.predictions import logits_over
 from quartet.classification.report import report_classification, report_mistakes
+from quartet.classification.split_files import write_splits
 from quartet.datasets.images import load_images, normalise, to_unit_range
 from quartet.images.grad_cam import grad_cam
 from quartet.images.networks import NETWORKS
@@ -25,17 +27,18 @@ FILTERS = 64  # at most this many filters are shown
 
 def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, float]:
     """Score the convolutional network; writes pictures and tables into `reports/cnn`."""
-    folder = paths.report("cnn")
-    card = read_card_for(paths.model("cnn"), paths.processed("images"))
+    folder, processed = paths.report("cnn"), paths.processed("images")
+    card = read_card_for(paths.model("cnn"), processed)
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("cnn"))).to(device)
     data = card["data"]
-    images, labels = (tensor.to(device) for tensor in load_images(paths.processed("images"), "test"))
+    images, labels = (tensor.to(device) for tensor in load_images(processed, "test"))
 
     def prepare(pixels: Tensor) -> Tensor:
         return normalise(pixels, data["mean"], data["std"])
 
     logits = logits_over(network, images, lambda batch: prepare(to_unit_range(batch)), batch_size)
     scores = report_classification(folder, logits, labels, data["classes"], "Convolutional network")
+    write_splits(folder, read_json(processed / "info.json"), data["classes"])
     report_mistakes(folder, images, logits, labels, data["classes"])
     _report_filters(folder, network)
     report_grad_cam(folder, network, images, labels, prepare, data["classes"])

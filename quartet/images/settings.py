@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from quartet.params.fields import section, setting, with_default
-from quartet.params.shared import Augmentation, Preparation, Training, compile_setting, splits_setting
+from quartet.params.shared import (
+    Augmentation,
+    Preparation,
+    Training,
+    class_weights_setting,
+    compile_setting,
+    splits_setting,
+)
 
 SOURCE: str = setting(
     "digits",
@@ -77,6 +84,7 @@ class TrainCnn(Training):
     epochs: int | None = setting(
         None, "passes over the training examples, in full batches; overrides `steps`", at_least=1
     )
+    class_weights: str = class_weights_setting()
     label_smoothing: float = setting(0.05, "share of the target spread over all classes", at_least=0, below=1)
     compile: bool = compile_setting()
     augmentation: Augmentation = section(Augmentation)

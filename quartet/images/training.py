@@ -8,6 +8,7 @@ from torch import Tensor
 
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import build_network
+from quartet.classification.class_weights import class_weights
 from quartet.classification.predictions import VALIDATION_BATCH_FACTOR, logits_over, validation_scores
 from quartet.datasets.augmentation import Transform, apply_transforms, random_transforms
 from quartet.datasets.batches import ShuffledBatches
@@ -90,6 +91,7 @@ class ImageTraining:
         self.network = build_network(NETWORKS, self.description).to(device).to(memory_format=torch.channels_last)
         self.batches = ShuffledBatches(len(self.images), settings.batch_size, seed, device)
         self.mean, self.std = (torch.tensor(info[name], device=device) for name in ("mean", "std"))
+        self.class_weights = class_weights(self.labels, len(info["classes"]), settings.class_weights)
         self._augmented = compiled(self.augmented) if settings.compile else self.augmented
 
     def task(self) -> Task:
@@ -128,8 +130,9 @@ class ImageTraining:
 
     def loss_of(self, network: ImageNetwork, batch: Batch) -> Tensor:
         """The loss function of the settings."""
-        inputs, targets = batch
-        return classification_loss(network(inputs).float(), targets, self.settings.loss, self.settings.label_smoothing)
+        (inputs, targets), settings = batch, self.settings
+        logits = network(inputs).float()
+        return classification_loss(logits, targets, settings.loss, settings.label_smoothing, self.class_weights)
 
     def validate(self, network: ImageNetwork) -> dict[str, float]:
         """Loss and accuracy on the held-out images."""

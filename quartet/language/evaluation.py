@@ -10,8 +10,9 @@ from tokenizers import Tokenizer
 from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.artifacts.rebuilding import count_parameters, rebuild_network
-from quartet.artifacts.writing import write_text
+from quartet.artifacts.writing import read_json, write_text
 from quartet.classification.confusion_files import write_confusion
+from quartet.classification.split_files import write_splits
 from quartet.datasets.tokenizers import load_tokenizer, token_texts
 from quartet.language.baselines import compression_bits_per_byte, ngram_bits_per_byte
 from quartet.language.networks import NETWORKS
@@ -51,6 +52,7 @@ def evaluate(how: EvaluateLm, *, batch_size: int, seed: int, device: torch.devic
     scores |= compression_bits_per_byte(train_bytes, test_bytes)
     scores["baseline_ngram_bits_per_byte"] = ngram_bits_per_byte(train_bytes, test_bytes)
 
+    write_splits(folder, read_json(processed / "info.json"))
     _report_confusion(folder, tokenizer, stream, scored["predicted"], how.confusion_tokens)
     pictures = folder / "evaluation"
     draw_baselines(pictures, scores)

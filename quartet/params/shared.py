@@ -109,6 +109,16 @@ def splits_setting() -> Any:
     )
 
 
+def class_weights_setting() -> Any:
+    """The setting `class_weights` of the families that tell classes apart."""
+    return setting(
+        "none",
+        "weights of the classes in the loss; `balanced` weights each by examples / (classes · its training examples), "
+        "so that a rare class counts as much as a common one",
+        choices=("none", "balanced"),
+    )
+
+
 def compile_setting() -> Any:
     """The setting `compile`, for the families whose steps torch's compiler speeds up."""
     return setting(

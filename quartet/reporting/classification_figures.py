@@ -1,11 +1,12 @@
-"""Figures of a classifier's answers: the confusion matrix as a heat map, and the reliability diagram."""
+"""Figures of a classifier: the confusion matrix as a heat map, the reliability diagram, the examples of each class."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from quartet.reporting.figures import BLUE, GREY, INK, printable, tidy
+from quartet.reporting.figures import BLUE, GREY, INK, ORANGE, printable, tidy
+from quartet.reporting.fonts import columns
 
 
 def confusion_figure(counts: pd.DataFrame, title: str, row_label: str = "actual") -> Figure:
@@ -16,7 +17,7 @@ def confusion_figure(counts: pd.DataFrame, title: str, row_label: str = "actual"
     if classes <= 100:
         cell = max(cell, 4.5 * len(str(counts.to_numpy().max())))  # room for the digits
     letters = min(9.0, 0.75 * cell)
-    margin = 0.6 * letters * max(map(len, names))  # room for the names
+    margin = 0.6 * letters * max(map(columns, names))  # room for the names
     upright = classes > 10 or margin > 2 * cell
     width, height = classes * cell + margin + 150, classes * cell + margin + 80
     figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
@@ -47,5 +48,27 @@ def reliability_figure(bins: pd.DataFrame, error: float) -> Figure:
     axes.plot(bins["confidence"], bins["accuracy"], "o-", color=BLUE, label="this network")
     axes.set(xlabel="confidence", ylabel="accuracy", title=f"Expected calibration error {error:.4f}")
     axes.legend(frameon=False, loc="upper left")
+    tidy(axes)
+    return figure
+
+
+def class_counts_figure(counts: pd.DataFrame) -> Figure:
+    """Examples of each class (rows) in each split (columns), as bars from top to bottom; names up to 100 classes."""
+    classes = len(counts)
+    pitch = min(0.28, 18 / classes)  # inches
+    figure = Figure(figsize=(7, pitch * classes + 1.2), layout="constrained")
+    axes = figure.subplots()
+    places, start = np.arange(classes), np.zeros(classes, dtype=int)
+    for colour, split in zip((BLUE, GREY, ORANGE), counts.columns, strict=True):
+        axes.barh(places, counts[split], left=start, color=colour, label=split)
+        start = start + counts[split].to_numpy()
+    if classes <= 100:
+        size = min(9.0, 50 * pitch)
+        axes.set_yticks(places, [printable(name) for name in counts.index], fontsize=size)
+        for place, total in enumerate(start.tolist()):
+            axes.text(total, place, f" {total:,}", va="center", fontsize=0.85 * size, color=INK)
+    axes.set(title="Examples of each class", xlabel="examples", ylim=(classes - 0.4, -0.6))
+    axes.margins(x=0.12)
+    axes.legend(frameon=False, ncols=3, loc="upper left", bbox_to_anchor=(0, -0.5 / figure.get_figheight()))
     tidy(axes)
     return figure

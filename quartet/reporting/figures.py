@@ -1,5 +1,6 @@
 """Basics of all figures (saving, colours, axes, names), and figures of learning curves, lines and bars."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from quartet.artifacts.writing import atomic_path
+from quartet.reporting.fonts import columns, drawable
 
 INK, BLUE, ORANGE, GREY = "#1f2430", "#2563a8", "#d9722e", "#9aa1ad"
 LINE_COLOURS = (BLUE, ORANGE, GREY, "#3b8f5a", "#8a4fa3", "#b8a13a")
@@ -86,10 +88,20 @@ def tidy(axes: Axes) -> None:
 def printable(name: str, longest: int = 30) -> str:
     """Make white space in a class or token name visible, and escape dollar signs, which would start a formula.
 
-    Of a long name, only the beginning and the end are kept.
+    Letters that no font has become their code points. Of a long name, only the beginning and the end are kept, and, of
+    code points, a checksum of the name in between, which tells it from similar ones.
     """
-    if len(name) > longest:
-        ending = (longest - 1) // 2
-        name = name[: longest - 1 - ending] + "…" + name[len(name) - ending :]
-    shown = name.replace("\n", "↵").replace("\t", "⇥").replace("$", r"\$")
+    named = name.replace("\n", "↵").replace("\t", "⇥")
+    shown = drawable(named)
+    shown = _cut(shown, longest, "" if shown == named else f"{zlib.crc32(name.encode()):08x}"[:4]).replace("$", r"\$")
     return shown.replace(" ", "␣") if shown.strip() == "" or shown != shown.strip() else shown
+
+
+def _cut(name: str, longest: int, sign: str) -> str:
+    """The beginning and the end of a name that is wider than `longest` letters, with `sign` in between."""
+    longest = longest * len(name) // max(columns(name), 1)
+    if len(name) <= longest:
+        return name
+    dots = f"…{sign}…" if sign and longest > len(sign) + 4 else "…"
+    ending = (longest - len(dots)) // 2
+    return name[: longest - len(dots) - ending] + dots + name[len(name) - ending :]

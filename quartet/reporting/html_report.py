@@ -1,9 +1,8 @@
 """Write `reports/index.html`: every family's pictures and scores on one page that works offline."""
 
 import base64
-import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,16 @@ from PIL import Image
 from quartet.artifacts import paths
 from quartet.artifacts.writing import read_json, write_text
 from quartet.reporting.history import previous_metrics
-from quartet.reporting.numbers import format_number, interval_of
+from quartet.reporting.html_tables import (
+    class_counts,
+    class_report,
+    few_examples,
+    rows_of,
+    shaded_confusion,
+    span,
+    table_of,
+)
+from quartet.reporting.numbers import balanced_interval, format_number, interval_of
 
 if TYPE_CHECKING:
     from quartet.families import Family
@@ -37,6 +45,7 @@ PICTURES = {
     "cost_by_kind": "Cost by kind of character",
     "cost_by_place": "The value of context",
     "attention_heads": "What each attention head looks at",
+    "class_counts": "Examples of each class",
     "reliability": "Reliability diagram",
     "early_knowledge": "Accuracy when only the beginning is read",
     "hidden_states": "Hidden states",
@@ -46,6 +55,7 @@ PICTURES = {
     "augmentation": "Training images and their augmentation",
     "curves": "Learning curves",
 }
+NO_DATA: dict = {"origin": "", "warnings": [], "examples": {}, "classes": [], "class_counts": {}}
 LEADING = ("samples", "next_character", "confusion")  # a family's picture at the top of the page is the first it has
 
 
@@ -72,37 +82,64 @@ def write_report(page: Path, families: "Iterable[Family]") -> None:
 def _description(family: "Family", compression: Compression) -> dict:
     folder = paths.report(family.key)
     metrics, training = read_json(folder / "metrics.json"), read_json(folder / "training.json")
+    described = folder / "evaluation/data.json"
+    data = read_json(described) if described.exists() else NO_DATA
+    confusion = rows_of(folder / "confusion_matrix.csv")
+    sizes = {f"{split}_examples": count for split, count in data["examples"].items()}
+    intervals = _intervals({**sizes, **metrics}, confusion) | _intervals({**sizes, **training}, [])
     before = previous_metrics(folder / "metrics.json", metrics)
-    headline = family.headline().score
+
+    def score(name: str) -> dict[str, str]:
+        return _score(name, metrics, before, intervals.get(name, ""))
+
     pictures = [_picture(path, compression) for path in _pictures_in(folder)]
     leads = [picture for stem in LEADING for picture in pictures if picture["stem"] == stem]
     samples = folder / "evaluation/samples.txt"
     return {
         "name": family.key,
         "title": family.title,
-        "headline": _score(headline, metrics, before),
+        "headline": score(family.headline().score),
         "before": before[0] if before else "",
         "lead": leads[0],
         "pictures": [picture for picture in pictures if picture is not leads[0]],
-        "metrics": [_score(name, metrics, before) for name in sorted(metrics) if not name.endswith("_spread")],
-        "training": [(name.replace("_", " "), format_number(value)) for name, value in sorted(training.items())],
+        "metrics": [score(name) for name in sorted(metrics) if not name.endswith("_spread")],
+        "training": [
+            (name.replace("_", " "), format_number(value), intervals.get(name, ""))
+            for name, value in sorted(training.items())
+        ],
+        "origin": data["origin"],
+        "warnings": data["warnings"],
+        "few": few_examples(data),
+        "confusion": shaded_confusion(confusion),
         "tables": [
-            ("Each class", _table(folder / "evaluation/classification_report.csv")),
-            ("Nearest words", _table(folder / "evaluation/neighbours.csv")),
-            ("Layers", _table(folder / "evaluation/layers.csv")),
+            ("Examples of each class", class_counts(data)),
+            ("Each class", class_report(folder / "evaluation/classification_report.csv")),
+            ("Nearest words", table_of(folder / "evaluation/neighbours.csv")),
+            ("Layers", table_of(folder / "evaluation/layers.csv")),
         ],
         "samples": samples.read_text(encoding="utf-8") if samples.exists() else "",
     }
 
 
-def _score(name: str, metrics: dict[str, float], before: tuple[str, dict[str, float]] | None) -> dict[str, str]:
+def _intervals(scores: Mapping[str, float], confusion: Sequence[Sequence[str]]) -> dict[str, str]:
+    """The 95 % interval, as text, of each score that has one; `scores` include the numbers of examples."""
+    found = {name: interval_of(name, scores) for name in scores}
+    if "balanced_accuracy" in scores and confusion:
+        rows = [list(map(int, row[1:])) for row in confusion[1:]]
+        recalls = [(row[place] / sum(row), sum(row)) for place, row in enumerate(rows) if sum(row)]
+        found["balanced_accuracy"] = balanced_interval(*zip(*recalls, strict=True))
+    return {name: span(interval) for name, interval in found.items() if interval}
+
+
+def _score(
+    name: str, metrics: Mapping[str, float], before: tuple[str, dict[str, float]] | None, interval: str
+) -> dict[str, str]:
     """A score as text: its value, its 95 % interval, and its difference from the earlier commit."""
-    interval = interval_of(name, metrics)
     return {
         "name": name.replace("_", " "),
         "value": format_number(metrics[name]),
         "exact": str(metrics[name]),
-        "interval": "–".join(map(format_number, interval)) if interval else "",
+        "interval": interval,
         "change": _change(metrics[name], before[1].get(name) if before else None),
     }
 
@@ -130,22 +167,6 @@ def _picture(path: Path, compression: Compression) -> dict:
         wide = image.width > PAGE_WIDTH
     title = PICTURES.get(path.stem, path.stem.replace("_", " "))
     return {"stem": path.stem, "title": title, "wide": wide, "source": _embedded(path, compression)}
-
-
-def _table(path: Path) -> list[list[str]]:
-    """The rows of a CSV file, including its header; empty if there is no file."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as lines:
-        return [[_cell(value) for value in row] for row in csv.reader(lines)]
-
-
-def _cell(text: str) -> str:
-    """Shorten a number with a decimal point; other text is unchanged."""
-    try:
-        return format_number(float(text)) if "." in text else text
-    except ValueError:
-        return text
 
 
 def _embedded(picture: Path, compression: Compression) -> str:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from quartet.artifacts.writing import atomic_path
 from quartet.reporting.figures import INK, printable
+from quartet.reporting.fonts import columns as width_of
 
 
 def image_sheet(
@@ -30,7 +31,7 @@ def image_sheet(
     """
     columns = max(len(row) for row in rows)
     names = [printable(name, longest=60) for name in row_titles]
-    left = 0.085 * max(map(len, names), default=0) + 0.15
+    left = 0.085 * max(map(width_of, names), default=0) + 0.15
     pitch = 1.06 * cell
     fitting = round(17 * pitch)  # characters of 7 points that fit
     captions = [
@@ -42,7 +43,7 @@ def image_sheet(
     title = printable(title, longest=120)
     head = 0.45 if title else 0.1
     width, height = left + columns * pitch, head + sum(heights)
-    width = max(width, 0.09 * len(title) + 0.4)
+    width = max(width, 0.09 * width_of(title) + 0.4)
     figure = Figure(figsize=(width, height))
     for i, row in enumerate(rows):
         bottom = 1 - (head + sum(heights[: i + 1])) / height

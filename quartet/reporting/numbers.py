@@ -1,13 +1,16 @@
 """Format numbers for people, with sensible digits, and compute confidence intervals."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 SHARES_OF = {
     # Scores that are shares, and the metrics that count their examples.
-    "accuracy": ("test_examples", "test_tokens"),
+    "accuracy": ("test_tokens", "test_examples"),
     "accuracy_augmented": ("test_examples",),
     "baseline_accuracy": ("test_examples",),
+    "judge_accuracy": ("test_examples",),
     "top5_accuracy": ("test_tokens",),
+    "validation_accuracy": ("validation_examples",),
     "fidelity": ("generated_images",),
     "fidelity_unseen_templates": ("generated_images",),
 }
@@ -35,7 +38,19 @@ def wilson_interval(share: float, count: int) -> tuple[float, float]:
     return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
 
 
-def interval_of(name: str, metrics: dict[str, float]) -> tuple[float, float] | None:
+def balanced_interval(shares: Sequence[float], counts: Sequence[int]) -> tuple[float, float]:
+    """The 95 % confidence interval of the mean of independent shares, each of its own count of examples.
+
+    Its reach on each side is that of the shares' Wilson intervals, squared and added (Zou & Donner 2008).
+    """
+    limits = [wilson_interval(share, count) for share, count in zip(shares, counts, strict=True)]
+    mean = sum(shares) / len(shares)
+    below = math.hypot(*(share - low for share, (low, _) in zip(shares, limits, strict=True))) / len(shares)
+    above = math.hypot(*(high - share for share, (_, high) in zip(shares, limits, strict=True))) / len(shares)
+    return mean - below, mean + above
+
+
+def interval_of(name: str, metrics: Mapping[str, float]) -> tuple[float, float] | None:
     """The 95 % interval of a score, from its spread or, for shares, from the number of examples; None if unknown."""
     if f"{name}_spread" in metrics:
         reach = Z * metrics[f"{name}_spread"]

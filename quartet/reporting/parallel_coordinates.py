@@ -6,6 +6,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from quartet.reporting.figures import INK
+from quartet.reporting.fonts import drawable
 
 
 def parallel_coordinates(trials: pd.DataFrame, score: str, log: frozenset[str] = frozenset()) -> Figure:
@@ -43,7 +44,7 @@ def _axis(values: pd.Series, log: bool) -> tuple[np.ndarray, list[tuple[float, s
         names = sorted(values.astype(str).unique())
         step = 1 / max(len(names) - 1, 1)
         place = {name: number * step if len(names) > 1 else 0.5 for number, name in enumerate(names)}
-        return values.astype(str).map(place).to_numpy(), [(place[name], name) for name in names]
+        return values.astype(str).map(place).to_numpy(), [(place[name], drawable(name)) for name in names]
     numbers = np.log(values.to_numpy(float)) if log else values.to_numpy(float)
     low, high = numbers.min(), numbers.max()
     if low == high:

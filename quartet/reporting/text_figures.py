@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from quartet.reporting.figures import INK, printable
+from quartet.reporting.fonts import in_one_cell
 
 
 def heads_sheet(maps: np.ndarray, tokens: Sequence[str]) -> Figure:
@@ -28,7 +29,7 @@ def text_heat(text: str, probabilities: Sequence[float], title: str, columns: in
     """A passage in which each character's background colour shows its probability."""
     rows: list[list[tuple[str, float]]] = [[]]
     for character, probability in zip(text, probabilities, strict=True):
-        rows[-1].append(("↵" if character == "\n" else character, probability))
+        rows[-1].append(({"\n": "↵", "\t": "⇥"}.get(character, character), probability))
         if character == "\n" or len(rows[-1]) == columns:
             rows.append([])
     rows = [row for row in rows if row]
@@ -38,8 +39,10 @@ def text_heat(text: str, probabilities: Sequence[float], title: str, columns: in
     for i, row in enumerate(rows):
         cells[i, : len(row)] = [probability for _, probability in row]
         for j, (character, _) in enumerate(row):
-            shown = r"\$" if character == "$" else character
-            axes.text(j, i, shown, ha="center", va="center", fontsize=8, family="monospace", color=INK)
+            shown, fonts = in_one_cell(character)
+            size = 8 if len(shown) == 1 else 4
+            shown = shown.replace("$", r"\$")
+            axes.text(j, i, shown, ha="center", va="center", fontsize=size, family=fonts, color=INK)
     image = axes.imshow(cells, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto", alpha=0.75)
     axes.set_axis_off()
     axes.set_title(title, fontsize=11, color=INK)

@@ -8,8 +8,9 @@ import torch
 from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.artifacts.rebuilding import count_parameters, rebuild_network
-from quartet.artifacts.writing import write_table, write_text
+from quartet.artifacts.writing import read_json, write_table, write_text
 from quartet.classification.report import most_confident_mistakes, report_classification, report_mistakes
+from quartet.classification.split_files import write_splits
 from quartet.reporting.figures import line_figure, save_figure
 from quartet.reporting.trajectories import paths_figure
 from quartet.sequences.baselines import linear_baseline
@@ -31,6 +32,7 @@ def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, f
 
     logits = logits_over_sequences(network, sequences, data, batch_size)
     scores = report_classification(folder, logits, sequences.labels, data["classes"], "Recurrent network")
+    write_splits(folder, read_json(processed / "info.json"), data["classes"])
     _report_mistakes(folder, processed, sequences, logits, data)
     _report_early_knowledge(folder, network, sequences, data, batch_size)
     _report_hidden_states(folder, network, sequences, data)

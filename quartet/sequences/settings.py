@@ -3,7 +3,7 @@
 import dataclasses
 
 from quartet.params.fields import section, setting, with_default
-from quartet.params.shared import Augmentation, Preparation, Training, splits_setting
+from quartet.params.shared import Augmentation, Preparation, Training, class_weights_setting, splits_setting
 
 SOURCE: str = setting(
     "image-rows",
@@ -74,4 +74,5 @@ class TrainRnn(Training):
     epochs: int | None = setting(
         None, "passes over the training examples, in full batches; overrides `steps`", at_least=1
     )
+    class_weights: str = class_weights_setting()
     augmentation: Augmentation = section(Augmentation)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import build_network
+from quartet.classification.class_weights import class_weights
 from quartet.classification.predictions import VALIDATION_BATCH_FACTOR, validation_scores
 from quartet.datasets.augmentation import augment
 from quartet.datasets.batches import ShuffledBatches
@@ -90,6 +91,7 @@ class SequenceTraining:
         self.varying = len(self.train.lengths.unique()) > 1
         lengths = self.train.lengths if self.varying else None
         self.batches = ShuffledBatches(len(train), settings.batch_size, seed, device, lengths=lengths)
+        self.class_weights = class_weights(self.train.labels, len(info["classes"]), settings.class_weights)
         self.description = describe_network(settings, info)
         self.network = build_network(NETWORKS, self.description).to(device)
 
@@ -121,9 +123,9 @@ class SequenceTraining:
         return (inputs, lengths, labels) if self.varying else (inputs, labels)
 
     def loss_of(self, network: RecurrentClassifier, batch: Batch) -> Tensor:
-        """The cross-entropy."""
+        """The cross-entropy, with the weights of the classes in the settings."""
         *inputs, labels = batch
-        return F.cross_entropy(network(*inputs), labels)
+        return F.cross_entropy(network(*inputs), labels, weight=self.class_weights)
 
     def validate(self, network: RecurrentClassifier) -> dict[str, float]:
         """Loss and accuracy on the held-out sequences."""

@@ -14,6 +14,7 @@ from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.artifacts.rebuilding import count_parameters, rebuild_network
 from quartet.artifacts.writing import read_json
 from quartet.classification.confusion_files import write_confusion
+from quartet.classification.split_files import write_splits
 from quartet.datasets.images import load_images
 from quartet.images.settings import TrainCnn
 from quartet.text_to_image.captions import TEMPLATES, UNSEEN_TEMPLATES, captioner
@@ -75,6 +76,7 @@ def evaluate(
     title = f"Text to image: the judge sees the right class in {fidelity:.2%} of {len(labels)} pictures"
     classes = list(captions.classes)
     write_confusion(report, labels.cpu().numpy(), seen_as.cpu().numpy(), classes, title, row_label="prompted")
+    write_splits(report, read_json(processed / "info.json"))
 
     pictures = report / "evaluation"
     draw_samples(pictures / "samples.png", known, labels, templates, captions)

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import classification_report
+from sklearn.metrics import balanced_accuracy_score, classification_report
 
-from quartet.classification.scores import class_report, classification_scores
+from quartet.classification.scores import balanced_accuracy, class_report, classification_scores
 
 # The last four share a tenth, but lie in two fifteenths.
 SURE_OF_THE_FIRST = np.array([0.55, 0.91, 0.91, 0.95, 1.0])
@@ -21,8 +21,16 @@ def test_scores_equal_those_computed_by_hand():
     # The first class: precision 4/5, recall 1; the second: neither.
     macro_f1 = (2 * 0.8 / 1.8 + 0) / 2
     loss = -(math.log(0.55) + math.log(0.91) + math.log(0.09) + math.log(0.95) + math.log(1.0)) / 5
-    expected = {"accuracy": 0.8, "loss": loss, "macro_f1": macro_f1, "calibration_error": error, "test_examples": 5}
-    assert scores == pytest.approx(expected)
+    expected = {"accuracy": 0.8, "balanced_accuracy": 0.5, "loss": loss, "macro_f1": macro_f1}
+    assert scores == pytest.approx({**expected, "calibration_error": error, "test_examples": 5})
+
+
+@pytest.mark.parametrize("shares", [[0.9, 0.1], [0.5, 0.3, 0.2], [0.6, 0.0, 0.4]], ids=str)
+def test_balanced_accuracy_is_scikit_learns(shares):
+    rng = np.random.default_rng(0)
+    labels = rng.choice(len(shares), 200, p=shares)
+    predicted = np.where(rng.random(200) < 0.7, labels, 0)
+    assert balanced_accuracy(labels, predicted) == pytest.approx(balanced_accuracy_score(labels, predicted))
 
 
 def test_macro_f1_is_the_mean_over_the_classes_however_rare():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from networks import build
 from torch import nn
+from torch.nn import functional as F
 
 from quartet.images.networks.activations import ACTIVATIONS
 from quartet.images.settings import TrainCnn
@@ -47,6 +48,33 @@ def test_the_loss_is_the_named_one_with_its_smoothing(loss, smoothing):
     }
     task = training_of(loss=loss, label_smoothing=smoothing).task()
     torch.testing.assert_close(task.loss_of(lambda inputs: logits, (None, labels)), expected[loss])
+
+
+def unequal_training(**changes):
+    """A training on six images of the first class and one of each other."""
+    split = (torch.zeros(9, 1, 16, 16, dtype=torch.uint8), torch.tensor([0, 0, 0, 0, 0, 0, 1, 2, 3]))
+    settings = dataclasses.replace(SMALL, **changes)
+    return ImageTraining(settings, INFO, torch.device("cpu"), seed=0, train=split, held_out=split)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_balanced_classes_weight_the_cross_entropy(smoothing):
+    logits, labels = torch.randn(5, 4), torch.tensor([0, 3, 0, 1, 2])
+    weights = torch.tensor([9 / (4 * 6), 9 / 4, 9 / 4, 9 / 4])
+    task = unequal_training(class_weights="balanced", label_smoothing=smoothing).task()
+    expected = F.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
+    torch.testing.assert_close(task.loss_of(lambda inputs: logits, (None, labels)), expected)
+
+
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "mean_squared_error"])
+def test_balanced_classes_weight_the_examples_of_the_other_losses(loss):
+    logits, labels = torch.randn(4, 4), torch.tensor([0, 3, 0, 1])
+    weights = torch.tensor([1 / 6, 1, 1 / 6, 1])
+    task = unequal_training(class_weights="balanced", loss=loss).task()
+    alone = unequal_training(loss=loss).task()
+    each = [alone.loss_of(lambda inputs, i=i: logits[i : i + 1], (None, labels[i : i + 1])) for i in range(4)]
+    expected = (torch.stack(each) * weights).sum() / weights.sum()
+    torch.testing.assert_close(task.loss_of(lambda inputs: logits, (None, labels)), expected)
 
 
 @pytest.mark.parametrize(("network", "size", "channels"), [("compact", 16, 1), ("reference", 48, 3)])

@@ -1,14 +1,23 @@
-"""A picture on the report's page can be looked at in its full size."""
+"""The report's page: pictures in full size, scores with intervals, splits and classes in words."""
+
+import re
+import warnings
 
 import numpy as np
 import pytest
 from browser import PHONE, WIDE, page_at
+from markupsafe import escape
 from PIL import Image
+from scipy.stats import binomtest
 
 from quartet.artifacts import paths
-from quartet.artifacts.writing import write_json
+from quartet.artifacts.writing import write_json, write_table
+from quartet.classification.confusion_files import write_confusion
+from quartet.classification.scores import class_report
+from quartet.classification.split_files import write_splits
 from quartet.families import FAMILIES
 from quartet.reporting.html_report import write_report
+from quartet.reporting.html_tables import shaded_confusion
 
 SIZES = {
     "confusion.png": (500, 450),
@@ -62,6 +71,76 @@ def test_the_page_leads_with_pictures_and_shows_intervals(page_file):
     lead, first_table = page.index("Convolutional network</a>: Confusion matrix"), page.index("<table")
     assert lead < page.index('<section id="cnn">') < first_table
     assert '<td title="0.5">0.500</td>' in page
+
+
+CLASSES = ["猫", "कुत्ता", "مرحبا", "🐶 dog", "rare & odd"]
+TEST = [50, 10, 5, 4, 1]
+SPLITS = {
+    "counts": {"train": 350, "validation": 70, "test": 70},
+    "splits": {
+        "origin": "350 train, 70 validation, 70 test: as the source says",
+        "warnings": ["the same content in two splits, 1 times: a.png (train) = b.png (test)"],
+        "classes": {"train": [5 * count for count in TEST], "validation": TEST, "test": TEST},
+    },
+}
+
+
+@pytest.fixture
+def unequal_page(page_file):
+    """A report on an image classifier of unequal classes, named in many scripts; one of the first is taken for rare."""
+    folder = paths.report("cnn")
+    labels = np.repeat(np.arange(len(CLASSES)), TEST)
+    predicted = labels.copy()
+    predicted[0] = 4
+    scores = {"accuracy": 69 / 70, "balanced_accuracy": 0.996, "test_examples": 70}
+    write_json(folder / "metrics.json", scores)
+    write_json(folder / "training.json", {"validation_accuracy": 0.9, "steps": 800})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_confusion(folder, labels, predicted, CLASSES, "a title")
+        write_splits(folder, SPLITS, CLASSES)
+    report = class_report(labels, predicted, CLASSES)
+    write_table(folder / "evaluation/classification_report.csv", report, index=True)
+    write_report(paths.REPORT_PAGE, FAMILIES.values())
+    return page_file.read_text()
+
+
+def test_every_accuracy_has_its_interval(unequal_page):
+    for share, count, value in ((69 / 70, 70, "0.986"), (0.9, 70, "0.900"), (49 / 50, 50, "0.980")):
+        theirs = binomtest(round(share * count), count).proportion_ci(method="wilson")
+        assert value in unequal_page and f"<td>{theirs.low:.3f}–{theirs.high:.3f}</td>" in unequal_page
+    assert re.search(r"balanced accuracy</td><td[^>]*>0.996</td><td>0.\d+–", unequal_page)
+
+
+def test_splits_warnings_and_rare_classes_are_said_beside_the_score(unequal_page):
+    tile = unequal_page[: unequal_page.index('href="#rnn"')]
+    assert "fewer than five test examples of 🐶 dog (4), rare &amp; odd (1)" in tile
+    for said in (SPLITS["splits"]["origin"], *SPLITS["splits"]["warnings"]):
+        assert f">{said}" in unequal_page or f": {said}" in unequal_page
+    assert "<td>कुत्ता</td><td>50</td><td>10</td><td>10</td>" in unequal_page
+    assert unequal_page.count("fewer than five") == 2  # the tile, and beside the score
+
+
+def test_the_confusion_matrix_is_text_with_every_name(unequal_page):
+    table = unequal_page[unequal_page.index('class="matrix"') :]
+    assert [name for name in CLASSES if f"<bdi>{escape(name)}</bdi>" not in table] == []
+    cells = re.findall(r"<td[^>]*>(\d*)</td>", table[: table.index("</table>")])
+    assert list(map(int, filter(None, cells))) == [49, 1, 10, 5, 4, 1]
+
+
+def test_data_without_classes_have_no_counts(page_file):
+    folder = paths.report("rnn")
+    counts = {name: [count] for name, count in SPLITS["counts"].items()}
+    write_splits(folder, {**SPLITS, "splits": {**SPLITS["splits"], "classes": counts}})
+    write_report(paths.REPORT_PAGE, FAMILIES.values())
+    page = page_file.read_text()
+    assert "as the source says" in page and "<summary>Examples of each class" not in page
+    assert not (folder / "evaluation/class_counts.png").exists()
+
+
+def test_very_many_classes_have_the_picture_alone():
+    names = [f"class {number}" for number in range(31)]
+    assert shaded_confusion([["actual", *names], *([name, *["1"] * 31] for name in names)]) == []
 
 
 def test_heavy_pictures_are_compressed_until_the_page_is_light(page_file):

@@ -2,6 +2,7 @@
 
 import subprocess
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from scipy.stats import binomtest
 
 from quartet.artifacts.writing import write_json
 from quartet.reporting.history import previous_metrics
-from quartet.reporting.numbers import format_number, interval_of, wilson_interval
+from quartet.reporting.numbers import balanced_interval, format_number, interval_of, wilson_interval
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,16 @@ def test_the_interval_of_a_share_is_scipys(count, data):
     right = data.draw(st.integers(0, count))
     theirs = binomtest(right, count).proportion_ci(method="wilson")
     assert wilson_interval(right / count, count) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_the_interval_of_a_balanced_accuracy_holds_the_truth_19_times_in_20():
+    assert balanced_interval([0.8], [25]) == pytest.approx(wilson_interval(0.8, 25))
+    rng = np.random.default_rng(0)
+    truth, counts = [0.95, 0.6], [200, 12]  # a common class and a rare one
+    right = rng.binomial(counts, truth, size=(2000, 2))
+    intervals = np.array([balanced_interval(shares, counts) for shares in (right / counts).tolist()])
+    held = (intervals[:, 0] <= np.mean(truth)) & (np.mean(truth) <= intervals[:, 1])
+    assert 0.93 <= held.mean() <= 0.98
 
 
 def test_scores_have_the_interval_of_their_count_or_spread():
