@@ -36,7 +36,7 @@ def class_report(path: Path) -> list[list[str]]:
     for place, row in enumerate(rows[1:], start=1):
         recall, support = float(row[2]), int(float(row[4]))
         interval = wilson_interval(recall, support) if support and place < averages else None
-        shown.append([row[0], *map(_cell, row[1:]), span(interval) if interval else ""])
+        shown.append([row[0], *map(_cell, row[1:4]), f"{support:,}", span(interval) if interval else ""])
     return shown
 
 
