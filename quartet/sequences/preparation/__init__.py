@@ -80,7 +80,7 @@ def split_sequences(found: TimeSeries | Passages, source: str, settings: Preproc
     labels = found.labels if found.labels is not None else [""] * len(found.names)
     classes, numbers = np.unique(labels, return_inverse=True)
     if found.labels is not None and len(classes) < 2:
-        raise BadInput(f"{source}: all are labelled {classes[0]!r}; a classifier needs at least two labels")
+        raise BadInput(f"{source}: all are labelled {str(classes[0])!r}; a classifier needs at least two labels")
     examples = Examples(
         labels=numbers,
         classes=list(map(str, classes)),
