@@ -41,7 +41,19 @@ def refused(tmp_path, content, column="x", style=POINT):
         GOOD + ",\n",
         GOOD.rstrip("\n"),
     ],
-    ids="comma semicolon tab crlf bom utf-16 quoted spaces blank-lines empty-cells no-last-line-end".split(),
+    ids=[
+        "comma",
+        "semicolon",
+        "tab",
+        "crlf",
+        "bom",
+        "utf-16",
+        "quoted",
+        "spaces",
+        "blank-lines",
+        "empty-cells",
+        "no-last-line-end",
+    ],
 )
 def test_one_table_in_every_spelling_is_one_table(tmp_path, content):
     found = table(tmp_path, content)

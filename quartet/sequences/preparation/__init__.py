@@ -21,6 +21,8 @@ from quartet.sequences.preparation.time_series import TimeSeries, filled, in_one
 from quartet.sequences.preparation.ts_files import read_ts_files
 from quartet.sequences.settings import PreprocessSequences
 
+TIME_SERIES = ("csv", "parquet", "ts")  # sources that give the same data whichever of them holds the series
+
 
 def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, images: Path | None = None) -> dict:
     """Cut, check and split the sequences; returns the content of `info.json`.
@@ -34,7 +36,7 @@ def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, im
     manifest = read_json(raw / "manifest.json")
     source = manifest["source"]
     kind = source.partition(":")[0]
-    if kind in ("csv", "parquet", "ts"):
+    if kind in TIME_SERIES:
         info = _from_time_series(read_series(source, manifest["files"], raw, settings), source, folder, settings)
     elif kind == "passages":
         info = _from_passages(read_passages(source, manifest["files"], raw, settings), source, folder, settings)
@@ -42,7 +44,7 @@ def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, im
         info = _from_passages(_docstring_topics(raw), source, folder, settings, label="topic")
     else:
         info = _from_images(kind, images or paths.processed("images"), folder, settings)
-    info = {**info, "kind": kind, "sha256": sha256_of_folder(folder)}
+    info = {**info, "kind": "time-series" if kind in TIME_SERIES else kind, "sha256": sha256_of_folder(folder)}
     write_json(folder / "info.json", info)
     return info
 
