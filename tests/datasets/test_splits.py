@@ -171,7 +171,7 @@ def test_whatever_is_split_each_example_has_one_split_and_what_belongs_together_
     own = None
     if own_test:  # alone, so that it cuts no group
         labels, groups, contents = [*labels, 0], [*groups, None], [*contents, "official"]
-        own = [*[None] * len(rows), "test"]
+        own = [*["train"] * len(rows), "test"]
     splits = split(examples(list(labels), own, groups, contents), seed=seed)
     of = split_of_each(splits, len(labels))
     assert None not in of and set(of) <= set(SPLITS)

@@ -124,7 +124,7 @@ def test_the_column_that_pandas_adds_is_refused_with_the_remedy(tmp_path):
 
 def test_another_encoding_is_named_with_the_command_that_converts(tmp_path):
     text = "name,x\ncafé crème à la française,1\nélève très tôt,2\n"
-    with pytest.raises(BadInput, match=r"own\.csv.*iconv -f WINDOWS-1252 -t utf-8 .*own\.csv.* > "):
+    with pytest.raises(BadInput, match=r"own\.csv.*iconv -f WINDOWS-1252 -t UTF-8 .*own\.csv.* > "):
         table(tmp_path, text.encode("latin1"))
 
 

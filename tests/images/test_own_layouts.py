@@ -163,11 +163,11 @@ def test_captions_of_a_table_are_kept_and_the_classifier_refuses_them(tmp_path, 
 
 
 def test_captions_beside_the_pictures_are_kept(tmp_path):
-    own = pictures(tmp_path / "own", ["1.png", "below/2.png"])
+    own = pictures(tmp_path / "own", ["1.png", "2.png"])
     (own / "1.txt").write_text("a red\ncar\n")
-    (own / "below/2.txt").write_text("the sea")
+    (own / "2.txt").write_text("the sea")
     _, found = index(tmp_path, f"folder:{own}")
-    assert {name: row["caption"] for name, row in found.items()} == {"1.png": "a red car", "below/2.png": "the sea"}
+    assert {name: row["caption"] for name, row in found.items()} == {"1.png": "a red car", "2.png": "the sea"}
     pictures(own, ["3.png"])
     message = refused(tmp_path, f"folder:{own}")
     assert "1 of 3 pictures have no caption beside them" in message and "3.png" in message

@@ -29,6 +29,7 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
     """
     manifest = read_json(raw / "manifest.json")
     images, size, broken = _read_resized(raw, manifest, settings.size)
+    broken.sort()
     _report_broken(manifest["source"], broken, settings.broken)
     splits = _split(images, manifest, settings)
     train = splits.indices["train"]
