@@ -128,7 +128,8 @@ def _from_time_series(series: TimeSeries, source: str, folder: Path, settings: P
     splits = split_sequences(series, source, settings)
     splits.print(source)
     each = series.each()
-    train = np.concatenate([each[index] for index in splits.indices["train"]])
+    # In one layout of memory, on which the last digit of a mean depends.
+    train = np.ascontiguousarray(np.concatenate([each[index] for index in splits.indices["train"]]))
     mean, std = train.mean(axis=0), train.std(axis=0)
     classes = [] if series.labels is None else sorted(set(series.labels))
     goals = np.asarray(series.targets if series.labels is None else np.searchsorted(classes, series.labels))
