@@ -97,7 +97,7 @@ def test_a_feature_that_never_changes_in_training_stays_as_it_is(tmp_path):
 def test_series_of_a_single_label_are_refused(tmp_path):
     rows = [(number, step, "only", step) for number in range(9) for step in range(2)]
     pd.DataFrame(rows, columns=["series", "step", "label", "x"]).to_csv(tmp_path / "own.csv", index=False)
-    with pytest.raises(ValueError, match=r"all series are labelled only; .* at least two labels"):
+    with pytest.raises(ValueError, match=r"all are labelled 'only'; .* at least two labels"):
         prepare(tmp_path, f"csv:{tmp_path / 'own.csv'}")
 
 

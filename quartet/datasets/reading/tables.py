@@ -223,7 +223,7 @@ def _read_parquet(path: Path) -> Table:
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
     for number, name in enumerate(names, start=1):
-        if not name:
+        if not name or re.fullmatch(r"Unnamed: \d+", name):  # what pandas calls a column without a name
             raise BadInput(
                 f"{path}: column {number} has no name; leave it out (pandas: `to_csv(…, index=False)`), "
                 "and end no line in a delimiter"

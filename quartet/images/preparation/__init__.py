@@ -29,6 +29,7 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
     """
     manifest = read_json(raw / "manifest.json")
     images, size, broken = _read_resized(raw, manifest, settings.size)
+    broken.sort()
     refuse_broken(manifest["source"], broken, settings.broken)
     if broken:
         print(f"{_named_broken(manifest['source'], broken)}; left out", flush=True)

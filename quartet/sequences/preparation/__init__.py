@@ -21,6 +21,8 @@ from quartet.sequences.preparation.time_series import TimeSeries, filled, in_one
 from quartet.sequences.preparation.ts_files import read_ts_files
 from quartet.sequences.settings import PreprocessSequences
 
+TIME_SERIES = ("csv", "parquet", "ts")  # sources that give the same data whichever of them holds the series
+
 
 def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, images: Path | None = None) -> dict:
     """Cut, check and split the sequences; returns the content of `info.json`.
@@ -34,7 +36,7 @@ def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, im
     manifest = read_json(raw / "manifest.json")
     source = manifest["source"]
     kind = source.partition(":")[0]
-    if kind in ("csv", "parquet", "ts"):
+    if kind in TIME_SERIES:
         info = _from_time_series(read_series(source, manifest["files"], raw, settings), source, folder, settings)
     elif kind == "passages":
         info = _from_passages(read_passages(source, manifest["files"], raw, settings), source, folder, settings)
@@ -42,7 +44,7 @@ def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, im
         info = _from_passages(_docstring_topics(raw), source, folder, settings, label="topic")
     else:
         info = _from_images(kind, images or paths.processed("images"), folder, settings)
-    info = {**info, "kind": kind, "sha256": sha256_of_folder(folder)}
+    info = {**info, "kind": "time-series" if kind in TIME_SERIES else kind, "sha256": sha256_of_folder(folder)}
     write_json(folder / "info.json", info)
     return info
 
@@ -80,7 +82,7 @@ def split_sequences(found: TimeSeries | Passages, source: str, settings: Preproc
     labels = found.labels if found.labels is not None else [""] * len(found.names)
     classes, numbers = np.unique(labels, return_inverse=True)
     if found.labels is not None and len(classes) < 2:
-        raise BadInput(f"{source}: all are labelled {classes[0]!r}; a classifier needs at least two labels")
+        raise BadInput(f"{source}: all are labelled {str(classes[0])!r}; a classifier needs at least two labels")
     examples = Examples(
         labels=numbers,
         classes=list(map(str, classes)),
@@ -126,7 +128,8 @@ def _from_time_series(series: TimeSeries, source: str, folder: Path, settings: P
     splits = split_sequences(series, source, settings)
     splits.print(source)
     each = series.each()
-    train = np.concatenate([each[index] for index in splits.indices["train"]])
+    # In one layout of memory, on which the last digit of a mean depends.
+    train = np.ascontiguousarray(np.concatenate([each[index] for index in splits.indices["train"]]))
     mean, std = train.mean(axis=0), train.std(axis=0)
     classes = [] if series.labels is None else sorted(set(series.labels))
     goals = np.asarray(series.targets if series.labels is None else np.searchsorted(classes, series.labels))
