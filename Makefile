@@ -26,9 +26,9 @@ endif
 repro: setup
 	dvc repro
 
-# The pipeline on one core, all other tests on the other.
+# A file's tests on one core each; `tests/conftest.py` puts the longest files first.
 test: setup
-	python -m pytest -n 2 --dist loadfile --cov quartet --cov stages --cov-report term:skip-covered
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov quartet --cov stages --cov-report term:skip-covered
 
 check: check-style
 	python -m pytest -n 2 -m "not pipeline"
