@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 UV := $(shell command -v uv)
 
-.PHONY: setup repro test check check-style clean ui pins
+.PHONY: setup repro test coverage check check-style clean ui pins
 
 setup: $(VENV)/.stamp
 
@@ -28,6 +28,10 @@ repro: setup
 
 # A file's tests on one core each; `tests/conftest.py` puts the longest files first.
 test: setup
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Which lines the tests reach, in their own processes; slower than `test`.
+coverage: setup
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov quartet --cov stages --cov-report term:skip-covered
 
 check: check-style
