@@ -26,13 +26,15 @@ endif
 repro: setup
 	dvc repro
 
-# A file's tests on one core each; `tests/conftest.py` puts the longest files first.
-test: setup
-	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# The tests of a file on one core; `tests/conftest.py` puts the longest files first.
+TESTS := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# Which lines the tests reach, in their own processes; slower than `test`.
+test: setup
+	$(TESTS)
+
+# All tests, and which lines they reach; the processes that they start are not counted.
 coverage: setup
-	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov quartet --cov stages --cov-report term:skip-covered
+	$(TESTS) --cov quartet --cov stages --cov-report term:skip-covered
 
 check: check-style
 	python -m pytest -n 2 -m "not pipeline"
