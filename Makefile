@@ -6,11 +6,11 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 UV := $(shell command -v uv)
 
 # Only in a git repository does DVC build, and do the tests copy the tree: said before the environment is installed.
-ifneq ($(filter repro test check,$(MAKECMDGOALS)),)
+ifneq ($(filter repro test coverage check,$(MAKECMDGOALS)),)
 $(VENV)/.stamp: | repository
 endif
 
-.PHONY: setup repository repro test check check-style clean ui pins
+.PHONY: setup repository repro test coverage check check-style clean ui pins
 
 setup: $(VENV)/.stamp
 
@@ -38,9 +38,15 @@ repository:
 repro: repository setup
 	dvc repro
 
-# The pipeline on one core, all other tests on the other.
+# The tests of a file on one core; `tests/conftest.py` puts the longest files first.
+TESTS := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: repository setup
-	python -m pytest -n 2 --dist loadfile --cov quartet --cov stages --cov-report term:skip-covered
+	$(TESTS)
+
+# All tests, and which lines they reach; the processes that they start are not counted.
+coverage: repository setup
+	$(TESTS) --cov quartet --cov stages --cov-report term:skip-covered
 
 check: repository check-style
 	python -m pytest -n 2 -m "not pipeline"

@@ -15,6 +15,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, which is later
 
 
+LONGEST = ("test_pipeline", "test_compiling", "test_experiments", "test_team", "test_fifth_family")
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first, so that no worker ends long after the other; the first of them builds what others copy.
+
+    pytest-xdist keeps this order with `--no-loadscope-reorder`.
+    """
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A repository of its own for tracking and checkpoints."""

@@ -28,7 +28,7 @@ class Server:
     def __enter__(self):
         where = {"cwd": self._folder, "env": self._environment, "start_new_session": True}
         self._process = subprocess.Popen(["timeout", "900", *self._command], **where)
-        for _ in range(240):
+        for _ in range(720):  # MLflow takes a minute to start on a busy machine
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(self.address + self._probe, timeout=5).close()
                 return self

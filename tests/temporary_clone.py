@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import urllib.request
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from filelock import FileLock
 from local_servers import Server
 from real_text import REFERENCE
 from ruamel.yaml import YAML
@@ -24,7 +26,7 @@ SHRUNKEN = {
     "train_rnn": {"steps": 6, "validate_every": 3, "hidden_size": 8},
     "train_lm": {"steps": 4, "validate_every": 2, "width": 16, "layers": 1, "heads": 2, "context": 16},
     "train_diffusion": {"steps": 4, "validate_every": 2, "width": 8, "text_width": 16, "text_heads": 2},
-    "evaluate": {"diffusion": {"images": 20, "steps": 2, "classifiers": 2, "classifier_steps": 20}},
+    "evaluate": {"diffusion": {"images": 20, "swept_images": 20, "steps": 2, "classifiers": 2, "classifier_steps": 20}},
 }
 
 
@@ -131,6 +133,37 @@ class Clone:
                     return json.load(answer)["predictions"]
 
             yield ask
+
+
+def copy_of_the_built(tmp_path_factory, name, with_runs=True):
+    """A clone in which the whole pipeline is built and committed; all workers copy the one that the first builds."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    built, done = shared / "built", shared / "built-is-complete"
+    with FileLock(shared / "built.lock"):
+        if not done.exists():
+            shutil.rmtree(built, ignore_errors=True)
+            built.mkdir()
+            clone = Clone(built)
+            clone.run("dvc", "repro")
+            clone.commit()
+            done.touch()
+    folder = tmp_path_factory.mktemp(name) / "quartet"
+    left_out = () if with_runs else ("mlflow.db*", "mlartifacts")
+    shutil.copytree(built, folder, symlinks=True, ignore=shutil.ignore_patterns(*left_out))
+    if with_runs:
+        _move_addresses(folder / "mlflow.db", str(built), str(folder))
+    return Clone.at(folder, {})
+
+
+def _move_addresses(database, old, new):
+    """MLflow's database has absolute addresses of artifacts."""
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for _, column, kind, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall():
+                if kind.startswith(("VARCHAR", "TEXT")):
+                    moved = f"UPDATE {table} SET {column} = replace({column}, ?, ?) WHERE instr({column}, ?)"
+                    connection.execute(moved, (old, new, old))
 
 
 def merge(into, changes):

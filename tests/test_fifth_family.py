@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from temporary_clone import Clone
+from temporary_clone import copy_of_the_built
 
 from benchmarks.code_graph import TOP
 
@@ -17,8 +17,8 @@ ADDED = TOP / "tests/fifth_family"
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A clone with a perceptron as fifth family, built up to its evaluation."""
-    clone = Clone(tmp_path_factory.mktemp("fifth"))
+    """A clone with a perceptron as fifth family, added to the four that are built."""
+    clone = copy_of_the_built(tmp_path_factory, "fifth", with_runs=False)
     for folder in ("quartet", "stages"):
         shutil.copytree(
             ADDED / folder, clone.folder / folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pyc*")

@@ -165,4 +165,4 @@ def test_what_cannot_be_drawn_is_said(digits):
     long = "please draw a picture of a handwritten seven"
     assert "reads at most" in run(digits, "quartet", "draw", long, code=1)
     (digits / "params.yaml").write_text(settings("v", "linear", "euler"))
-    assert "allowed for the objective 'v' is ddim, ddpm" in run(digits, "stages.train_diffusion", code=2)
+    assert "the objective 'v' allows ddim, ddpm" in run(digits, "stages.train_diffusion", code=2)

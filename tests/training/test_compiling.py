@@ -18,9 +18,16 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_code_from_before(tmp_path_factory):
+    """Code of other processes; of these tests, those with equal code share it, and all share the compiled headers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        yield
+
+
 @pytest.fixture(autouse=True)
-def no_code_from_before(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+def nothing_compiled_yet():
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
 
@@ -67,9 +74,10 @@ def test_compiled_training_ends_with_the_same_bytes_also_when_it_was_stopped_hal
     assert all(torch.equal(whole.weights[name], resumed.weights[name]) for name in whole.weights)
 
 
-def test_without_a_compiler_the_setting_is_named(family_data, monkeypatch):
+def test_without_a_compiler_the_setting_is_named(family_data, tmp_path, monkeypatch):
     from torch._inductor import config
 
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(config.cpp, "cxx", ("/nonexistent",))
     with pytest.raises(ValueError, match=r"compile: .*set it to false: .*compiler"):
         trained(image_plan, family_data, compile=True)
