@@ -280,7 +280,7 @@ def plot(table: pd.DataFrame, path: Path) -> None:
     """Nats per character over training time."""
     from matplotlib.figure import Figure
 
-    from quartet.reporting.figures import BLUE, GREY, ORANGE, save_figure
+    from quartet.reporting.drawing.figures import BLUE, GREY, ORANGE, save_figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()

@@ -277,7 +277,7 @@ def plot(points: pd.DataFrame, path: Path) -> None:
     """Test error over training time, by rows."""
     from matplotlib.figure import Figure
 
-    from quartet.reporting.figures import BLUE, GREY, save_figure
+    from quartet.reporting.drawing.figures import BLUE, GREY, save_figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()

@@ -13,7 +13,7 @@ def main() -> None:
     with clear_errors("report"):
         from quartet.artifacts.paths import REPORT_PAGE
         from quartet.families import FAMILIES
-        from quartet.reporting.html_report import write_report
+        from quartet.reporting.page.html_report import write_report
 
         write_report(REPORT_PAGE, FAMILIES.values())
         print(f"{REPORT_PAGE}: open it in a browser")

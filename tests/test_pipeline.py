@@ -18,7 +18,7 @@ from temporary_clone import SHRUNKEN, copy_of_the_built
 
 from benchmarks.code_graph import TOP
 from quartet.families import FAMILIES
-from quartet.reporting.numbers import format_number
+from quartet.reporting.page.numbers import format_number
 
 pytestmark = pytest.mark.pipeline
 

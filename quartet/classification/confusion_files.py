@@ -7,7 +7,7 @@ import numpy as np
 from quartet.artifacts.writing import write_table
 from quartet.classification.scores import confusion_counts, confusion_rows
 from quartet.reporting.classification_figures import confusion_figure
-from quartet.reporting.figures import save_figure
+from quartet.reporting.drawing.figures import save_figure
 
 
 def write_confusion(

@@ -8,7 +8,7 @@ from quartet.artifacts.writing import write_table
 from quartet.classification.confusion_files import write_confusion
 from quartet.classification.scores import class_report, classification_scores, reliability
 from quartet.reporting.classification_figures import reliability_figure
-from quartet.reporting.figures import save_figure
+from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet
 
 MISTAKES, MISTAKES_IN_A_ROW = 10, 5

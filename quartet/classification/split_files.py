@@ -7,7 +7,7 @@ import pandas as pd
 
 from quartet.artifacts.writing import write_json
 from quartet.reporting.classification_figures import class_counts_figure
-from quartet.reporting.figures import save_figure
+from quartet.reporting.drawing.figures import save_figure
 
 SPLITS = ("train", "validation", "test")  # in the order of the picture
 

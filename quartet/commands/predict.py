@@ -51,6 +51,7 @@ def predict(
     """
     with clear_errors("predict"):
         from quartet.settings import read_settings
+        from quartet.tracking.registry import load_registered
 
         preparation = read_settings(params).preparation(FAMILIES[family.value].item)
         refuse_output(out, is_folder=family is FamilyKey("diffusion"))
@@ -93,26 +94,6 @@ def load_local(family: str) -> "Served":
         return served(model, {})
     read_card_for(model, processed)
     return served(model, {"tokenizer": tokenizer})
-
-
-def load_registered(uri: str, family: str) -> "Served":
-    """The model in MLflow at this URI.
-
-    Raises:
-        BadInput: there is none, or it is of another family.
-    """
-    from quartet.tracking import store
-
-    store.open_store()
-    import mlflow
-
-    try:
-        served = mlflow.pyfunc.load_model(uri).unwrap_python_model().model
-    except mlflow.exceptions.MlflowException as error:
-        raise BadInput(f"--model: {uri} cannot be loaded from {store.address()}: {store.first_line(error)}") from error
-    if served.card["family"] != family:
-        raise BadInput(f"--model: {uri} is a model of the family {served.card['family']}, not {family}")
-    return served
 
 
 def parse_parameters(given: list[str], interface: "Interface") -> dict[str, Any]:

@@ -18,7 +18,7 @@ from quartet.images.grad_cam import grad_cam
 from quartet.images.networks import NETWORKS
 from quartet.images.networks.interface import ImageNetwork
 from quartet.images.shifted_views import shifted_probabilities
-from quartet.reporting.figures import save_figure
+from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import attention_sheet, filter_sheet
 
 GRAD_CAM_IMAGES = 12  # images on the Grad-CAM sheet

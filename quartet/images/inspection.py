@@ -9,11 +9,11 @@ import numpy as np
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.paths import user_path
 from quartet.datasets.inspection import Inspection, counts_by_class
+from quartet.datasets.picture_folders.own_pictures import find_own_pictures, index_of, read_picture
+from quartet.datasets.picture_folders.picture_files import OwnPictures, Picture
 from quartet.images.preparation import refuse_broken, size_of_all, split_images
 from quartet.images.preparation.reading import RawImage, decode, raw_image, read_header, zeros
 from quartet.images.settings import PreprocessImages
-from quartet.images.sources.own_pictures import find_own_pictures, index_of, read_picture
-from quartet.images.sources.picture_files import OwnPictures, Picture
 
 # Up to so many pictures and bytes each picture is decoded, which takes a few seconds.
 DECODED, DECODED_BYTES = 10_000, 2**26

@@ -60,7 +60,7 @@ class ImageClassifier(Served):
             BadInput: there is no picture, or the table is wrong.
         """
         # Reads tables with pandas, and walks folders: not for one picture.
-        from quartet.images.sources.own_pictures import find_pictures_to_classify, print_what_is_left_out
+        from quartet.datasets.picture_folders.own_pictures import find_pictures_to_classify, print_what_is_left_out
 
         found = find_pictures_to_classify(path, self.card["data"]["classes"])
         print_what_is_left_out(found, path)

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import build_network
-from quartet.classification.class_weights import class_weights
 from quartet.classification.predictions import VALIDATION_BATCH_FACTOR, logits_over, validation_scores
 from quartet.datasets.augmentation import Transform, apply_transforms, random_transforms
 from quartet.datasets.batches import ShuffledBatches
@@ -17,8 +16,9 @@ from quartet.images.losses import classification_loss
 from quartet.images.networks import NETWORKS
 from quartet.images.networks.interface import ImageNetwork
 from quartet.images.settings import TrainCnn
-from quartet.reporting.figures import save_figure
+from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet
+from quartet.training.class_weights import class_weights
 from quartet.training.compiling import compiled
 from quartet.training.loop import Batch, Task
 from quartet.training.run import Plan

@@ -40,7 +40,7 @@ def sample_token(
         raise ValueError(f"top_p: found {top_p}, allowed is 0 to 1")
     if temperature == 0:
         return logits.argmax(dim=-1, keepdim=True)
-    if top_k is None and top_p is None:  # no need to sort
+    if top_k is None and top_p in (None, 1):  # no need to sort
         return _sample_index((logits / temperature).softmax(dim=-1), generator)
     ordered, tokens = (logits / temperature).sort(dim=-1, descending=True)  # (batch, vocabulary)
     if top_k is not None:

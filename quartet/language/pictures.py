@@ -11,7 +11,7 @@ from quartet.artifacts.writing import write_table
 from quartet.datasets.tokenizers import decoded_tokens, token_texts
 from quartet.language.insights import attention_maps, cost_by_kind, cost_by_position, neighbours
 from quartet.language.networks.interface import LanguageModel
-from quartet.reporting.figures import bars, save_figure
+from quartet.reporting.drawing.figures import bars, save_figure
 from quartet.reporting.text_figures import heads_sheet, text_heat
 
 PASSAGE_TOKENS, ATTENTION_TOKENS = 300, 24  # from the beginning of the test text

@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from quartet.reporting.figures import BLUE, GREY, INK, ORANGE, printable, tidy
-from quartet.reporting.fonts import columns
+from quartet.reporting.drawing.figures import BLUE, GREY, INK, ORANGE, printable, tidy
+from quartet.reporting.drawing.fonts import columns
 
 
 def confusion_figure(counts: pd.DataFrame, title: str, row_label: str = "actual") -> Figure:

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from quartet.artifacts.writing import atomic_path
-from quartet.reporting.figures import INK, printable
-from quartet.reporting.fonts import columns as width_of
+from quartet.reporting.drawing.figures import INK, printable
+from quartet.reporting.drawing.fonts import columns as width_of
 
 
 def image_sheet(

@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from quartet.reporting.figures import INK
-from quartet.reporting.fonts import drawable
+from quartet.reporting.drawing.figures import INK
+from quartet.reporting.drawing.fonts import drawable
 
 
 def parallel_coordinates(trials: pd.DataFrame, score: str, log: frozenset[str] = frozenset()) -> Figure:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from quartet.reporting.figures import INK, printable
-from quartet.reporting.fonts import in_one_cell
+from quartet.reporting.drawing.figures import INK, printable
+from quartet.reporting.drawing.fonts import in_one_cell
 
 
 def heads_sheet(maps: np.ndarray, tokens: Sequence[str]) -> Figure:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import color_sequences
 from matplotlib.figure import Figure
 
-from quartet.reporting.figures import GREY, INK, printable, tidy
+from quartet.reporting.drawing.figures import GREY, INK, printable, tidy
 
 
 def paths_figure(paths: Sequence[np.ndarray], names: Sequence[str]) -> Figure:

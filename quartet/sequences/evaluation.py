@@ -11,7 +11,7 @@ from quartet.artifacts.rebuilding import count_parameters, rebuild_network
 from quartet.artifacts.writing import read_json, write_table, write_text
 from quartet.classification.report import most_confident_mistakes, report_classification, report_mistakes
 from quartet.classification.split_files import write_splits
-from quartet.reporting.figures import line_figure, save_figure
+from quartet.reporting.drawing.figures import line_figure, save_figure
 from quartet.reporting.trajectories import paths_figure
 from quartet.sequences.baselines import linear_baseline
 from quartet.sequences.hidden_states import TENTHS, accuracy_by_tenths_read, gradient_reach, trajectories

@@ -8,9 +8,9 @@ import numpy as np
 from quartet.artifacts.errors import BadInput
 from quartet.datasets.questions import Question, Questions, text_questions
 from quartet.datasets.reading.tables import NumberStyle, Table, read_table
+from quartet.datasets.reading.time_series import TimeSeries, filled
+from quartet.datasets.reading.ts_files import read_ts_files
 from quartet.sequences.preparation.series_tables import series_from_table
-from quartet.sequences.preparation.time_series import TimeSeries, filled
-from quartet.sequences.preparation.ts_files import read_ts_files
 from quartet.sequences.settings import PreprocessSequences
 
 

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import build_network
-from quartet.classification.class_weights import class_weights
 from quartet.classification.predictions import VALIDATION_BATCH_FACTOR, validation_scores
 from quartet.datasets.augmentation import augment
 from quartet.datasets.batches import ShuffledBatches
@@ -18,6 +17,7 @@ from quartet.sequences.loading import Sequences, as_images, as_sequences, load_s
 from quartet.sequences.network import NETWORKS, RecurrentClassifier
 from quartet.sequences.predictions import logits_over_sequences
 from quartet.sequences.settings import TrainRnn
+from quartet.training.class_weights import class_weights
 from quartet.training.loop import Batch, Task
 from quartet.training.run import Plan
 

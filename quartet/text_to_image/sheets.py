@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quartet.reporting.figures import save_figure
+from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet, save_animation
 from quartet.text_to_image.captions import TEMPLATES, Captioner
 from quartet.text_to_image.class_pictures import drawing_arguments

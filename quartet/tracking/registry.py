@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from quartet.artifacts import paths
 from quartet.artifacts.checksums import dvc_md5
+from quartet.artifacts.errors import BadInput
 from quartet.artifacts.model_store import read_card
 from quartet.artifacts.writing import read_json
 from quartet.tracking import dvc_state, store
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
     from quartet.families import Family
+    from quartet.tracking.served import Served
 
 CHAMPION = "champion"
 
@@ -103,6 +105,25 @@ def promote(family: "Family") -> Promotion:
                 client.set_model_version_tag(version.name, version.version, key, value)
         client.set_registered_model_alias(version.name, CHAMPION, version.version)
     return Promotion(f"{named} is champion: {compared}; git tag {tag}", champion=True)
+
+
+def load_registered(uri: str, family: str) -> "Served":
+    """The model of this family at a URI of MLflow, such as `models:/quartet-cnn@champion`.
+
+    Raises:
+        BadInput: there is no such model, or it is of another family.
+        ValueError: MLflow's database is unusable.
+    """
+    store.open_store()
+    import mlflow
+
+    try:
+        served = mlflow.pyfunc.load_model(uri).unwrap_python_model().model
+    except mlflow.exceptions.MlflowException as error:
+        raise BadInput(f"{uri} cannot be loaded from {store.address()}: {store.first_line(error)}") from error
+    if served.card["family"] != family:
+        raise BadInput(f"{uri} is a model of the family {served.card['family']}, not {family}")
+    return served
 
 
 def _check_scores(family: str) -> None:

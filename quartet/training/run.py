@@ -79,7 +79,7 @@ def _write_results(family: Family, outcome: Outcome, plan: Plan, info: Mapping[s
     import pandas as pd
 
     from quartet.artifacts.model_store import save_model
-    from quartet.reporting.figures import learning_curves, save_figure
+    from quartet.reporting.drawing.figures import learning_curves, save_figure
 
     model, report = paths.model(family.key), paths.report(family.key)
     kept = rounded(outcome.kept)

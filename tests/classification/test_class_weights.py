@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.utils import compute_class_weight
 
-from quartet.classification.class_weights import class_weights
+from quartet.training.class_weights import class_weights
 
 
 @pytest.mark.parametrize("counts", [[90, 9, 1], [5, 5], [3, 7, 11, 2]], ids=str)

@@ -1,5 +1,6 @@
 """`python -m quartet predict`: answers for all that a folder or a file holds, past what is broken."""
 
+import base64
 import gzip
 import shutil
 
@@ -201,12 +202,13 @@ def test_a_registered_model_answers(workspace, tmp_path, monkeypatch):
     model = workspace / "models/cnn"
     card = read_json(model / "card.json")
     interface = {"inputs": {"name": "image", "kind": "binary"}, "output": "classes", "parameters": []}
-    example = {"column": "image", "kind": "binary", "values": []}
+    picture = tmp_path / "a.png"
+    Image.new("L", (8, 8), 99).save(picture)
+    example = {"column": "image", "kind": "binary", "values": [base64.b64encode(picture.read_bytes()).decode()]}
     log_model(run_id, "cnn", "quartet.images.serving:ImageClassifier", {"model": model}, interface, example)
     (logged,) = client.search_logged_models([experiment])
     mlflow.register_model(f"models:/{logged.model_id}", "quartet-cnn")
     client.set_registered_model_alias("quartet-cnn", "champion", "1")
-    Image.new("L", (8, 8), 99).save(tmp_path / "a.png")
     (tmp_path / "list.csv").write_text("file_name\na.png\n")
     asked = ("cnn", tmp_path / "list.csv", "--out")
     predict(workspace, *asked, tmp_path / "own.csv")

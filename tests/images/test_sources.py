@@ -14,10 +14,10 @@ from PIL import Image
 
 from quartet.artifacts.fetching import FetchError
 from quartet.datasets.images import load_images
+from quartet.datasets.picture_folders.picture_files import ENDINGS
 from quartet.images.preparation import prepare_images
 from quartet.images.preparation.reading import read_raw_images
 from quartet.images.settings import PreprocessImages
-from quartet.images.sources.picture_files import ENDINGS
 
 
 def test_a_users_folder_of_mixed_pictures_works(tmp_path):

@@ -12,7 +12,7 @@ from quartet.classification import report
 from quartet.classification.scores import confusion_counts
 from quartet.images.sources.class_names import DIGITS, TRAFFIC_SIGNS
 from quartet.reporting.classification_figures import confusion_figure
-from quartet.reporting.figures import learning_curves, save_figure
+from quartet.reporting.drawing.figures import learning_curves, save_figure
 from quartet.reporting.image_sheets import attention_sheet, image_sheet
 
 LONG = ["x" * 60 + "y" * 60, "no finding", "adenocarcinoma of the cervix uteri, biopsy specimens"]

@@ -11,9 +11,9 @@ from matplotlib import rcParams
 from matplotlib.font_manager import findfont, fontManager
 
 from quartet.classification.scores import confusion_counts
-from quartet.reporting import fonts
 from quartet.reporting.classification_figures import confusion_figure
-from quartet.reporting.figures import printable
+from quartet.reporting.drawing import fonts
+from quartet.reporting.drawing.figures import printable
 from quartet.reporting.image_sheets import image_sheet
 from quartet.reporting.parallel_coordinates import parallel_coordinates
 from quartet.reporting.text_figures import heads_sheet, text_heat

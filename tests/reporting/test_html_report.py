@@ -16,8 +16,8 @@ from quartet.classification.confusion_files import write_confusion
 from quartet.classification.scores import class_report
 from quartet.classification.split_files import write_splits
 from quartet.families import FAMILIES
-from quartet.reporting.html_report import write_report
-from quartet.reporting.html_tables import shaded_confusion
+from quartet.reporting.page.html_report import write_report
+from quartet.reporting.page.html_tables import shaded_confusion
 
 SIZES = {
     "confusion.png": (500, 450),

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from quartet.artifacts.writing import write_json
-from quartet.reporting.history import previous_metrics
-from quartet.reporting.numbers import balanced_interval, format_number, interval_of, wilson_interval
+from quartet.reporting.page.history import previous_metrics
+from quartet.reporting.page.numbers import balanced_interval, format_number, interval_of, wilson_interval
 
 
 @pytest.mark.parametrize(

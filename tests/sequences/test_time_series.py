@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from quartet.datasets.reading.tables import NumberStyle, read_table
+from quartet.datasets.reading.time_series import filled
 from quartet.sequences.preparation.series_tables import series_from_table
-from quartet.sequences.preparation.time_series import filled
 from quartet.sequences.settings import Columns
 
 GOOD = "series,step,label,x,y\nb,1,up,1.5,2\na,2,down,3,4\na,1,down,5,6\nb,2,up,7,\n"

@@ -77,7 +77,7 @@ def _run_trials(
 def _write_report(study: "optuna.Study", space: Space) -> list[Path]:
     """Write the table and the plot of the finished trials, if any; returns their paths."""
     from quartet.artifacts.writing import write_table
-    from quartet.reporting.figures import save_figure
+    from quartet.reporting.drawing.figures import save_figure
     from quartet.reporting.parallel_coordinates import parallel_coordinates
 
     table, folder = _table(study), paths.REPORTS / "searches" / study.study_name

@@ -1,1 +1,1 @@
-"""Read a user's files: texts in any encoding that can be told, and tables."""
+"""Read a user's files: texts in any encoding that can be told, tables, time series, passages and documents."""

@@ -10,7 +10,7 @@ from PIL import Image
 
 from quartet.images.preparation.reading import RawImage, read_raw_images
 from quartet.images.preparation.resizing import to_eight_bits
-from quartet.reporting.figures import save_figure
+from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet
 
 SHOWN, SHOWN_SIZE = 8, 256  # number of images, and the largest side at which an original is shown

@@ -19,7 +19,11 @@ def download_images(source: str, fetching: Fetching, folder: Path) -> dict:
     if source in SOURCES:
         return {"source": source, **_download_known(source, fetching, folder)}
     # Reads tables with pandas, which takes a while to import.
-    from quartet.images.sources.own_pictures import copy_own_pictures, find_own_pictures, print_what_is_left_out
+    from quartet.datasets.picture_folders.own_pictures import (
+        copy_own_pictures,
+        find_own_pictures,
+        print_what_is_left_out,
+    )
 
     kind, _, path = source.partition(":")
     found = find_own_pictures(kind, user_path(path))

@@ -8,10 +8,10 @@ import numpy as np
 from quartet.artifacts.checksums import sha256_of_folder
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.writing import atomic_path, read_json, write_json, write_text
+from quartet.datasets.reading.documents import index_documents
 from quartet.datasets.reading.text_files import CHUNK
 from quartet.datasets.splits import SPLITS, print_report
 from quartet.datasets.tokenizers import encoded_lines, train_tokenizer, training_sample
-from quartet.language.preparation.documents import index_documents
 from quartet.language.preparation.splitting import SplitDocuments, SplitPassages, split_documents, split_passages
 from quartet.language.settings import PreprocessText
 

@@ -13,8 +13,8 @@ from quartet.artifacts.errors import BadInput, listed
 from quartet.artifacts.fetching import Fetching, fetch
 from quartet.artifacts.paths import user_path
 from quartet.artifacts.writing import atomic_path, write_text
+from quartet.datasets.reading.documents import index_documents, list_text_files
 from quartet.datasets.reading.text_files import PACKED, text_chunks
-from quartet.language.preparation.documents import index_documents, list_text_files
 
 _SHAKESPEARE = (
     "tinyshakespeare/input.txt",

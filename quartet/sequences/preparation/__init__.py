@@ -11,14 +11,14 @@ from quartet.artifacts.errors import BadInput
 from quartet.artifacts.model_store import save_arrays
 from quartet.artifacts.writing import read_json, write_json, write_table, write_text
 from quartet.datasets.images import load_images
+from quartet.datasets.reading.passages import Passages, passages_from_table
 from quartet.datasets.reading.tables import NumberStyle, read_table
+from quartet.datasets.reading.time_series import TimeSeries, filled, in_one_order
+from quartet.datasets.reading.ts_files import read_ts_files
 from quartet.datasets.splits import SPLITS, Examples, Splits, split_examples
 from quartet.datasets.tokenizers import encode_each, train_tokenizer
 from quartet.sequences.loading import as_sequences, centred
-from quartet.sequences.preparation.passages import Passages, passages_from_table
 from quartet.sequences.preparation.series_tables import series_from_table
-from quartet.sequences.preparation.time_series import TimeSeries, filled, in_one_order
-from quartet.sequences.preparation.ts_files import read_ts_files
 from quartet.sequences.settings import PreprocessSequences
 
 TIME_SERIES = ("csv", "parquet", "ts")  # sources that give the same data whichever of them holds the series

@@ -5,8 +5,8 @@ import pandas as pd
 
 from quartet.artifacts.errors import BadInput
 from quartet.datasets.reading.tables import NumberStyle, Table
+from quartet.datasets.reading.time_series import TimeSeries
 from quartet.datasets.splits import SPLITS, split_name
-from quartet.sequences.preparation.time_series import TimeSeries
 from quartet.sequences.settings import Columns
 
 

@@ -10,7 +10,7 @@ from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.paths import user_path
 from quartet.artifacts.writing import write_table
 from quartet.datasets.reading.tables import read_table
-from quartet.sequences.preparation.ts_files import read_ts_files, ts_files
+from quartet.datasets.reading.ts_files import read_ts_files, ts_files
 
 
 def download_sequences(source: str, fetching: Fetching, folder: Path) -> dict:

@@ -4,9 +4,9 @@ from itertools import accumulate
 from pathlib import PurePosixPath
 
 from quartet.artifacts.errors import BadInput, listed
+from quartet.datasets.picture_folders.picture_files import Files, OwnPictures, Picture, composed, no_pictures
 from quartet.datasets.reading.text_files import read_text
 from quartet.datasets.splits import split_name
-from quartet.images.sources.picture_files import Files, OwnPictures, Picture, composed, no_pictures
 
 
 def read_class_folders(files: Files) -> OwnPictures:

@@ -10,10 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from quartet.artifacts.errors import BadInput, listed
-from quartet.datasets.reading.tables import Table, read_table
-from quartet.datasets.splits import split_name
-from quartet.images.sources.class_folders import placed, split_folders
-from quartet.images.sources.picture_files import (
+from quartet.datasets.picture_folders.class_folders import placed, split_folders
+from quartet.datasets.picture_folders.picture_files import (
     ENDINGS,
     Files,
     OwnPictures,
@@ -21,6 +19,8 @@ from quartet.images.sources.picture_files import (
     composed,
     how_to_convert,
 )
+from quartet.datasets.reading.tables import Table, read_table
+from quartet.datasets.splits import split_name
 
 NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 FILE_NAME, LABEL, SPLIT, GROUP, CAPTIONS = "file_name", "label", "split", "group", ("text", "caption")
@@ -48,7 +48,7 @@ def read_tables_in(files: Files, tables: list[str], *, described: bool = True) -
     Raises:
         BadInput: a table cannot be read, or rows are wrong: the message gives their numbers.
     """
-    splits = split_folders(files, described=True)
+    splits = split_folders(files, described=True) if described else None
     by_name = {composed(name): name for name in files.pictures}
     pictures: list[Picture] = []
     for table in tables:
@@ -79,16 +79,19 @@ def read_table_elsewhere(path: Path, *, described: bool = True) -> OwnPictures:
         found = Path(os.path.normpath(path.parent.absolute() / given))
         return (str(found), found) if found.is_file() else None
 
-    pictures = _read_rows(read_table(path), find, {}, described)
+    pictures = _read_rows(read_table(path), find, None, described)
     top = os.path.commonpath([picture.path.parent for picture in pictures])
     named = [dataclasses.replace(picture, name=picture.path.relative_to(top).as_posix()) for picture in pictures]
     return OwnPictures(named, {}, [])
 
 
 def _read_rows(
-    table: Table, find: Callable[[str], tuple[str, Path] | None], splits: dict[str, str], described: bool
+    table: Table, find: Callable[[str], tuple[str, Path] | None], splits: dict[str, str] | None, described: bool
 ) -> list[Picture]:
-    """A picture per row; what the table has no column for is taken from the names of the picture's folders."""
+    """A picture per row.
+
+    What the table has no column for is taken from the names of the picture's folders, unless `splits` is None.
+    """
     table.require(FILE_NAME)
     numbers = table.row_numbers()
     caption_columns = [name for name in CAPTIONS if name in table.data]
@@ -132,8 +135,8 @@ def _found(given: str, find: Callable[[str], tuple[str, Path] | None]) -> tuple[
     return found
 
 
-def _described(name: str, path: Path, row: dict[str, str], splits: dict[str, str]) -> Picture:
-    split, folders = placed(name, splits)
+def _described(name: str, path: Path, row: dict[str, str], splits: dict[str, str] | None) -> Picture:
+    split, folders = (None, []) if splits is None else placed(name, splits)
     label = composed(row[LABEL]) if LABEL in row else composed(folders[0]) if folders else None
     caption = next((row[column] for column in CAPTIONS if column in row), None)
     if label == "":

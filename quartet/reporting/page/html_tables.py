@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from quartet.artifacts.errors import listed
-from quartet.reporting.numbers import format_number, wilson_interval
+from quartet.reporting.page.numbers import format_number, wilson_interval
 
 FEW = 5  # a class with fewer test examples is named beside the score
 MAX_CONFUSION = 30  # classes of a confusion matrix that is also a table

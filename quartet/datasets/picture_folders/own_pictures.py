@@ -14,9 +14,16 @@ from quartet.artifacts.checksums import sha256
 from quartet.artifacts.errors import BadInput, listed
 from quartet.artifacts.paths import PICTURE_INDEX
 from quartet.artifacts.writing import write_table
-from quartet.images.sources.class_folders import read_class_folders
-from quartet.images.sources.picture_files import Files, OwnPictures, Picture, composed, list_files, no_pictures
-from quartet.images.sources.picture_tables import read_table_elsewhere, read_tables_in, tables_in
+from quartet.datasets.picture_folders.class_folders import read_class_folders
+from quartet.datasets.picture_folders.picture_files import (
+    Files,
+    OwnPictures,
+    Picture,
+    composed,
+    list_files,
+    no_pictures,
+)
+from quartet.datasets.picture_folders.picture_tables import read_table_elsewhere, read_tables_in, tables_in
 
 
 def find_own_pictures(kind: str, path: Path) -> OwnPictures:

@@ -11,8 +11,8 @@ from PIL import Image
 
 from quartet.artifacts import paths
 from quartet.artifacts.writing import read_json, write_text
-from quartet.reporting.history import previous_metrics
-from quartet.reporting.html_tables import (
+from quartet.reporting.page.history import previous_metrics
+from quartet.reporting.page.html_tables import (
     class_counts,
     class_report,
     few_examples,
@@ -21,7 +21,7 @@ from quartet.reporting.html_tables import (
     span,
     table_of,
 )
-from quartet.reporting.numbers import balanced_interval, format_number, interval_of
+from quartet.reporting.page.numbers import balanced_interval, format_number, interval_of
 
 if TYPE_CHECKING:
     from quartet.families import Family

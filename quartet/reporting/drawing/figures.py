@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from quartet.artifacts.writing import atomic_path
-from quartet.reporting.fonts import columns, drawable
+from quartet.reporting.drawing.fonts import columns, drawable
 
 INK, BLUE, ORANGE, GREY = "#1f2430", "#2563a8", "#d9722e", "#9aa1ad"
 LINE_COLOURS = (BLUE, ORANGE, GREY, "#3b8f5a", "#8a4fa3", "#b8a13a")

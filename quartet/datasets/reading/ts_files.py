@@ -13,7 +13,7 @@ import numpy as np
 from quartet.artifacts.errors import BadInput
 from quartet.datasets.reading.tables import LARGEST
 from quartet.datasets.reading.text_files import lines_of
-from quartet.sequences.preparation.time_series import TimeSeries
+from quartet.datasets.reading.time_series import TimeSeries
 
 PARTS = {"_TRAIN.ts": "train", "_TEST.ts": "test"}
 

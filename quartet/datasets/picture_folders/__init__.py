@@ -1,0 +1,1 @@
+"""A user's own pictures: class folders, split folders, tables and captions."""

@@ -1,0 +1,1 @@
+"""Colours, fonts and axes that all figures share."""
