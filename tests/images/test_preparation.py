@@ -71,7 +71,7 @@ def test_pictures_of_different_sizes_are_each_resized_once(tmp_path, sides):
 )
 def test_large_square_pictures_are_brought_to_96_if_no_size_is_set(tmp_path, capsys, size, side, setting, said):
     for number in range(6):
-        draw(tmp_path / f"own/{number % 2}/{number}.png", "L", size)
+        draw(tmp_path / f"own/{number % 2}/{number}.png", "L", size, seed=number)
     info, folder = prepare(tmp_path, PreprocessImages(size=setting), images=f"folder:{tmp_path / 'own'}")
     assert info["size"] == side and load_images(folder, "train")[0].shape[1:] == (1, side, side)
     printed = capsys.readouterr().out
