@@ -29,6 +29,7 @@ def git(*arguments):
 def checkout(home, monkeypatch):
     """A repository of git and DVC with a commit, in which tracking is on."""
     monkeypatch.chdir(home)
+    monkeypatch.setenv("PYTHONPATH", str(TOP))  # for the recorder, which starts in this folder
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("QUARTET_TRACKING", "on")
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(home.parent))

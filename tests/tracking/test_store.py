@@ -9,6 +9,7 @@ import mlflow
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.code_graph import TOP
 from quartet.__main__ import app
 from quartet.artifacts import paths
 from quartet.artifacts.model_store import save_model
@@ -29,6 +30,7 @@ def checkout(request, tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("DVC_ROOT", str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(TOP))  # for the recorder, which starts in this folder
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("QUARTET_TRACKING", "on")
     return folder
