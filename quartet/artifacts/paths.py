@@ -11,7 +11,7 @@ RAW = Path("data/raw")
 PROCESSED = Path("data/processed")
 MODELS = Path("models")
 REPORTS = Path("reports")
-PICTURE_INDEX = "pictures.csv"  # in the raw folder of a user's pictures: what is said of each
+PICTURE_INDEX, PICTURES = "pictures.csv", "pictures.zip"  # a user's raw pictures: what is said of each, and they
 REPORT_PAGE = REPORTS / "index.html"
 
 

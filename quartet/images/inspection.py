@@ -12,7 +12,8 @@ from quartet.datasets.inspection import Inspection, counts_by_class
 from quartet.datasets.picture_folders.own_pictures import find_own_pictures, index_of, read_picture
 from quartet.datasets.picture_folders.picture_files import OwnPictures, Picture
 from quartet.images.preparation import refuse_broken, size_of_all, split_images
-from quartet.images.preparation.reading import RawImage, decode, raw_image, read_header, zeros
+from quartet.images.preparation.decoding import decode, read_header, zeros
+from quartet.images.preparation.reading import RawImage, raw_image
 from quartet.images.settings import PreprocessImages
 
 # Up to so many pictures and bytes each picture is decoded, which takes a few seconds.

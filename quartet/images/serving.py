@@ -17,7 +17,7 @@ from quartet.datasets.images import load_images, normalise, to_unit_range
 from quartet.datasets.pictures import to_png
 from quartet.datasets.questions import Question, Questions
 from quartet.images.networks import NETWORKS
-from quartet.images.preparation.reading import WHITE_16, decode
+from quartet.images.preparation.decoding import WHITE_16, decode
 from quartet.images.preparation.resizing import to_square
 from quartet.tracking.served import Column, Interface, Served
 

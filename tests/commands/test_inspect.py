@@ -12,7 +12,7 @@ from benchmarks.code_graph import TOP
 from quartet.families import ITEMS
 from quartet.images import inspection
 from quartet.images.inspection import inspect_images
-from quartet.images.preparation.reading import decode, read_header
+from quartet.images.preparation.decoding import decode, read_header
 from quartet.images.settings import PreprocessImages
 from quartet.params.fields import every_setting
 from quartet.settings import read_settings, schema

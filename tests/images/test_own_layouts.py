@@ -16,7 +16,7 @@ from quartet.artifacts.errors import BadInput
 from quartet.artifacts.paths import PICTURE_INDEX
 from quartet.datasets.images import load_images
 from quartet.images import training
-from quartet.images.preparation.reading import decode
+from quartet.images.preparation.decoding import decode
 from quartet.images.preparation.resizing import to_square
 from quartet.images.settings import PreprocessImages, TrainCnn
 

@@ -7,10 +7,12 @@ import zlib
 
 import numpy as np
 import pytest
-from own_pictures import draw, own_folder, prepare
+from own_pictures import bring, draw, own_folder, prepare
 from PIL import Image, ImageOps
 
-from quartet.images.preparation.reading import decode
+from quartet.images.preparation import parallel_decoding, prepare_images
+from quartet.images.preparation.decoding import decode
+from quartet.images.settings import PreprocessImages
 
 
 def test_pictures_of_every_mode_are_decoded_to_what_one_sees():
@@ -139,3 +141,29 @@ def test_a_picture_that_cannot_be_decoded_is_named_where_the_user_has_it(tmp_pat
     )
     with pytest.raises(ValueError, match=message):
         prepare(tmp_path, images=f"folder:{own}")
+
+
+def test_many_pictures_are_decoded_on_all_cores_in_their_order(tmp_path, monkeypatch):
+    contents = []
+    for number in range(5):
+        draw(tmp_path / f"{number}.png", "RGB", (7 + number, 6), seed=number)
+        contents.append((f"{number}.png", (tmp_path / f"{number}.png").read_bytes()))
+    contents.insert(3, ("broken.png", b"no picture"))
+    one_by_one = list(parallel_decoding.decode_all(iter(contents), len(contents)))
+    monkeypatch.setattr(parallel_decoding, "MANY", 2)
+    monkeypatch.setattr(parallel_decoding, "CHUNK", 2)
+    monkeypatch.setattr(parallel_decoding, "usable_cores", lambda: 2)
+    in_processes = list(parallel_decoding.decode_all(iter(contents), len(contents)))
+    assert in_processes[3] == one_by_one[3] == "broken.png: is no picture, or of an unknown format"
+    for found, expected in zip(in_processes, one_by_one, strict=True):
+        assert isinstance(expected, str) or np.array_equal(found, expected)
+
+
+def test_pictures_that_were_damaged_after_their_copy_are_said(tmp_path):
+    for number in range(6):
+        draw(tmp_path / f"own/{number % 2}/{number}.png", seed=number)
+    bring(tmp_path / "raw", f"folder:{tmp_path / 'own'}")
+    archive = tmp_path / "raw/pictures.zip"
+    archive.write_bytes(archive.read_bytes()[:-30])
+    with pytest.raises(ValueError, match=r"raw: damaged after its download .*download@images"):
+        prepare_images(tmp_path / "raw", tmp_path / "processed", PreprocessImages())

@@ -5,6 +5,7 @@ The layouts are torchvision's (`CLASS/PICTURE`, or `train/CLASS/PICTURE` and so 
 """
 
 import hashlib
+import zipfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pandas as pd
 
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.errors import BadInput, listed
-from quartet.artifacts.paths import PICTURE_INDEX
+from quartet.artifacts.paths import PICTURE_INDEX, PICTURES
 from quartet.artifacts.writing import write_table
 from quartet.datasets.picture_folders.class_folders import read_class_folders
 from quartet.datasets.picture_folders.picture_files import (
@@ -92,22 +93,23 @@ def _refuse_unusable(files: Files, found: OwnPictures) -> None:
 
 
 def copy_own_pictures(found: OwnPictures, source: Path, folder: Path) -> dict:
-    """Copy the pictures into `folder/pictures` and write their index; returns their entries in the manifest.
+    """Copy the pictures into one archive and write their index; returns their entries in the manifest.
+
+    DVC would take minutes to copy, check and link many small files.
 
     The index is sorted by class and content: the same pictures give the same data in whatever form they are described.
 
     Raises:
         BadInput: a file cannot be read.
     """
-    for parent in {(folder / "pictures" / picture.name).parent for picture in found.pictures}:
-        parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(folder / PICTURES, "w") as archive:
 
-    def copied(picture: Picture) -> bytes:
-        content = read_picture(picture)
-        (folder / "pictures" / picture.name).write_bytes(content)
-        return content
+        def copied(picture: Picture) -> bytes:
+            content = read_picture(picture)
+            archive.writestr(zipfile.ZipInfo(picture.name), content)
+            return content
 
-    rows = index_of(found, copied)
+        rows = index_of(found, copied)
     write_table(folder / PICTURE_INDEX, pd.DataFrame(rows))
     return {
         "origin": source.name,
@@ -116,10 +118,7 @@ def copy_own_pictures(found: OwnPictures, source: Path, folder: Path) -> dict:
         "caption_subject": "pictured",
         "left_out": {reason: names for reason, names in found.left_out.items() if names},
         "notes": found.notes,
-        "checksums": {
-            PICTURE_INDEX: sha256(folder / PICTURE_INDEX),
-            **{f"pictures/{row['file']}": row["sha256"] for row in rows},
-        },
+        "checksums": {name: sha256(folder / name) for name in (PICTURE_INDEX, PICTURES)},
         "counts": {"files": len(rows), "bytes": sum(picture.path.stat().st_size for picture in found.pictures)},
     }
 

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from quartet.images.preparation.reading import WHITE_16
+from quartet.images.preparation.decoding import WHITE_16
 
 CUT_OFF = 0.001  # share of the darkest and of the brightest 16-bit pixels that become black and white
 
