@@ -29,6 +29,8 @@ def ui(
             return
         _refuse_taken(host, port)
         print(f"MLflow UI at http://{host}:{port} (press Ctrl-C to stop)", flush=True)
+        # MLflow's runner of jobs, which nothing here uses, takes half a minute to start and to stop.
+        os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
         # One worker is enough for one user, and starts faster than four.
         command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.address(), "--workers", "1"]
         os.execv(command[0], [*command, "--host", host, "--port", str(port)])  # signals to this process reach MLflow

@@ -20,8 +20,12 @@ needs_compiler = pytest.mark.skipif(
 
 @pytest.fixture(scope="module", autouse=True)
 def no_code_from_before(tmp_path_factory):
-    """Code of other processes; of these tests, those with equal code share it, and all share the compiled headers."""
+    """Code of other processes; of these tests, those with equal code share it, and all share the compiled headers.
+
+    The C++ compiler does not optimise here: it takes most of the time, and the kernels run for a few steps.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHINDUCTOR_DEBUG_COMPILE", "1")
         patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
         yield
 

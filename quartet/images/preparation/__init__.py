@@ -22,7 +22,7 @@ MIXED_SIZE, LARGEST_SIZE = 48, 96
 
 
 def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
-    """Decode, resize and split the images, with one original in memory at a time; returns the content of `info.json`.
+    """Decode, resize and split the images, with few originals in memory at a time; returns the content of `info.json`.
 
     Raises:
         BadInput: images are broken, or they cannot be split; the message names them.

@@ -7,9 +7,11 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 
+from quartet.artifacts.errors import BadInput
 from quartet.images.preparation.decoding import decode
 
 MANY = 2_000  # pictures for which it pays to start processes
@@ -19,7 +21,11 @@ NamedFile = tuple[str, bytes]  # the name that messages use, and the content
 
 
 def decode_all(files: Iterable[NamedFile], count: int) -> Iterator[np.ndarray | str]:
-    """The pixels of each of `count` picture files; of a broken one, the error message."""
+    """The pixels of each of `count` picture files; of a broken one, the error message.
+
+    Raises:
+        BadInput: a decoding process was killed.
+    """
     cores = usable_cores()
     if count < MANY or cores == 1:
         yield from map(_decoded, files)
@@ -34,6 +40,11 @@ def decode_all(files: Iterable[NamedFile], count: int) -> Iterator[np.ndarray | 
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise BadInput(
+                "a process that decodes pictures was killed, as a rule for want of memory; "
+                f"{cores} of them decode at once: free memory, or hold fewer cores ready, as with `taskset -c 0`"
+            ) from error
         finally:
             for future in waiting:
                 future.cancel()
