@@ -210,7 +210,7 @@ def our_loop(cell: str, sequences, labels, steps: int) -> float:
     from torch.nn import functional as F
 
     from quartet.datasets.batches import ShuffledBatches
-    from quartet.sequences.network import RecurrentClassifier
+    from quartet.sequences.networks.recurrent import RecurrentClassifier
     from quartet.sequences.settings import TrainRnn
     from quartet.training.checkpoints import NoCheckpoint
     from quartet.training.loop import Task, train

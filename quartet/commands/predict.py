@@ -1,7 +1,7 @@
 """`python -m quartet predict FAMILY INPUT`: answer all that a file or a folder holds."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from quartet.tracking.served import Interface, Served
 
 PROBABILITY = "probability_"
+TABLES = ("classes", "number", "forecast")  # outputs that are tables with a row per question
 Answered = tuple["Question", Any, str]  # question, answer, error
 
 
@@ -61,9 +62,11 @@ def predict(
         asked = served.questions(source, preparation)
         answered = list(answers(served, interface, asked.questions, parameters))
         broken = [reason for _, _, reason in answered if reason]
-        write_answers(out, asked.kind, interface, answered)
+        data = served.card["data"]
+        features = data.get("feature_names", [])[: data.get("features", 0) - len(data.get("known", []))]
+        write_answers(out, asked.kind, interface, answered, features)
         typer.echo(f"{out}: {len(answered) - len(broken):,} answers, {len(broken):,} errors")
-        for name, score in scores_of(answered, served.card["data"].get("classes", [])).items():
+        for name, score in scores_of(answered, data.get("classes", [])).items():
             typer.echo(f"{name} {score:.6g}")
         if broken:
             typer.echo(f"predict: {len(broken):,} of {len(answered):,} could not be answered: {broken[0]}", err=True)
@@ -125,11 +128,11 @@ def answers(
 
     def answer(batch: Sequence["Question"]) -> Sequence[Any]:
         found = served.predict(interface.inputs.checked([each.read() for each in batch]), parameters)
-        return found.to_dict("records") if interface.output == "classes" else found
+        return found.to_dict("records") if interface.output in TABLES else found
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
     console = Console(stderr=True)
-    batch = BATCH if interface.output == "classes" else BATCH // 8
+    batch = BATCH if interface.output in TABLES else BATCH // 8
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=len(questions), rate="")
         for question, found in answers_in_bulk(questions, answer, batch):
@@ -138,8 +141,13 @@ def answers(
             yield (question, None, reason(found)) if isinstance(found, Exception) else (question, found, "")
 
 
-def write_answers(out: Path, kind: str, interface: "Interface", answered: list[Answered]) -> None:
-    """Write a row per question: its name, the text if it is one, its label if known, its answer, and its error."""
+def write_answers(
+    out: Path, kind: str, interface: "Interface", answered: list[Answered], features: Sequence[str] = ()
+) -> None:
+    """Write a row per question: its name, the text if it is one, its label if known, its answer, and its error.
+
+    `features` are those that are forecast, if any.
+    """
     import pandas as pd
 
     from quartet.artifacts.writing import atomic_folder, write_bytes, write_table
@@ -155,7 +163,8 @@ def write_answers(out: Path, kind: str, interface: "Interface", answered: list[A
             row[asked] = question.text
         if labelled:
             row["label"] = question.label or ""
-        rows.append({**row, **cells_of(answer, interface, len(rows) + 1), "error": error})
+        for cells in cells_of(answer, interface, len(rows) + 1, features):
+            rows.append({**row, **cells, "error": error})
     table = pd.DataFrame(rows)
     if interface.output == "classes":  # in one order, whichever is the most probable class of the first row
         of_classes = sorted(str(name) for name in table if str(name).startswith(PROBABILITY))
@@ -170,20 +179,35 @@ def write_answers(out: Path, kind: str, interface: "Interface", answered: list[A
         write_table(folder / "pictures.csv", table)
 
 
-def cells_of(answer: Any, interface: "Interface", number: int) -> dict[str, object]:
-    """The cells of an answer, empty if there is none; a picture is named by the number of its row."""
+def cells_of(answer: Any, interface: "Interface", number: int, features: Sequence[str]) -> list[dict[str, object]]:
+    """The cells of an answer, empty if there is none; a picture is named by the number of its row.
+
+    A forecast has a row for each step ahead of each of the `features`; any other answer has one.
+    """
     if interface.output == "pictures":
-        return {"file": f"{number:05}.png" if answer else ""}
+        return [{"file": f"{number:05}.png" if answer else ""}]
     if interface.output == "text":
-        return {"text": answer or ""}
+        return [{"text": answer or ""}]
+    if interface.output == "number":
+        return [{"number": answer["number"] if answer else None}]
+    if interface.output == "forecast":
+        return list(_steps_ahead(answer, features)) if answer else [{"step_ahead": None}]
     if not answer:
-        return {"class": "", "probability": None}
+        return [{"class": "", "probability": None}]
     of_classes = {PROBABILITY + name: probability for name, probability in answer["probabilities"].items()}
-    return {"class": answer["class"], "probability": answer["probability"], **of_classes}
+    return [{"class": answer["class"], "probability": answer["probability"], **of_classes}]
+
+
+def _steps_ahead(answer: Mapping[str, list], features: Sequence[str]) -> Iterator[dict[str, object]]:
+    """A row for each step ahead of each feature; `answer` has a list of steps with a list of features per column."""
+    for place, feature in enumerate(features):
+        for step in range(len(answer["forecast"])):
+            found = {name: steps[step][place] for name, steps in answer.items()}
+            yield {"step_ahead": step + 1, "feature": feature, **found}
 
 
 def scores_of(answered: list[Answered], classes: Sequence[str]) -> dict[str, float]:
-    """The scores of a classifier's answers to the questions whose labels are known; empty if there are none.
+    """The scores of the answers to the questions whose labels or numbers are known; empty if there are none.
 
     Raises:
         BadInput: a label is none of the model's classes.
@@ -193,6 +217,12 @@ def scores_of(answered: list[Answered], classes: Sequence[str]) -> dict[str, flo
     known = [(question.label, answer) for question, answer, _ in answered if answer and question.label is not None]
     if not known:
         return {}
+    if not classes:
+        from quartet.sequences.number_scores import number_scores
+
+        return number_scores(
+            np.asarray([float(label) for label, _ in known]), np.asarray([answer["number"] for _, answer in known])
+        )
     unknown = sorted({label for label, _ in known} - set(classes))
     if unknown:
         raise BadInput(f"the answers are written, but no score: the model has no class {listed(unknown)}")

@@ -1,9 +1,10 @@
-"""Score the sequence classifier on the test split, and a linear classifier for comparison."""
+"""Score the sequence network on the test split, and simpler models for comparison."""
 
 from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import nn
 
 from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card_for
@@ -12,12 +13,15 @@ from quartet.artifacts.writing import read_json, write_table, write_text
 from quartet.classification.report import most_confident_mistakes, report_classification, report_mistakes
 from quartet.classification.split_files import write_splits
 from quartet.reporting.drawing.figures import line_figure, save_figure
-from quartet.reporting.trajectories import paths_figure
-from quartet.sequences.baselines import linear_baseline
+from quartet.reporting.sequence_figures import paths_figure
+from quartet.sequences.baselines import kernel_baseline, linear_baseline
+from quartet.sequences.forecasting.evaluation import report_forecast
 from quartet.sequences.hidden_states import TENTHS, accuracy_by_tenths_read, gradient_reach, trajectories
 from quartet.sequences.loading import Sequences, as_images, load_sequences, network_inputs
-from quartet.sequences.network import NETWORKS, RecurrentClassifier
+from quartet.sequences.networks import NETWORKS
+from quartet.sequences.networks.recurrent import RecurrentClassifier
 from quartet.sequences.predictions import logits_over_sequences
+from quartet.sequences.series_reports import report_numbers, report_series_mistakes
 
 SHOWN = 12  # sequences whose hidden states are drawn
 
@@ -28,25 +32,55 @@ def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, f
     card = read_card_for(paths.model("rnn"), processed)
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("rnn"))).to(device)
     data = card["data"]
+    if data["input"] == "forecast":
+        write_splits(folder, read_json(processed / "info.json"))
+        scores = report_forecast(folder, processed, network, data, batch_size=batch_size, device=device)
+        return {**scores, "parameters": count_parameters(network)}
     sequences = load_sequences(processed, "test").to(device)
-
-    logits = logits_over_sequences(network, sequences, data, batch_size)
-    scores = report_classification(folder, logits, sequences.labels, data["classes"], "Recurrent network")
+    outputs = logits_over_sequences(network, sequences, data, batch_size)
     write_splits(folder, read_json(processed / "info.json"), data["classes"])
-    _report_mistakes(folder, processed, sequences, logits, data)
+    if isinstance(network, RecurrentClassifier):
+        _report_gradient_reach(folder, network, data, seed)
+    if data["classes"]:
+        scores = _report_classes(folder, processed, network, sequences, outputs, data, batch_size)
+    else:
+        scores = report_numbers(folder, processed, network, sequences, outputs, data)
+    return {**scores, "parameters": count_parameters(network)}
+
+
+def _report_classes(
+    folder: Path,
+    processed: Path,
+    network: nn.Module,
+    sequences: Sequences,
+    logits: torch.Tensor,
+    data: dict,
+    batch_size: int,
+) -> dict[str, float]:
+    """Scores of a classifier and of its baselines; writes pictures and tables."""
+    what = "Recurrent network" if isinstance(network, RecurrentClassifier) else "Random kernels"
+    scores = report_classification(folder, logits, sequences.labels, data["classes"], what)
+    _report_mistakes(folder, processed, network, sequences, logits, data)
     _report_early_knowledge(folder, network, sequences, data, batch_size)
-    _report_hidden_states(folder, network, sequences, data)
-    _report_gradient_reach(folder, network, data, seed)
-    return {**scores, **linear_baseline(processed, data), "parameters": count_parameters(network)}
+    if isinstance(network, RecurrentClassifier):
+        _report_hidden_states(folder, network, sequences, data)
+    baselines = linear_baseline(processed, data)
+    if data["input"] == "numbers":
+        baselines |= kernel_baseline(processed, data)
+    return {**scores, **baselines}
 
 
-def _report_mistakes(folder: Path, processed: Path, sequences: Sequences, logits: torch.Tensor, data: dict) -> None:
-    """Write the most confident mistakes, as images or as text."""
+def _report_mistakes(
+    folder: Path, processed: Path, network: nn.Module, sequences: Sequences, logits: torch.Tensor, data: dict
+) -> None:
+    """Write the most confident mistakes, as images, curves or text."""
     if data["input"] == "pixels":
         everything = torch.arange(len(sequences), device=logits.device)
         images = as_images(sequences.padded(everything)[0], data)
         report_mistakes(folder, images, logits, sequences.labels, data["classes"])
-    elif data["input"] == "tokens":
+    elif data["input"] == "numbers":
+        report_series_mistakes(folder, processed, network, sequences, logits, data)
+    else:
         texts, classes = pd.read_csv(processed / "test.csv", keep_default_na=False)["text"], data["classes"]
         predicted = logits.argmax(dim=1)
         lines = [
@@ -57,7 +91,7 @@ def _report_mistakes(folder: Path, processed: Path, sequences: Sequences, logits
 
 
 def _report_early_knowledge(
-    folder: Path, network: RecurrentClassifier, sequences: Sequences, data: dict, batch_size: int
+    folder: Path, network: nn.Module, sequences: Sequences, data: dict, batch_size: int
 ) -> None:
     accuracy = accuracy_by_tenths_read(network, sequences, data, batch_size)
     shares = [tenths / 10 for tenths in TENTHS]

@@ -4,19 +4,17 @@ import dataclasses
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from quartet.layers.recurrent_cells import CELLS
 from quartet.sequences.loading import Sequences
-from quartet.sequences.network import RecurrentClassifier
+from quartet.sequences.networks.recurrent import RecurrentClassifier
 from quartet.sequences.predictions import logits_over_sequences
 
 TENTHS = tuple(range(1, 11))
 
 
-def accuracy_by_tenths_read(
-    network: RecurrentClassifier, sequences: Sequences, info: dict, batch_size: int
-) -> list[float]:
+def accuracy_by_tenths_read(network: nn.Module, sequences: Sequences, info: dict, batch_size: int) -> list[float]:
     """The accuracy if only the first tenth, two tenths, … of each sequence are read."""
     accuracies = []
     for tenths in TENTHS:

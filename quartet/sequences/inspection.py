@@ -8,6 +8,8 @@ from quartet.datasets.inspection import Inspection, counts_by_class, spread
 from quartet.datasets.reading.passages import Passages
 from quartet.datasets.reading.time_series import TimeSeries
 from quartet.sequences.preparation import read_passages, read_series, split_sequences
+from quartet.sequences.preparation.forecasts import outlook_of
+from quartet.sequences.preparation.histories import Histories
 from quartet.sequences.settings import PreprocessSequences
 from quartet.sequences.sources import own_files
 
@@ -25,8 +27,18 @@ def inspect_sequences(source: str, settings: PreprocessSequences) -> Inspection:
     if kind == "passages":
         passages = read_passages(source, splits_of_files, folder, settings)
         return _inspection(passages, "passages", _facts_of_passages(passages), source, settings)
-    series = read_series(source, splits_of_files, folder, settings)
-    return _inspection(series, "series", _facts_of_series(series), source, settings)
+    series, task = read_series(source, splits_of_files, folder, settings)
+    learnt = {"task": f"{task['task']}, since {task['task_reason']}"}
+    if isinstance(series, Histories):
+        outlook = outlook_of(series, source, settings)
+        ahead = {
+            "season": f"{outlook.season} steps" if outlook.season > 1 else "none",
+            "looks back": f"{outlook.window} steps",
+            "looks ahead": f"{outlook.horizon} steps",
+        }
+        facts = {**learnt, **_facts_of_series(series.series), **ahead}
+        return Inspection(facts, counts_by_class(outlook.report, [], "windows"), outlook.report, {}, [])
+    return _inspection(series, "series", {**learnt, **_facts_of_series(series)}, source, settings)
 
 
 def _facts_of_series(series: TimeSeries) -> dict[str, str]:

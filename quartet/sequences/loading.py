@@ -3,7 +3,7 @@
 `data/processed/sequences/` holds `{train,validation,test}.safetensors` and `info.json`. Each split has `values` `(all
 steps, features)`, the steps of all sequences one after another, and `lengths` and `labels`, both `(examples,)` int64;
 series with a number to predict have `targets` (float64) instead of `labels`. `info["input"]` says what the values are:
-`pixels` (uint8), `tokens` (int32, one feature) or `numbers` (float32, less `info["mean"]`).
+`pixels` (uint8), `tokens` (int32, one feature) or `numbers` (float32, see `series_values`).
 """
 
 import dataclasses
@@ -21,11 +21,11 @@ from quartet.artifacts.model_store import load_tensors
 
 @dataclasses.dataclass(frozen=True)
 class Sequences:
-    """Sequences of different lengths with their labels, on one device."""
+    """Sequences of different lengths with their classes, or the numbers to predict, on one device."""
 
     values: Tensor  # (all steps, features)
     lengths: Tensor  # (examples,)
-    labels: Tensor  # (examples,) int64
+    labels: Tensor  # (examples,) classes, int64, or numbers to predict, float64
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -33,6 +33,11 @@ class Sequences:
     def to(self, device: torch.device) -> "Sequences":
         """Copy to another device."""
         return Sequences(self.values.to(device), self.lengths.to(device), self.labels.to(device))
+
+    def joined(self, other: "Sequences") -> "Sequences":
+        """These sequences, and then the others."""
+        parts = zip((self.values, self.lengths, self.labels), (other.values, other.lengths, other.labels), strict=True)
+        return Sequences(*(torch.cat(part) for part in parts))
 
     def padded(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Values `(batch, longest, features)`, zero after each sequence's end, and lengths `(batch,)`."""
@@ -50,14 +55,15 @@ def load_sequences(folder: Path, split: str) -> Sequences:
     Raises:
         ValueError: the file is missing or broken.
     """
-    return Sequences(**load_tensors(folder / f"{split}.safetensors"))
+    tensors = load_tensors(folder / f"{split}.safetensors")
+    return Sequences(tensors["values"], tensors["lengths"], tensors["targets" if "targets" in tensors else "labels"])
 
 
 def network_inputs(values: Tensor, info: Mapping[str, Any]) -> Tensor:
     """Convert padded values `(batch, steps, features)` to network inputs.
 
     `info` comes from `info.json` or the model's card. Pixels and numbers are normalised and keep their shape; tokens
-    become ids `(batch, steps)`. Numbers are less their mean already, see `centred`.
+    become ids `(batch, steps)`. Numbers are less their mean already, see `series_values`.
     """
     if info["input"] == "tokens":
         return values[..., 0].long()
@@ -69,12 +75,19 @@ def network_inputs(values: Tensor, info: Mapping[str, Any]) -> Tensor:
     return (values.float() / 255 - mean) / std
 
 
-def centred(values: np.ndarray, mean: ArrayLike) -> np.ndarray:
-    """Numbers `(steps, features)` less the mean of the training series, as float32.
+def series_values(values: ArrayLike, info: Mapping[str, Any]) -> np.ndarray:
+    """The numbers `(steps, features)` of one series as they are stored: float32, less the mean of the training series.
 
-    The mean may be so large, of times for example, that float32 would round away all that differs.
+    The mean may be so large, of times for example, that float32 would round away all that differs. With
+    `info["standardise"]` of `series`, each feature is standardised by its own mean and deviation in this series.
     """
-    return (np.asarray(values, dtype=np.float64) - np.asarray(mean)).astype(np.float32)
+    numbers = np.asarray(values, dtype=np.float64)
+    if info.get("standardise") != "series":
+        return (numbers - np.asarray(info["mean"])).astype(np.float32)
+    centred = numbers - numbers.mean(axis=0)
+    deviation = centred.std(axis=0)
+    constant = deviation <= 1e-12 * np.abs(numbers).max(axis=0)  # but for the rounding of the mean
+    return (centred / np.where(constant, 1.0, deviation)).astype(np.float32)
 
 
 def as_sequences(images: Tensor, info: Mapping[str, Any]) -> Tensor:

@@ -4,16 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from quartet.sequences.loading import Sequences, network_inputs
-from quartet.sequences.network import RecurrentClassifier
 
 
 @torch.no_grad()
-def logits_over_sequences(
-    network: RecurrentClassifier, sequences: Sequences, info: Mapping[str, Any], batch_size: int
-) -> Tensor:
+def logits_over_sequences(network: nn.Module, sequences: Sequences, info: Mapping[str, Any], batch_size: int) -> Tensor:
     """`(examples, classes)` logits of sequences of different lengths; `info` describes their values."""
     batches = torch.arange(len(sequences), device=sequences.lengths.device).split(batch_size)
     logits = []

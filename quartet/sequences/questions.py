@@ -10,6 +10,7 @@ from quartet.datasets.questions import Question, Questions, text_questions
 from quartet.datasets.reading.tables import NumberStyle, Table, read_table
 from quartet.datasets.reading.time_series import TimeSeries, filled
 from quartet.datasets.reading.ts_files import read_ts_files
+from quartet.sequences.preparation.forecast_tables import histories_from_table
 from quartet.sequences.preparation.series_tables import series_from_table
 from quartet.sequences.settings import PreprocessSequences
 
@@ -41,21 +42,48 @@ def series_questions(path: Path, data: Mapping, settings: PreprocessSequences) -
     return Questions("series", found)
 
 
+def history_questions(path: Path, data: Mapping, settings: PreprocessSequences) -> Questions:
+    """The series of a table to be continued, with the features of the model whose card's `data` is given.
+
+    If features are known in advance, the rows of the future have empty cells for the others.
+
+    Raises:
+        BadInput: the file cannot be read, or its features are not the model's.
+    """
+    style = NumberStyle("preprocess.sequences", settings.decimal, settings.thousands)
+    series = histories_from_table(read_table(path), settings, style).series
+    order = _order(series, data)
+    known, ahead = len(data["known"]), data["horizon"] if data["known"] else 0
+    found = []
+    for name, values in zip(series.names, series.each(), strict=True):
+        chosen = values[:, order].copy()
+        if ahead:
+            chosen[-ahead:, : chosen.shape[1] - known] = 0.0  # what is to be forecast is not read
+        found.append(Question(name, chosen.copy))
+    return Questions("series", found)
+
+
+def _order(series: TimeSeries, data: Mapping) -> list[int]:
+    """The places of the model's features among those of the series."""
+    names = data.get("feature_names", list(series.features))
+    if sorted(names) != sorted(series.features):
+        raise BadInput(
+            f"{series.source}: its features are {', '.join(series.features)}; the model takes {', '.join(names)}"
+        )
+    return [list(series.features).index(name) for name in names]
+
+
 def _series(table: Table, settings: PreprocessSequences) -> TimeSeries:
     style = NumberStyle("preprocess.sequences", settings.decimal, settings.thousands)
     return series_from_table(table, settings.columns, style, labelled=False)
 
 
 def _of_series(series: TimeSeries, data: Mapping, settings: PreprocessSequences) -> Iterator[Question]:
-    names = data.get("feature_names", list(series.features))
-    if sorted(names) != sorted(series.features):
-        raise BadInput(
-            f"{series.source}: its features are {', '.join(series.features)}; the model takes {', '.join(names)}"
-        )
-    order = [list(series.features).index(name) for name in names]
+    order = _order(series, data)
     # Without a rule for empty values, a series with one is refused when it is asked.
     complete = series if settings.missing == "error" else filled(series, settings.missing)
-    labels = series.labels or [""] * len(series.names)
+    known = series.labels if series.targets is None else [repr(target) for target in series.targets.tolist()]
+    labels = known or [""] * len(series.names)
     for name, values, label in zip(series.names, complete.each(), labels, strict=True):
         yield Question(name, values[:, order].copy, label or None)
 

@@ -1,4 +1,4 @@
-"""Serve the sequence classifier: sequences or passages in, classes and probabilities out."""
+"""Serve the sequence network: sequences or passages in; classes, numbers or forecasts out."""
 
 from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
@@ -11,20 +11,21 @@ from torch.nn.utils.rnn import pad_sequence
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import BadInput
-from quartet.artifacts.model_store import load_weights, read_card
+from quartet.artifacts.model_store import load_tensors, load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.classification.answers import Answer, answers_of, as_table
 from quartet.datasets.questions import Questions
 from quartet.datasets.tokenizers import load_tokenizer
-from quartet.sequences.loading import centred, load_sequences, network_inputs
-from quartet.sequences.network import NETWORKS
-from quartet.tracking.served import Array, Column, Interface, Served
+from quartet.sequences.goals import Number
+from quartet.sequences.loading import network_inputs, series_values
+from quartet.sequences.networks import NETWORKS
+from quartet.tracking.served import FORECAST, Array, Column, Interface, Served
 
 PASSAGE = Column("passage", "string")
 
 
-class SequenceClassifier(Served):
-    """The sequence classifier in `folder`; a classifier of text needs `tokenizer` in `files`."""
+class SequenceModel(Served):
+    """The sequence network in `folder`; a classifier of text needs `tokenizer` in `files`."""
 
     def __init__(self, folder: Path, files: Mapping[str, Path] | None = None):
         self.card = read_card(folder)
@@ -32,24 +33,65 @@ class SequenceClassifier(Served):
         tokenizer = (files or {}).get("tokenizer")
         self.tokenizer = load_tokenizer(tokenizer) if tokenizer else None
 
-    @torch.inference_mode()
     def classify(self, sequences: Sequence[np.ndarray] | Sequence[str]) -> list[Answer]:
         """Classify arrays `(steps, features)` of numbers or of pixels from 0 to 255, or passages of text."""
+        return answers_of(self._outputs(sequences), self.card["data"]["classes"])
+
+    def numbers(self, sequences: Sequence[np.ndarray]) -> list[float]:
+        """The number that each array `(steps, features)` predicts."""
+        data = self.card["data"]
+        goal = Number(data["target_mean"], data["target_std"], "mean_squared_error")
+        return goal.numbers(self._outputs(sequences)).tolist()
+
+    @torch.inference_mode()
+    def _outputs(self, sequences: Sequence[np.ndarray] | Sequence[str]) -> torch.Tensor:
+        """The network's outputs, `(batch, outputs)`."""
         data = self.card["data"]
         if self.tokenizer is None:
-            logits = torch.empty(len(sequences), len(data["classes"]))
+            outputs = torch.empty(len(sequences), len(data["classes"]) or 1)
             for rows in _rows_by_length(sequences):  # padding would change the answers of shorter ones
                 batch = np.stack([self._values(sequences[row]) for row in rows])
-                logits[rows] = self.network(network_inputs(torch.from_numpy(batch), data))
-        else:
-            tokens = [torch.tensor(self.tokenizer.encode(text or " ").ids) for text in sequences]
-            padded = pad_sequence(tokens, batch_first=True)[..., None]  # (batch, longest, 1)
-            logits = self.network(network_inputs(padded, data), torch.tensor([len(ids) for ids in tokens]))
-        return answers_of(logits, data["classes"])
+                outputs[rows] = self.network(network_inputs(torch.from_numpy(batch), data))
+            return outputs
+        tokens = [torch.tensor(self.tokenizer.encode(text or " ").ids) for text in sequences]
+        padded = pad_sequence(tokens, batch_first=True)[..., None]  # (batch, longest, 1)
+        return self.network(network_inputs(padded, data), torch.tensor([len(ids) for ids in tokens]))
+
+    @torch.inference_mode()
+    def forecast(self, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """How each series goes on: the mean, and the quantiles in `QUANTILES`, `(1 + quantiles, horizon, features)`.
+
+        Of each array `(steps, features)`, the last window counts. If features are known in advance, its last `horizon`
+        steps are the future, of which only these features are read.
+
+        Raises:
+            BadInput: a series is shorter than the window.
+        """
+        data = self.card["data"]
+        known, ahead = len(data["known"]), data["horizon"] if data["known"] else 0
+        forecast_features = data["features"] - known
+        wanted = data["window"] + ahead
+        for row, series in enumerate(sequences):
+            if len(series) < wanted:
+                more = f", and {ahead} steps of what is known of the future" if ahead else ""
+                raise BadInput(
+                    f"series {row} (counted from 0): has {len(series)} steps; the model looks {data['window']} steps "
+                    f"back{more}"
+                )
+        values = np.stack([self._values(series[-wanted:]) for series in sequences])
+        standardised = torch.from_numpy(values) / torch.tensor(data["std"])
+        past, future = standardised[:, : data["window"]], standardised[:, data["window"] :, forecast_features:]
+        if not known:
+            future = standardised.new_zeros(len(values), data["horizon"], 0)
+        outputs = self.network(past, future).double()  # (batch, horizon, features, outputs)
+        std, mean = (torch.tensor(data[name][:forecast_features], dtype=torch.float64) for name in ("std", "mean"))
+        outputs = outputs * std[:, None] + mean[:, None]
+        quantiles = outputs[..., 1:].sort(dim=-1).values  # each has weights of its own, so that they may cross
+        return list(torch.cat([outputs[..., :1], quantiles], dim=-1).movedim(-1, 1).numpy())
 
     def _values(self, sequence: Any) -> np.ndarray:
         data = self.card["data"]
-        return centred(sequence, data["mean"]) if data["input"] == "numbers" else np.asarray(sequence)
+        return np.asarray(sequence) if data["input"] == "pixels" else series_values(sequence, data)
 
     def questions(self, path: Path, preparation: Any) -> Questions:
         """The series or passages of a table, of a `.ts` file, or passages on the lines of a text file.
@@ -58,34 +100,44 @@ class SequenceClassifier(Served):
             BadInput: the file cannot be read, or its series have not the model's features.
         """
         # Reads tables with pandas, which takes a while to import.
-        from quartet.sequences.questions import passage_questions, series_questions
+        from quartet.sequences.questions import history_questions, passage_questions, series_questions
 
         data = self.card["data"]
         if data["input"] == "pixels":
             raise BadInput(f"{path}: this model reads pictures line by line; `predict rnn` takes series and passages")
-        return (passage_questions if data["input"] == "tokens" else series_questions)(path, data, preparation)
+        readers = {"tokens": passage_questions, "numbers": series_questions, "forecast": history_questions}
+        return readers[data["input"]](path, data, preparation)
 
     @staticmethod
     def interface(card: Mapping) -> Interface:
-        """From passages, or arrays of pixels or numbers, to classes."""
+        """From passages, or arrays of pixels or numbers, to classes, a number, or a forecast."""
         data = card["data"]
         if data["input"] == "tokens":
             return Interface(PASSAGE, "classes")
-        return Interface(Array("uint8" if data["input"] == "pixels" else "float64", data["features"]), "classes")
+        output = {"numbers": "number", "forecast": "forecast"}.get(data.get("task", ""), "classes")
+        return Interface(Array("uint8" if data["input"] == "pixels" else "float64", data["features"]), output)
 
     @staticmethod
     def example(card: Mapping) -> dict[str, object]:
         """A sentence, or the first sequence of the validation split."""
         if card["data"]["input"] == "tokens":
             return PASSAGE.example(["Fit the model according to the given training data."])
-        sequences = load_sequences(paths.processed("sequences"), "validation")
-        values = sequences.values[: int(sequences.lengths[0])].numpy()
-        if card["data"]["input"] == "numbers":
+        tensors = load_tensors(paths.processed("sequences") / "validation.safetensors")
+        values = tensors["values"][: int(tensors["lengths"][0])].numpy()
+        if card["data"]["input"] != "pixels":
             values = values.astype(np.float64) + np.asarray(card["data"]["mean"])
+        if card["data"]["input"] == "forecast":
+            values = values[: card["data"]["window"] + card["data"]["horizon"]]
         return {"array": [values.tolist()], "dtype": str(values.dtype)}
 
     def predict(self, inputs: Sequence[str] | Sequence[np.ndarray], parameters: Mapping[str, Any]) -> pd.DataFrame:
-        """Classify sequences; returns one row per sequence."""
+        """Answer sequences; returns one row per sequence: its class, number or forecast."""
+        output = self.interface(self.card).output
+        if output == "forecast":
+            rows = [dict(zip(FORECAST, found.tolist(), strict=True)) for found in self.forecast(inputs)]  # type: ignore[arg-type]
+            return pd.DataFrame(rows, columns=list(FORECAST))
+        if output == "number":
+            return pd.DataFrame({"number": self.numbers(inputs)})  # type: ignore[arg-type]
         return as_table(self.classify(inputs))
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quartet.tracking.served import FORECAST
+
 if TYPE_CHECKING:
     import numpy
     import pandas
@@ -76,7 +78,7 @@ def signature_of(interface: Mapping[str, Any]) -> "ModelSignature":
     """Convert a `served.Interface`, as a dictionary, to MLflow's signature."""
     import numpy
     from mlflow.models import ModelSignature
-    from mlflow.types.schema import ColSpec, DataType, Map, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types.schema import Array, ColSpec, DataType, Map, ParamSchema, ParamSpec, Schema, TensorSpec
 
     described = interface["inputs"]
     if "dtype" in described:
@@ -88,6 +90,10 @@ def signature_of(interface: Mapping[str, Any]) -> "ModelSignature":
     if interface["output"] == "classes":
         columns = [ColSpec(DataType.string, "class"), ColSpec(DataType.double, "probability")]
         output = Schema([*columns, ColSpec(Map(DataType.double), "probabilities")])
+    elif interface["output"] == "number":
+        output = Schema([ColSpec(DataType.double, "number")])
+    elif interface["output"] == "forecast":
+        output = Schema([ColSpec(Array(Array(DataType.double)), name) for name in FORECAST])
     else:
         output = Schema([ColSpec(DataType.string)])
     kinds = {int: DataType.long, float: DataType.double, str: DataType.string}

@@ -18,6 +18,7 @@ from quartet.artifacts.errors import BadInput
 from quartet.datasets.questions import Questions
 
 LAST_SEED = 2**63 - 1
+FORECAST = ("forecast", "low", "median", "high")  # the mean, and the quantiles of 10 %, 50 % and 90 %
 FROM_0 = "(counted from 0)"
 WANTED = {"string": "text", "binary": "the base64 of a file"}
 
@@ -119,8 +120,9 @@ class Interface:
 
     Attributes:
         inputs: one row or item each.
-        output: `classes` (a table with the class, its probability and the probabilities of all classes), `text`, or
-            `pictures` (PNG files in base64).
+        output: `classes` (a table with the class, its probability and the probabilities of all classes), `number` (a
+            table with one), `forecast` (a table with the columns `FORECAST`, each a list of steps ahead with a list of
+            features), `text`, or `pictures` (PNG files in base64).
         parameters: apply to all inputs of a request.
     """
 

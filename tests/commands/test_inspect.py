@@ -63,7 +63,7 @@ def test_write_sets_any_path_and_the_settings_and_keeps_comments(place):
         ("images", "digits", "no such file or folder; expected is folder:PATH or table:PATH"),
         ("images", "folder:nowhere", "is not a folder"),
         ("sequences", "a.csv", "give csv:PATH or passages:PATH"),
-        ("sequences", "csv:a.csv", "has no column"),
+        ("sequences", "csv:a.csv", "column y looks like a label"),
         ("text", "a.pdf", "give file:PATH or folder:PATH or jsonl:PATH"),
     ],
 )

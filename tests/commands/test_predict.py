@@ -23,7 +23,7 @@ from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.writing import read_json, write_json
 from quartet.datasets.images import load_images
 from quartet.sequences.preparation import prepare_sequences
-from quartet.sequences.serving import SequenceClassifier
+from quartet.sequences.serving import SequenceModel
 from quartet.sequences.settings import PreprocessSequences
 from quartet.sequences.sources import download_sequences
 
@@ -118,7 +118,7 @@ def test_series_are_classified_in_any_order_of_rows_without_labels(workspace, tm
     from_csv, from_parquet = (pd.read_csv(tmp_path / f"series.{form}.csv") for form in ("csv", "parquet"))
     assert from_csv.equals(from_parquet) and from_csv["series"].tolist() == ["s1", "s2", "s3"]
     # Served, the same series get the same answers: the large mean comes off before numbers are rounded.
-    model = SequenceClassifier(workspace / "models/rnn")
+    model = SequenceModel(workspace / "models/rnn")
     answer = model.predict([np.asarray([[OFFSET + 1 + step] for step in range(5)])], {})
     assert from_csv["probability"][0] == pytest.approx(answer["probability"][0], abs=1e-6)
     assert from_csv["probability"][0] != pytest.approx(from_csv["probability_up"][1], abs=1e-3)

@@ -16,8 +16,8 @@ from quartet.reporting.drawing import fonts
 from quartet.reporting.drawing.figures import printable
 from quartet.reporting.image_sheets import image_sheet
 from quartet.reporting.parallel_coordinates import parallel_coordinates
+from quartet.reporting.sequence_figures import paths_figure
 from quartet.reporting.text_figures import heads_sheet, text_heat
-from quartet.reporting.trajectories import paths_figure
 
 NAMES = ["中文", "文中", "नमस्ते", "नमस्कार", "👍🏽", "🐶 dog", "𠮷野家", "مرحبا", "\x07", "plain"]
 

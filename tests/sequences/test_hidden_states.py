@@ -6,7 +6,7 @@ from torch import nn
 
 from quartet.sequences.hidden_states import accuracy_by_tenths_read, gradient_reach, trajectories
 from quartet.sequences.loading import Sequences
-from quartet.sequences.network import RecurrentClassifier
+from quartet.sequences.networks.recurrent import RecurrentClassifier
 
 INFO = {"input": "numbers", "mean": [0.0], "std": [1.0]}
 

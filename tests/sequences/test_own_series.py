@@ -12,10 +12,9 @@ from quartet.artifacts.errors import BadInput
 from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.model_store import load_tensors
 from quartet.artifacts.writing import read_json, write_json
-from quartet.sequences import training
 from quartet.sequences.loading import load_sequences
 from quartet.sequences.preparation import prepare_sequences
-from quartet.sequences.settings import Columns, PreprocessSequences, TrainRnn
+from quartet.sequences.settings import Columns, PreprocessSequences
 from quartet.sequences.sources import download_sequences
 
 SPLITS = ("train", "validation", "test")
@@ -143,7 +142,7 @@ def test_a_group_is_never_in_two_splits(tmp_path):
     assert "group 'patient 1' is in " in message and "own.csv: " in message
 
 
-def test_targets_are_kept_as_numbers_and_the_classifier_refuses_them(tmp_path):
+def test_targets_are_kept_as_numbers(tmp_path):
     data = series().drop(columns="label")
     data["target"] = data["series"].map(lambda name: int(name[1:]) * 1.5 + 5e6)
     info = prepare(tmp_path / "csv", csv(tmp_path / "a", data))
@@ -152,9 +151,9 @@ def test_targets_are_kept_as_numbers_and_the_classifier_refuses_them(tmp_path):
     assert arrays(tmp_path / "csv") == arrays(tmp_path / "ts") and info["classes"] == []
     kept = [load_tensors(tmp_path / f"csv/processed/{split}.safetensors")["targets"] for split in SPLITS]
     assert sorted(torch.cat(kept).tolist()) == sorted(set(data["target"]))
-    folder = tmp_path / "csv/processed"
-    with pytest.raises(BadInput, match="has a number to predict for each series, not a class"):
-        training.plan(TrainRnn(), seed=0, folder=folder, info=info, device=torch.device("cpu"))
+    assert info["task"] == "numbers" and info["task_reason"] == "each series has a number to predict"
+    train = load_sequences(tmp_path / "csv/processed", "train").labels
+    assert info["target_mean"] == pytest.approx(train.mean().item()) and len(info["quintiles"]) == 4
     both = data.assign(label="up")
     assert "a series has one or the other" in refused(tmp_path / "both", csv(tmp_path / "b", both))
 

@@ -15,7 +15,7 @@ from quartet.artifacts.writing import write_json
 from quartet.sequences import training
 from quartet.sequences.baselines import linear_baseline
 from quartet.sequences.preparation import prepare_sequences
-from quartet.sequences.serving import SequenceClassifier
+from quartet.sequences.serving import SequenceModel
 from quartet.sequences.settings import Columns, PreprocessSequences, TrainRnn
 from quartet.sequences.sources import download_sequences
 
@@ -106,7 +106,7 @@ def test_sentences_are_sorted_beside_a_baseline_and_served(tmp_path):
     about = {name: info[name] for name in (*plan.card_keys, "source", "sha256")}
     described = {"network": plan.description, "data": about, "training": {}}
     save_model(tmp_path / "model", trained(plan_of, folder).weights, family="rnn", **described)
-    served = SequenceClassifier(tmp_path / "model", {"tokenizer": folder / "tokenizer.json"})
+    served = SequenceModel(tmp_path / "model", {"tokenizer": folder / "tokenizer.json"})
     both = served.classify(["A lovely day", "Awful, dull and much longer than the other"])
     alone = served.classify(["A lovely day"])
     assert len(both) == 2 and both[0].name in info["classes"]

@@ -33,6 +33,8 @@ Compression = tuple[int, float] | None  # one of `COMPRESSIONS`, or None for no 
 PICTURES = {
     "samples": "Drawn from their captions",
     "next_character": "Probability of each character of a held-out passage",
+    "forecasts": "Forecasts",
+    "predictions": "Predicted and true numbers",
     "confusion": "Confusion matrix",
     "animation": "From noise to a picture",
     "reverse_process": "The reverse process",
@@ -40,7 +42,8 @@ PICTURES = {
     "neighbours": "Nearest training images",
     "sweep": "Fidelity and variety against guidance and temperature",
     "steps": "Distance from the validation images against the number of steps",
-    "mistakes": "The most confident mistakes",
+    "error_by_step": "Error by step ahead",
+    "mistakes": "The worst mistakes",
     "baselines": "Comparison with compressors and an n-gram model",
     "cost_by_kind": "Cost by kind of character",
     "cost_by_place": "The value of context",
@@ -56,7 +59,13 @@ PICTURES = {
     "curves": "Learning curves",
 }
 NO_DATA: dict = {"origin": "", "warnings": [], "examples": {}, "classes": [], "class_counts": {}}
-LEADING = ("samples", "next_character", "confusion")  # a family's picture at the top of the page is the first it has
+LEADING = (
+    "samples",
+    "next_character",
+    "forecasts",
+    "predictions",
+    "confusion",
+)  # a family's picture at the top of the page is the first it has
 
 
 def write_report(page: Path, families: "Iterable[Family]") -> None:
@@ -98,7 +107,7 @@ def _description(family: "Family", compression: Compression) -> dict:
     return {
         "name": family.key,
         "title": family.title,
-        "headline": score(family.headline().score),
+        "headline": score(next(each.score for each in family.headlines.values() if each.score in metrics)),
         "before": before[0] if before else "",
         "lead": leads[0],
         "pictures": [picture for picture in pictures if picture is not leads[0]],

@@ -17,10 +17,18 @@ from quartet.datasets.reading.time_series import TimeSeries, filled, in_one_orde
 from quartet.datasets.reading.ts_files import read_ts_files
 from quartet.datasets.splits import SPLITS, Examples, Splits, split_examples
 from quartet.datasets.tokenizers import encode_each, train_tokenizer
-from quartet.sequences.loading import as_sequences, centred
+from quartet.sequences.loading import as_sequences, series_values
+from quartet.sequences.preparation.forecast_tables import histories_from_table, task_of
+from quartet.sequences.preparation.forecasts import prepare_forecast
+from quartet.sequences.preparation.histories import Histories
 from quartet.sequences.preparation.series_tables import series_from_table
 from quartet.sequences.settings import PreprocessSequences
 
+REASONS = {
+    "classes": "each series has a label",
+    "numbers": "each series has a number to predict",
+    "forecast": "there is neither a label nor a number to predict",
+}
 TIME_SERIES = ("csv", "parquet", "ts")  # sources that give the same data whichever of them holds the series
 
 
@@ -37,7 +45,12 @@ def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, im
     source = manifest["source"]
     kind = source.partition(":")[0]
     if kind in TIME_SERIES:
-        info = _from_time_series(read_series(source, manifest["files"], raw, settings), source, folder, settings)
+        found, task = read_series(source, manifest["files"], raw, settings)
+        print(f"{source}: {task['task']}, since {task['task_reason']}", flush=True)
+        if isinstance(found, Histories):
+            info = {**prepare_forecast(found, source, folder, settings), **task}
+        else:
+            info = {**_from_time_series(found, source, folder, settings), **task}
     elif kind == "passages":
         info = _from_passages(read_passages(source, manifest["files"], raw, settings), source, folder, settings)
     elif kind == "docstring-topics":
@@ -49,20 +62,37 @@ def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, im
     return info
 
 
-def read_series(source: str, files: dict[str, str | None], folder: Path, settings: PreprocessSequences) -> TimeSeries:
-    """The time series of some `files` in `folder`, each with its split, checked and in one order.
+def read_series(
+    source: str, files: dict[str, str | None], folder: Path, settings: PreprocessSequences
+) -> tuple[TimeSeries | Histories, dict[str, str]]:
+    """The time series of some `files` in `folder`, each with its split, checked; and the task, with its reason.
+
+    Those with labels or numbers to predict are in one order, those to be continued in that of time.
 
     Raises:
-        BadInput: a file is malformed; the message names `source` and the row.
+        BadInput: a file is malformed or does not fit the task; the message names `source` and the row.
     """
     kind, _, path = source.partition(":")
     if kind == "ts":
         series = read_ts_files({folder / name: split for name, split in files.items()})
+        task = "classes" if series.targets is None else "numbers"
+        if settings.task not in ("auto", task):
+            raise BadInput(f"{source}: its series are for {task}, and preprocess.sequences.task is {settings.task}")
     else:
         (name,) = files
         style = NumberStyle("preprocess.sequences", settings.decimal, settings.thousands)
-        series = series_from_table(read_table(folder / name, Path(path)), settings.columns, style)
-    return in_one_order(filled(series, settings.missing))
+        table = read_table(folder / name, Path(path))
+        task = task_of(table, settings)
+        if task == "forecast":
+            return histories_from_table(table, settings, style), _with_reason(task, settings)
+        series = series_from_table(table, settings.columns, style)
+        if (series.targets is None) != (task == "classes"):
+            raise BadInput(f"{source}: has no column for preprocess.sequences.task = {settings.task}")
+    return in_one_order(filled(series, settings.missing)), _with_reason(task, settings)
+
+
+def _with_reason(task: str, settings: PreprocessSequences) -> dict[str, str]:
+    return {"task": task, "task_reason": REASONS[task] if settings.task == "auto" else "the settings say so"}
 
 
 def read_passages(source: str, files: dict[str, str | None], folder: Path, settings: PreprocessSequences) -> Passages:
@@ -128,13 +158,14 @@ def _from_time_series(series: TimeSeries, source: str, folder: Path, settings: P
     splits = split_sequences(series, source, settings)
     splits.print(source)
     each = series.each()
-    # In one layout of memory, on which the last digit of a mean depends.
-    train = np.ascontiguousarray(np.concatenate([each[index] for index in splits.indices["train"]]))
-    mean, std = train.mean(axis=0), train.std(axis=0)
     classes = [] if series.labels is None else sorted(set(series.labels))
     goals = np.asarray(series.targets if series.labels is None else np.searchsorted(classes, series.labels))
+    described = {
+        **_standardisation(settings.standardise, [each[index] for index in splits.indices["train"]]),
+        **({} if series.targets is None else _numbers(goals[splits.indices["train"]])),
+    }
     for split, chosen in splits.indices.items():
-        values = centred(np.concatenate([each[index] for index in chosen]), mean)
+        values = np.concatenate([series_values(each[index], described) for index in chosen])
         _save(folder, split, values, series.lengths[chosen], goals[chosen])
     return {
         "source": source,
@@ -143,11 +174,29 @@ def _from_time_series(series: TimeSeries, source: str, folder: Path, settings: P
         "steps": int(series.lengths.max()),
         "features": len(series.features),
         "feature_names": list(series.features),
-        "mean": mean.tolist(),
-        "std": [float(f"{value:.9g}") or 1.0 for value in std],  # a constant feature is not scaled up
+        **described,
         "counts": {split: len(chosen) for split, chosen in splits.indices.items()},
         "splits": splits.report,
     }
+
+
+def _standardisation(by: str, train: list[np.ndarray]) -> dict:
+    """What `info.json` says of how series are standardised, from the training series."""
+    features = train[0].shape[1]
+    if by == "series":
+        return {"standardise": "series", "mean": [0.0] * features, "std": [1.0] * features}
+    # In one layout of memory, on which the last digit of a mean depends.
+    values = np.ascontiguousarray(np.concatenate(train))
+    mean, std = values.mean(axis=0), values.std(axis=0)
+    # A constant feature is not scaled up.
+    return {"mean": mean.tolist(), "std": [float(f"{value:.9g}") or 1.0 for value in std]}
+
+
+def _numbers(targets: np.ndarray) -> dict:
+    """What `info.json` says of the numbers to predict, from those of the training series."""
+    mean, std = float(targets.mean()), float(targets.std())
+    edges = np.quantile(targets, np.linspace(0, 1, 6)[1:-1])
+    return {"target_mean": mean, "target_std": std or 1.0, "quintiles": edges.tolist()}
 
 
 def _docstring_topics(raw: Path) -> Passages:

@@ -31,17 +31,12 @@ def series_from_table(table: Table, columns: Columns, style: NumberStyle, *, lab
     features = [name for name in table.columns if name not in roles]
     if not features:
         raise BadInput(f"{table.path}: has no feature, a column of numbers beside {', '.join(table.columns)}")
-    names = table.text(columns.series)
-    table.refuse(names == "", columns.series, "is empty")
-    codes, series_names = pd.factorize(names, sort=True)
-    steps = _steps(table, columns.step, style)
-    twice = pd.DataFrame({"series": codes, "step": steps}).duplicated()
-    table.refuse(twice, columns.step, "appears twice in its series", table.text(columns.step))
-    rows = np.lexsort((steps, codes))  # in the order of series and steps
+    steps = step_numbers(table, columns.step, style)
+    codes, series_names, rows = series_and_steps(table, columns.series, columns.step, steps)
     per_series = _PerSeries(table, codes, rows[np.flatnonzero(np.diff(codes[rows], prepend=-1))])
     return TimeSeries(
         source=str(table.path),
-        names=list(series_names),
+        names=series_names,
         features=features,
         values=np.column_stack([table.numbers(name, style) for name in features])[rows],
         lengths=np.bincount(codes).astype(np.int64),
@@ -52,8 +47,30 @@ def series_from_table(table: Table, columns: Columns, style: NumberStyle, *, lab
     )
 
 
-def _steps(table: Table, column: str, style: NumberStyle) -> np.ndarray:
-    """The place of each row in its series: numbers, or times as nanoseconds."""
+def series_and_steps(
+    table: Table, series: str, step: str, steps: np.ndarray
+) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """The number of the series of each row, the names of the series, and the rows in the order of series and steps.
+
+    `series` and `step` are columns, and `steps` what `step_numbers` says of the latter.
+
+    Raises:
+        BadInput: a row has no series, or a step appears twice in one.
+    """
+    names = table.text(series)
+    table.refuse(names == "", series, "is empty")
+    codes, series_names = pd.factorize(names, sort=True)
+    twice = pd.DataFrame({"series": codes, "step": steps}).duplicated()
+    table.refuse(twice, step, "appears twice in its series", table.text(step))
+    return codes, list(series_names), np.lexsort((steps, codes))
+
+
+def step_numbers(table: Table, column: str, style: NumberStyle) -> np.ndarray:
+    """The place of each row in its series: numbers, or times as nanoseconds.
+
+    Raises:
+        BadInput: a cell is neither, or is empty.
+    """
     text = table.text(column)
     times = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
     # Plain numbers can be read as years, so that times are those of which not all are numbers.

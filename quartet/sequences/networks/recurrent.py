@@ -94,6 +94,3 @@ class RecurrentClassifier(nn.Module):
         if self.embedding is not None:
             return (torch.zeros(2, 8, dtype=torch.long, device=device),)
         return (torch.zeros(2, 8, self.recurrent.input_size, device=device),)
-
-
-NETWORKS = {"recurrent": RecurrentClassifier}

@@ -1,0 +1,1 @@
+"""Forecasts: continue series by the windows before them."""

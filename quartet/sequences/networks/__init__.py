@@ -1,0 +1,13 @@
+"""The networks of the sequence family, by the names in the settings."""
+
+from torch import nn
+
+from quartet.sequences.networks.forecaster import Forecaster
+from quartet.sequences.networks.kernels import KernelClassifier
+from quartet.sequences.networks.recurrent import RecurrentClassifier
+
+NETWORKS: dict[str, type[nn.Module]] = {
+    "recurrent": RecurrentClassifier,
+    "kernels": KernelClassifier,
+    "forecaster": Forecaster,
+}

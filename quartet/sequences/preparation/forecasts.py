@@ -1,0 +1,144 @@
+"""Prepare series for a forecast (`forecasting/windows.py` describes the format)."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from quartet.artifacts.errors import BadInput
+from quartet.artifacts.model_store import save_arrays
+from quartet.datasets.reading.time_series import filled
+from quartet.datasets.splits import SPLITS, print_report
+from quartet.sequences.loading import series_values
+from quartet.sequences.preparation.histories import Cut, Histories, cut_by_time, season_of, window_of
+from quartet.sequences.settings import PreprocessSequences
+
+LONGEST_HORIZON = 96  # that is chosen without a setting
+
+
+@dataclasses.dataclass(frozen=True)
+class Outlook:
+    """How far a forecast looks back and ahead, and how its series are cut.
+
+    Attributes:
+        season: the steps after which the series repeat; 1 without a season.
+        horizon, window: steps ahead, and steps that are looked back on.
+        cut: the stretches of the splits.
+        report: what there is to say about the splits, as `datasets/splits.py` has it.
+    """
+
+    season: int
+    horizon: int
+    window: int
+    cut: Cut
+    report: dict
+
+
+def outlook_of(histories: Histories, source: str, settings: PreprocessSequences) -> Outlook:
+    """The settings, or what the rules make of the series: the season is looked for in the first half of each.
+
+    Raises:
+        BadInput: a series is too short, or its own splits do not follow each other.
+    """
+    features = len(histories.series.features) - histories.known
+    halves = [values[: (len(values) + 1) // 2, :features] for values in histories.series.each()]
+    season = settings.season or season_of(halves)
+    shortest = int(histories.series.lengths.min())
+    horizon = settings.horizon or min(LONGEST_HORIZON, season if season > 1 else max(1, shortest // 10))
+    try:
+        cut = cut_by_time(histories, settings, horizon)
+    except BadInput as error:
+        raise BadInput(f"{source}: {error}") from error
+    window = settings.window or window_of(int(cut.train.min()), season, horizon)
+    return Outlook(season, horizon, window, cut, _report(histories, cut, window, horizon))
+
+
+def _report(histories: Histories, cut: Cut, window: int, horizon: int) -> dict:
+    steps, windows = {}, {}
+    for split in SPLITS:
+        start, end = cut.stretch(split)
+        steps[split] = int((end - start).sum())
+        windows[split] = int(np.maximum(0, end - np.maximum(start, window) - horizon + 1).sum())
+    unused = int(histories.series.lengths.sum()) - sum(steps.values())
+    counts = ", ".join(f"{steps[split]:,} {split}" for split in SPLITS)
+    how = "as the source says" if histories.own is not None else "in the order of time"
+    left = f"; the last {unused:,} are not used" if unused else ""
+    return {
+        "origin": f"steps: {counts}: {how}{left}",
+        "drawn": [],
+        "classes": {split: [windows[split]] for split in SPLITS},
+        "groups": None,
+        "copies": 0,
+        "copies_in_two_splits": [],
+        "copies_in_two_classes": [],
+        "warnings": list(histories.gaps),
+    }
+
+
+def prepare_forecast(histories: Histories, source: str, folder: Path, settings: PreprocessSequences) -> dict:
+    """Cut by time and save; returns the content of `info.json`.
+
+    Raises:
+        BadInput: a value is missing, a series is too short, or no test window fits into the test stretch.
+    """
+    histories = dataclasses.replace(histories, series=filled(histories.series, settings.missing))
+    outlook = outlook_of(histories, source, settings)
+    windows = {split: count for split, (count,) in outlook.report["classes"].items()}
+    for split, count in windows.items():
+        if not count:
+            raise BadInput(
+                f"{source}: its {split} stretches are too short for a window of {outlook.window} steps and a horizon "
+                f"of {outlook.horizon}; set preprocess.sequences.window, .horizon or .{split}_steps"
+            )
+    each, cut = histories.series.each(), outlook.cut
+    train = np.ascontiguousarray(np.concatenate([values[:end] for values, end in zip(each, cut.train, strict=True)]))
+    std = train.std(axis=0)
+    info = {
+        "source": source,
+        "input": "forecast",
+        "classes": [],
+        "horizon": outlook.horizon,
+        "window": outlook.window,
+        "season": outlook.season,
+        "steps": outlook.window,
+        "features": len(histories.series.features),
+        "feature_names": list(histories.series.features),
+        "known": list(histories.series.features)[len(histories.series.features) - histories.known :],
+        "mean": train.mean(axis=0).tolist(),
+        "std": [float(f"{value:.9g}") or 1.0 for value in std],
+        "counts": windows,
+        "splits": outlook.report,
+    }
+    for split in SPLITS:
+        start, end = cut.stretch(split)
+        context = np.minimum(start, outlook.window)
+        stretches = [values[a:b] for values, a, b in zip(each, start - context, end, strict=True)]
+        arrays = {
+            "values": np.concatenate([series_values(stretch, info) for stretch in stretches]),
+            "lengths": end - start + context,
+            "context": context,
+        }
+        if split == "test":
+            arrays["scale"] = seasonal_errors(each, cut.validation, outlook.season)
+        save_arrays(folder / f"{split}.safetensors", arrays)
+    print_report(source, outlook.report)
+    print(
+        f"{source}: looks {outlook.window} steps back and {outlook.horizon} ahead; "
+        + (f"repeats after {outlook.season} steps" if outlook.season > 1 else "without a season"),
+        flush=True,
+    )
+    return info
+
+
+def seasonal_errors(each: list[np.ndarray], ends: np.ndarray, season: int) -> np.ndarray:
+    """The mean absolute error of "as a season ago" before the test stretch, `(series, features)`.
+
+    It is the unit of the mean absolute scaled error (Hyndman and Koehler 2006); NaN where it is zero.
+    """
+    errors = []
+    for values, end in zip(each, ends, strict=True):
+        seen = values[:end]
+        lag = season if len(seen) > season else 1
+        errors.append(np.abs(seen[lag:] - seen[:-lag]).mean(axis=0) if len(seen) > lag else np.zeros(values.shape[1]))
+    found = np.asarray(errors)
+    return np.where(found > 0, found, np.nan)
