@@ -1,8 +1,8 @@
-"""The tables of the sequence, language and GPU benchmarks."""
+"""The tables of the sequence, series, language and GPU benchmarks."""
 
 import pandas as pd
 
-from benchmarks import gpu, language, sequences
+from benchmarks import gpu, language, sequences, series
 
 
 def test_rates_stand_beside_their_ratio_to_the_usual_loop():
@@ -16,6 +16,19 @@ def test_rates_stand_beside_their_ratio_to_the_usual_loop():
     lines = sequences.summary(rates, pd.DataFrame(points)).splitlines()
     assert "| mingru | 600 (3.00×) |" in lines
     assert "| rows | one minute | 2 | 640 | 12 s (at most 14) | 0.9850 ± 0.0071 |" in lines
+
+
+def test_series_have_a_row_per_data_set_and_a_column_per_model():
+    rows = [
+        ("A", "ours", 0.9, 1.0),
+        ("A", "ours", 1.0, 3.0),
+        ("A", "MiniRocket", 0.8, 2.0),
+        ("A", "MiniRocket", 0.8, 2.0),
+    ]
+    table = pd.DataFrame(rows, columns=["data", "model", "score", "seconds"])
+    lines = series.markdown(table).splitlines()
+    assert lines[0] == "| data | ours | MiniRocket |"
+    assert lines[2] == "| A | 0.9500 ± 0.0707, 2.0 s | 0.8000 ± 0.0000, 2.0 s |"
 
 
 def test_each_language_arm_tells_where_it_ended():
