@@ -105,7 +105,7 @@ def train_ours(images: Path, kind: str, settings: TrainRnn, seed: int, every: in
     from quartet.artifacts.writing import write_json
     from quartet.sequences.loading import Sequences, load_sequences
     from quartet.sequences.preparation import prepare_sequences
-    from quartet.sequences.training import SequenceTraining
+    from quartet.sequences.training.sequence_training import SequenceTraining
     from quartet.training.devices import pick_device
     from quartet.training.seeding import seed_everything
 

@@ -110,7 +110,7 @@ def trained(name: str, folder: Path, info: dict, seed: int):
     """The network that a preset trains on `folder/processed`, and the seconds that this took."""
     import torch
 
-    from quartet.sequences.training import plan
+    from quartet.sequences.training.plan import plan
     from quartet.training.checkpoints import NoCheckpoint
     from quartet.training.loop import train
     from quartet.training.seeding import seed_everything
@@ -129,9 +129,9 @@ def trained(name: str, folder: Path, info: dict, seed: int):
 
 def our_score(path: Path, seed: int) -> tuple[float, float]:
     """Test accuracy, or RMSE of a number, of the preset `series`, and seconds of training."""
-    from quartet.sequences.goals import Number
     from quartet.sequences.loading import load_sequences
-    from quartet.sequences.predictions import logits_over_sequences
+    from quartet.sequences.training.goals import Number
+    from quartet.sequences.training.predictions import logits_over_sequences
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -143,7 +143,7 @@ _FAMILIES = (
         },
         sections={"train_rnn": "quartet.sequences.settings:TrainRnn"},
         networks="quartet.sequences.networks:NETWORKS",
-        plan="quartet.sequences.training:plan",
+        plan="quartet.sequences.training.plan:plan",
         evaluation="quartet.sequences.evaluation:evaluate",
         served="quartet.sequences.serving:SequenceModel",
     ),

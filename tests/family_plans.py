@@ -19,10 +19,10 @@ from quartet.language.preparation import prepare_text
 from quartet.language.settings import PreprocessText, TrainLm
 from quartet.language.sources import download_text
 from quartet.params.shared import Augmentation
-from quartet.sequences import training as sequences_training
 from quartet.sequences.preparation import prepare_sequences
 from quartet.sequences.settings import PreprocessSequences, TrainRnn
 from quartet.sequences.sources import download_sequences
+from quartet.sequences.training import plan as sequences_training
 from quartet.text_to_image import training as text_to_image_training
 from quartet.text_to_image.settings import TrainDiffusion
 from quartet.training.checkpoints import Checkpoint, NoCheckpoint

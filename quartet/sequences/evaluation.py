@@ -20,8 +20,8 @@ from quartet.sequences.hidden_states import TENTHS, accuracy_by_tenths_read, gra
 from quartet.sequences.loading import Sequences, as_images, load_sequences, network_inputs
 from quartet.sequences.networks import NETWORKS
 from quartet.sequences.networks.recurrent import RecurrentClassifier
-from quartet.sequences.predictions import logits_over_sequences
 from quartet.sequences.series_reports import report_numbers, report_series_mistakes
+from quartet.sequences.training.predictions import logits_over_sequences
 
 SHOWN = 12  # sequences whose hidden states are drawn
 

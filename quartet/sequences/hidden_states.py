@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from quartet.layers.recurrent_cells import CELLS
 from quartet.sequences.loading import Sequences
 from quartet.sequences.networks.recurrent import RecurrentClassifier
-from quartet.sequences.predictions import logits_over_sequences
+from quartet.sequences.training.predictions import logits_over_sequences
 
 TENTHS = tuple(range(1, 11))
 

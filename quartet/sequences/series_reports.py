@@ -15,10 +15,10 @@ from quartet.classification.report import most_confident_mistakes
 from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.sequence_figures import numbers_figure, series_figure
 from quartet.sequences.baselines import number_baselines
-from quartet.sequences.goals import Number
 from quartet.sequences.loading import Sequences, load_sequences, network_inputs
 from quartet.sequences.number_scores import QUINTILES, number_scores, quintiles
 from quartet.sequences.occlusion import nearest, occlusion
+from quartet.sequences.training.goals import Number
 
 SHOWN = 4  # series
 

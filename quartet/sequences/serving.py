@@ -16,9 +16,9 @@ from quartet.artifacts.rebuilding import rebuild_network
 from quartet.classification.answers import Answer, answers_of, as_table
 from quartet.datasets.questions import Questions
 from quartet.datasets.tokenizers import load_tokenizer
-from quartet.sequences.goals import Number
 from quartet.sequences.loading import network_inputs, series_values
 from quartet.sequences.networks import NETWORKS
+from quartet.sequences.training.goals import Number
 from quartet.tracking.served import FORECAST, Array, Column, Interface, Served
 
 PASSAGE = Column("passage", "string")

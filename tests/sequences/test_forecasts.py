@@ -20,7 +20,7 @@ from quartet.sequences.preparation.histories import season_of, window_of
 from quartet.sequences.serving import SequenceModel
 from quartet.sequences.settings import Columns, PreprocessSequences, TrainRnn
 from quartet.sequences.sources import download_sequences
-from quartet.sequences.training import plan
+from quartet.sequences.training.plan import plan
 from quartet.training.checkpoints import NoCheckpoint
 from quartet.training.loop import train
 

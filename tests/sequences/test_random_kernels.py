@@ -12,7 +12,8 @@ from quartet.layers.random_kernels import CompetingKernels, DilatedKernels, dila
 from quartet.sequences.loading import Sequences
 from quartet.sequences.networks.kernels import KernelClassifier
 from quartet.sequences.settings import SeriesAugmentation, TrainRnn
-from quartet.sequences.training import KernelTraining, SequenceTraining, ridge_penalty
+from quartet.sequences.training.kernel_training import KernelTraining, ridge_penalty
+from quartet.sequences.training.sequence_training import SequenceTraining
 from quartet.training.checkpoints import NoCheckpoint
 from quartet.training.loop import train
 from quartet.training.seeding import seed_everything
@@ -117,7 +118,7 @@ def test_cached_features_train_as_those_that_are_computed_anew(monkeypatch):
     values, labels = waves(24, 50)
     split, info = sequences(values, labels), {**INFO, "steps": 50}
     cached = trained(KernelTraining, split, split, info, network="kernels", steps=5)
-    monkeypatch.setattr("quartet.sequences.training.CACHE_BYTES", 0)
+    monkeypatch.setattr("quartet.sequences.training.kernel_training.CACHE_BYTES", 0)
     anew = trained(KernelTraining, split, split, info, network="kernels", steps=5)
     for name, weights in cached.weights.items():
         torch.testing.assert_close(anew.weights[name], weights, rtol=1e-4, atol=1e-6)

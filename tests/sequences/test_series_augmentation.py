@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from quartet.sequences.augmentation import augment_series, mixed, mixing
 from quartet.sequences.settings import SeriesAugmentation
+from quartet.sequences.training.augmentation import augment_series, mixed, mixing
 
 
 def generator(seed=0):

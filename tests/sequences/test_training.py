@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from quartet.sequences.loading import Sequences
 from quartet.sequences.settings import TrainRnn
-from quartet.sequences.training import SequenceTraining
+from quartet.sequences.training.sequence_training import SequenceTraining
 
 INFO = {"classes": ["a", "b"], "input": "numbers", "features": 1, "steps": 3, "mean": [0.0], "std": [1.0]}
 

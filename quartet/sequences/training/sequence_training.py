@@ -1,64 +1,22 @@
 """Train a network that says a sequence's class or number: batches of similar lengths, loss, validation."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import build_network
 from quartet.classification.predictions import VALIDATION_BATCH_FACTOR
 from quartet.datasets.augmentation import augment
 from quartet.datasets.batches import ShuffledBatches
 from quartet.datasets.images import to_unit_range
-from quartet.sequences.augmentation import augment_series, mixed, mixing
-from quartet.sequences.forecasting.training import forecast_training
-from quartet.sequences.goals import goal_of
-from quartet.sequences.loading import Sequences, as_images, as_sequences, load_sequences, network_inputs
+from quartet.sequences.loading import Sequences, as_images, as_sequences, network_inputs
 from quartet.sequences.networks import NETWORKS
-from quartet.sequences.networks.kernels import KernelClassifier
-from quartet.sequences.predictions import logits_over_sequences
 from quartet.sequences.settings import TrainRnn
+from quartet.sequences.training.augmentation import augment_series, mixed, mixing
+from quartet.sequences.training.goals import goal_of
+from quartet.sequences.training.predictions import logits_over_sequences
 from quartet.training.loop import Batch, Task
-from quartet.training.run import Plan
-
-PENALTIES = torch.logspace(-3, 7, 21)  # of ridge regression
-FITTED = 2048  # about so many training sequences say how features are standardised
-CACHE_BYTES = 2**30  # of features that are computed once
-CARD_KEYS = (
-    *("kind", "input", "classes", "image_shape", "order", "steps", "features", "feature_names", "vocabulary_size"),
-    *("mean", "std", "standardise", "task", "target_mean", "target_std", "quintiles"),
-    *("horizon", "window", "season", "known"),
-)
-
-
-def plan(settings: TrainRnn, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
-    """The plan of a training on the processed sequences in `folder`; `info` is their `info.json`.
-
-    Raises:
-        BadInput: the network in the settings does not take such sequences.
-    """
-    card_keys = tuple(key for key in CARD_KEYS if key in info)
-    if info["input"] == "forecast":
-        forecasts = forecast_training(settings, seed=seed, folder=folder, info=info, device=device)
-        return Plan(forecasts.task(), forecasts.description, card_keys)
-    if settings.network == "linear":
-        raise BadInput(f"{info['source']}: train_rnn.network = linear only forecasts; set it to recurrent or kernels")
-    if settings.network == "kernels" and info["input"] == "tokens":
-        raise BadInput(f"{info['source']}: train_rnn.network = kernels takes numbers, not texts; set it to recurrent")
-    train, held_out = load_sequences(folder, "train"), load_sequences(folder, "validation")
-    if settings.include_validation:
-        train = train.joined(held_out)
-    kind = KernelTraining if settings.network == "kernels" else SequenceTraining
-    training = kind(settings, info, device, seed=seed, train=train, held_out=held_out)
-    return Plan(
-        task=training.task(),
-        description=training.description,
-        card_keys=card_keys,
-        model_files={"tokenizer": folder / "tokenizer.json"} if info["input"] == "tokens" else {},
-    )
 
 
 def describe_network(settings: TrainRnn, info: Mapping, outputs: int, seed: int) -> dict[str, object]:
@@ -179,70 +137,3 @@ class SequenceTraining:
         """Augment sequences of pixels as the images that they are."""
         images = augment(to_unit_range(as_images(pixels, self.info)), self.settings.augmentation, generator)
         return as_sequences(images * 255, self.info)
-
-
-class KernelTraining(SequenceTraining):
-    """Training of a linear layer on features that do not change: they are computed once where they fit.
-
-    A layer that predicts a number is kept small by the penalty of ridge regression. With thousands of features for
-    some hundred series, it would otherwise learn their noise; classes, which ask for less precision, need none.
-    """
-
-    def __init__(self, *arguments: Any, **named: Any):
-        super().__init__(*arguments, **named)
-        self.network: KernelClassifier
-        chosen = torch.arange(len(self.train), device=self.train.lengths.device)
-        some = chosen[:: max(1, len(chosen) // FITTED)]
-        values, lengths = self.train.padded(some)
-        inputs = network_inputs(values, self.info)
-        self.network.fit(inputs, lengths)
-        self.penalty = 0.0
-        if not self.info["classes"]:
-            targets = self.goal.targets(self.train.labels[some])
-            self.penalty = ridge_penalty(self.network.pooled(inputs, lengths), targets) / len(some)
-        columns = self.network.classifier.in_features
-        fits = 4 * columns * (len(self.train) + len(self.held_out)) <= CACHE_BYTES
-        augmented = self.info["input"] == "pixels" or self.settings.series_augmentation.on
-        self.cached = fits and not augmented
-        if self.cached:
-            self.train_features, self.held_out_features = map(self._pooled, (self.train, self.held_out))
-
-    def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
-        """Features and labels."""
-        (chosen,) = examples
-        if self.cached:
-            return self.train_features[chosen], self._labels(chosen)
-        inputs, *lengths, labels = super().batch_of(examples, generator)
-        return self.network.pooled(inputs, *lengths), labels
-
-    def loss_of(self, network: Any, batch: Batch) -> Tensor:
-        """The loss of the goal, from features, and the penalty on the layer's weights."""
-        features, labels = batch
-        loss = self.goal.loss(network.classifier(features), labels)
-        return loss + self.penalty * network.classifier.weight.square().sum() if self.penalty else loss
-
-    def validate(self, network: Any) -> dict[str, float]:
-        """Loss and score on the held-out sequences."""
-        if not self.cached:
-            return super().validate(network)
-        with torch.no_grad():
-            return self.goal.scores(network.classifier(self.held_out_features), self.held_out.labels)
-
-    def _pooled(self, sequences: Sequences) -> Tensor:
-        parts = torch.arange(len(sequences), device=sequences.lengths.device).split(256)
-        return torch.cat([self.network.pooled(*self._inputs(sequences, part)) for part in parts])
-
-    def _inputs(self, sequences: Sequences, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        values, lengths = sequences.padded(chosen)
-        return network_inputs(values, self.info), lengths
-
-
-def ridge_penalty(features: Tensor, targets: Tensor) -> float:
-    """The penalty with which ridge regression predicts best, leaving out one example at a time.
-
-    `features` is `(examples, columns)`, `targets` `(examples,)`; scikit-learn's `RidgeCV`.
-    """
-    from sklearn.linear_model import RidgeCV  # takes a while to import, and few trainings need it
-
-    model = RidgeCV(alphas=PENALTIES.numpy()).fit(features.cpu().numpy(), targets.cpu().numpy())
-    return float(model.alpha_)

@@ -11,10 +11,10 @@ from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import build_network
 from quartet.datasets.batches import ShuffledBatches
 from quartet.sequences.forecasting.windows import Windows, joined, load_windows
-from quartet.sequences.goals import REGRESSION_LOSSES
 from quartet.sequences.networks import NETWORKS
 from quartet.sequences.networks.forecaster import pinball
 from quartet.sequences.settings import TrainRnn
+from quartet.sequences.training.goals import REGRESSION_LOSSES
 from quartet.training.loop import Batch, Task
 
 SCORED = 4096  # windows of the validation split, at equal distances

@@ -1,0 +1,47 @@
+"""The plan of a training on sequences: classes or numbers, by a recurrent network or by kernels, or a forecast."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from quartet.artifacts.errors import BadInput
+from quartet.sequences.loading import load_sequences
+from quartet.sequences.settings import TrainRnn
+from quartet.sequences.training.forecast_training import forecast_training
+from quartet.sequences.training.kernel_training import KernelTraining
+from quartet.sequences.training.sequence_training import SequenceTraining
+from quartet.training.run import Plan
+
+CARD_KEYS = (
+    *("kind", "input", "classes", "image_shape", "order", "steps", "features", "feature_names", "vocabulary_size"),
+    *("mean", "std", "standardise", "task", "target_mean", "target_std", "quintiles"),
+    *("horizon", "window", "season", "known"),
+)
+
+
+def plan(settings: TrainRnn, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
+    """The plan of a training on the processed sequences in `folder`; `info` is their `info.json`.
+
+    Raises:
+        BadInput: the network in the settings does not take such sequences.
+    """
+    card_keys = tuple(key for key in CARD_KEYS if key in info)
+    if info["input"] == "forecast":
+        forecasts = forecast_training(settings, seed=seed, folder=folder, info=info, device=device)
+        return Plan(forecasts.task(), forecasts.description, card_keys)
+    if settings.network == "linear":
+        raise BadInput(f"{info['source']}: train_rnn.network = linear only forecasts; set it to recurrent or kernels")
+    if settings.network == "kernels" and info["input"] == "tokens":
+        raise BadInput(f"{info['source']}: train_rnn.network = kernels takes numbers, not texts; set it to recurrent")
+    train, held_out = load_sequences(folder, "train"), load_sequences(folder, "validation")
+    if settings.include_validation:
+        train = train.joined(held_out)
+    kind = KernelTraining if settings.network == "kernels" else SequenceTraining
+    training = kind(settings, info, device, seed=seed, train=train, held_out=held_out)
+    return Plan(
+        task=training.task(),
+        description=training.description,
+        card_keys=card_keys,
+        model_files={"tokenizer": folder / "tokenizer.json"} if info["input"] == "tokens" else {},
+    )
