@@ -38,7 +38,7 @@ def table(steps=240, season=12, seed=0):
     random = np.random.default_rng(seed)
     time = np.arange(steps)
     known = random.integers(0, 2, steps)
-    values = 100 + 0.5 * time + 20 * np.sin(2 * np.pi * time / season) + 15 * known + random.normal(0, 1, steps)
+    values = 100 + 0.5 * time + 20 * np.sin(2 * np.pi * time / season) + 5 * known + random.normal(0, 1, steps)
     times = pd.date_range("2020-01-01", periods=steps, freq="D").strftime("%Y-%m-%d")
     return pd.DataFrame({"day": times, "sales": values, "holiday": known})
 
