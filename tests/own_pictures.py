@@ -11,7 +11,7 @@ from quartet.images.preparation import prepare_images
 from quartet.images.settings import PreprocessImages
 from quartet.images.sources import download_images
 
-MIRROR = Path(__file__).parents[2] / "../shared/data"
+MIRROR = Path(__file__).parents[1] / "../shared/data"
 
 
 def prepare(tmp_path, settings=None, *, images="digits", mirror=None):

@@ -11,6 +11,7 @@ from quartet.datasets.splits import SPLITS
 from quartet.sequences.settings import PreprocessSequences
 
 LARGEST_WINDOW = 512
+VOTING = 64  # features of all series that say which season there is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,30 +98,34 @@ def _own_cut(histories: Histories) -> Cut:
 
 
 def season_of(values: Sequence[np.ndarray]) -> int:
-    """The period that the training stretches `(steps, features)` repeat after, by autocorrelation; 1 if there is none.
+    """The period that series `(steps, features)` repeat after, by autocorrelation; 1 if there is none.
 
-    Of the differences from step to step, so that a trend does not look like a season; the lag with the highest
-    autocorrelation wins if that is above 0.3, which chance exceeds in a hundred steps once in a thousand times.
+    Of the differences from step to step, so that a trend does not look like a season. Each feature of each series, up
+    to `VOTING` of them, is for its first peak that is nearly its highest, if that is above 0.3, which noise hardly
+    reaches; the lag with the most correlation behind it wins.
     """
-    curves = []
-    shortest = min(len(each) for each in values)
-    lags = min(LARGEST_WINDOW, (shortest - 1) // 2)
-    if lags < 3:
-        return 1
-    for each in values[:32]:
-        changes = np.diff(each, axis=0)
-        changes = changes - changes.mean(axis=0)
-        size = 2 ** int(np.ceil(np.log2(2 * len(changes))))
-        power = np.abs(np.fft.rfft(changes, size, axis=0)) ** 2
-        correlation = np.fft.irfft(power, axis=0)[: lags + 1]
-        counts = (len(changes) - np.arange(lags + 1))[:, None] / len(changes)
-        curves.append((correlation / np.maximum(correlation[0], 1e-12) / counts).T)
-    mean = np.concatenate(curves).mean(axis=0)
-    inner = np.arange(2, lags)
-    peaks = inner[(mean[inner] >= mean[inner - 1]) & (mean[inner] >= mean[inner + 1]) & (mean[inner] > 0.3)]
-    if not len(peaks):
-        return 1
-    return int(peaks[mean[peaks] >= 0.75 * mean[peaks].max()][0])  # not a multiple of the season
+    votes: dict[int, float] = {}
+    for feature in [column for each in values for column in each.T][:VOTING]:
+        lags = min(LARGEST_WINDOW, (len(feature) - 1) // 2)
+        if lags < 3:
+            continue
+        correlation = _autocorrelation(np.diff(feature), lags)
+        inner = np.arange(2, lags)
+        rising = correlation[inner] >= correlation[inner - 1]
+        peaks = inner[rising & (correlation[inner] >= correlation[inner + 1]) & (correlation[inner] > 0.3)]
+        if len(peaks):
+            first = int(peaks[correlation[peaks] >= 0.75 * correlation[peaks].max()][0])  # no multiple of it
+            votes[first] = votes.get(first, 0.0) + float(correlation[first])
+    return max(votes, key=lambda lag: votes[lag]) if votes else 1
+
+
+def _autocorrelation(series: np.ndarray, lags: int) -> np.ndarray:
+    """The correlation of a series `(steps,)` with itself, 0 to `lags` steps later."""
+    centred = series - series.mean()
+    size = 2 ** int(np.ceil(np.log2(2 * len(centred))))
+    products = np.fft.irfft(np.abs(np.fft.rfft(centred, size)) ** 2)[: lags + 1]
+    counts = (len(centred) - np.arange(lags + 1)) / len(centred)
+    return products / max(float(products[0]), 1e-12) / counts
 
 
 def window_of(shortest: int, season: int, horizon: int) -> int:
