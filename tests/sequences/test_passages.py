@@ -12,12 +12,12 @@ from quartet.artifacts.errors import BadInput
 from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.model_store import save_model
 from quartet.artifacts.writing import write_json
-from quartet.sequences import training
 from quartet.sequences.baselines import linear_baseline
 from quartet.sequences.preparation import prepare_sequences
 from quartet.sequences.serving import SequenceModel
 from quartet.sequences.settings import Columns, PreprocessSequences, TrainRnn
 from quartet.sequences.sources import download_sequences
+from quartet.sequences.training import plan as training
 
 SPLITS = ("train", "validation", "test")
 
