@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from quartet.layers.random_kernels import CompetingKernels, DilatedKernels, inside
 
 LARGEST = 10.0  # size of a feature, in standard deviations
-CHUNK = 2**22  # numbers of the series that are convolved at once, times the features of a step
+CHUNK = 2**20  # numbers of the series that are convolved at once, times the features of a step
 
 
 class KernelClassifier(nn.Module):
