@@ -12,9 +12,9 @@ from sklearn.metrics import accuracy_score, root_mean_squared_error
 from quartet.classification.scores import macro_f1
 from quartet.sequences.loading import Sequences, load_sequences, network_inputs
 from quartet.sequences.networks.kernels import KernelClassifier
+from quartet.sequences.training.goals import RIDGE_PENALTIES
 
 PENALTIES = np.logspace(-3, 3, 10)  # of a ridge classifier, as in ROCKET
-NUMBER_PENALTIES = np.logspace(-3, 7, 21)  # of ridge regression: noisy numbers take stronger ones
 
 
 def linear_baseline(folder: Path, info: dict) -> dict[str, float]:
@@ -72,7 +72,7 @@ def number_baselines(folder: Path, info: dict) -> dict[str, float]:
 
 
 def _ridge_error(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]) -> float:
-    model = RidgeCV(alphas=NUMBER_PENALTIES).fit(*train)
+    model = RidgeCV(alphas=RIDGE_PENALTIES).fit(*train)
     return float(root_mean_squared_error(test[1], model.predict(test[0])))
 
 

@@ -19,6 +19,7 @@ from quartet.sequences.forecasting.evaluation import report_forecast
 from quartet.sequences.hidden_states import TENTHS, accuracy_by_tenths_read, gradient_reach, trajectories
 from quartet.sequences.loading import Sequences, as_images, load_sequences, network_inputs
 from quartet.sequences.networks import NETWORKS
+from quartet.sequences.networks.forecaster import Forecaster
 from quartet.sequences.networks.recurrent import RecurrentClassifier
 from quartet.sequences.series_reports import report_numbers, report_series_mistakes
 from quartet.sequences.training.predictions import logits_over_sequences
@@ -32,7 +33,7 @@ def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, f
     card = read_card_for(paths.model("rnn"), processed)
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("rnn"))).to(device)
     data = card["data"]
-    if data["input"] == "forecast":
+    if isinstance(network, Forecaster):
         write_splits(folder, read_json(processed / "info.json"))
         scores = report_forecast(folder, processed, network, data, batch_size=batch_size, device=device)
         return {**scores, "parameters": count_parameters(network)}

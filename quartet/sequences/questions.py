@@ -51,7 +51,7 @@ def history_questions(path: Path, data: Mapping, settings: PreprocessSequences) 
         BadInput: the file cannot be read, or its features are not the model's.
     """
     style = NumberStyle("preprocess.sequences", settings.decimal, settings.thousands)
-    series = histories_from_table(read_table(path), settings, style).series
+    series = _complete(histories_from_table(read_table(path), settings, style).series, settings)
     order = _order(series, data)
     known, ahead = len(data["known"]), data["horizon"] if data["known"] else 0
     found = []
@@ -61,6 +61,11 @@ def history_questions(path: Path, data: Mapping, settings: PreprocessSequences) 
             chosen[-ahead:, : chosen.shape[1] - known] = 0.0  # what is to be forecast is not read
         found.append(Question(name, chosen.copy))
     return Questions("series", found)
+
+
+def _complete(series: TimeSeries, settings: PreprocessSequences) -> TimeSeries:
+    """The series without empty values; without a rule for them, a series with one is refused when it is asked."""
+    return series if settings.missing == "error" else filled(series, settings.missing)
 
 
 def _order(series: TimeSeries, data: Mapping) -> list[int]:
@@ -80,8 +85,7 @@ def _series(table: Table, settings: PreprocessSequences) -> TimeSeries:
 
 def _of_series(series: TimeSeries, data: Mapping, settings: PreprocessSequences) -> Iterator[Question]:
     order = _order(series, data)
-    # Without a rule for empty values, a series with one is refused when it is asked.
-    complete = series if settings.missing == "error" else filled(series, settings.missing)
+    complete = _complete(series, settings)
     known = series.labels if series.targets is None else [repr(target) for target in series.targets.tolist()]
     labels = known or [""] * len(series.names)
     for name, values, label in zip(series.names, complete.each(), labels, strict=True):

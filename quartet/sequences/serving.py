@@ -29,7 +29,7 @@ class SequenceModel(Served):
 
     def __init__(self, folder: Path, files: Mapping[str, Path] | None = None):
         self.card = read_card(folder)
-        self.network = rebuild_network(NETWORKS, self.card, load_weights(folder))
+        self.network: Any = rebuild_network(NETWORKS, self.card, load_weights(folder))
         tokenizer = (files or {}).get("tokenizer")
         self.tokenizer = load_tokenizer(tokenizer) if tokenizer else None
 
@@ -83,11 +83,9 @@ class SequenceModel(Served):
         past, future = standardised[:, : data["window"]], standardised[:, data["window"] :, forecast_features:]
         if not known:
             future = standardised.new_zeros(len(values), data["horizon"], 0)
-        outputs = self.network(past, future).double()  # (batch, horizon, features, outputs)
+        outputs = self.network.forecast(past, future).double()  # (batch, horizon, features, outputs)
         std, mean = (torch.tensor(data[name][:forecast_features], dtype=torch.float64) for name in ("std", "mean"))
-        outputs = outputs * std[:, None] + mean[:, None]
-        quantiles = outputs[..., 1:].sort(dim=-1).values  # each has weights of its own, so that they may cross
-        return list(torch.cat([outputs[..., :1], quantiles], dim=-1).movedim(-1, 1).numpy())
+        return list((outputs * std[:, None] + mean[:, None]).movedim(-1, 1).numpy())
 
     def _values(self, sequence: Any) -> np.ndarray:
         data = self.card["data"]

@@ -1,6 +1,7 @@
 """Pictures of every format and mode are decoded to what one sees, or named."""
 
 import io
+import multiprocessing
 import re
 import struct
 import zlib
@@ -10,6 +11,7 @@ import pytest
 from own_pictures import bring, draw, own_folder, prepare
 from PIL import Image, ImageOps
 
+from quartet.artifacts.errors import BadInput
 from quartet.images.preparation import parallel_decoding, prepare_images
 from quartet.images.preparation.decoding import decode
 from quartet.images.settings import PreprocessImages
@@ -157,6 +159,20 @@ def test_many_pictures_are_decoded_on_all_cores_in_their_order(tmp_path, monkeyp
     assert in_processes[3] == one_by_one[3] == "broken.png: is no picture, or of an unknown format"
     for found, expected in zip(in_processes, one_by_one, strict=True):
         assert isinstance(expected, str) or np.array_equal(found, expected)
+
+
+def test_a_killed_decoding_process_is_said(tmp_path, monkeypatch):
+    draw(tmp_path / "a.png", "RGB", (40, 40), seed=0)
+    contents = [(f"{number}.png", (tmp_path / "a.png").read_bytes()) for number in range(400)]
+    monkeypatch.setattr(parallel_decoding, "MANY", 2)
+    monkeypatch.setattr(parallel_decoding, "CHUNK", 2)
+    monkeypatch.setattr(parallel_decoding, "usable_cores", lambda: 2)
+    decoded = parallel_decoding.decode_all(iter(contents), len(contents))
+    next(decoded)
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(BadInput, match="a process that decodes pictures was killed"):
+        list(decoded)
 
 
 def test_pictures_that_were_damaged_after_their_copy_are_said(tmp_path):

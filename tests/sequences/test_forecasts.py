@@ -18,7 +18,7 @@ from quartet.sequences.networks.forecaster import QUANTILES, Forecaster, pinball
 from quartet.sequences.preparation import prepare_sequences
 from quartet.sequences.preparation.histories import season_of, window_of
 from quartet.sequences.serving import SequenceModel
-from quartet.sequences.settings import Columns, PreprocessSequences, TrainRnn
+from quartet.sequences.settings import Columns, PreprocessSequences, SeriesAugmentation, TrainRnn
 from quartet.sequences.sources import download_sequences
 from quartet.sequences.training.plan import plan
 from quartet.training.checkpoints import NoCheckpoint
@@ -132,6 +132,9 @@ def test_own_splits_and_several_series(tmp_path):
         (lambda data: data, {"splits": "own"}, "`splits: own` takes a table"),
         (lambda data: data, {"splits": "random"}, "would train on the future"),
         (lambda data: data, {"test_steps": 240}, "its 240 steps are fewer than"),
+        (lambda data: data, {"season": 210}, "season of 210 steps is longer than a training stretch"),
+        (lambda data: data, {"standardise": "series"}, "set preprocess.sequences.standardise to data"),
+        (lambda data: data.assign(sales=1.0, holiday=2.0), {}, "there is no error to beat"),
         (lambda data: data, {"horizon": 100}, "are too short for a window"),
         (lambda data: data.assign(split=["test"] + ["train"] * 239), {}, "its splits change back"),
         (lambda data: data, {"columns": Columns(known="hollyday")}, "has no column hollyday"),
@@ -143,6 +146,50 @@ def test_what_cannot_be_forecast_is_refused(tmp_path, change, settings, message)
     with pytest.raises(BadInput) as error:
         prepare(tmp_path, tmp_path / "a.csv", **settings)
     assert message in str(error.value)
+
+
+def test_settings_of_a_forecast_are_refused_for_labelled_series(tmp_path):
+    rows = [
+        {"series": f"s{n}", "step": step, "label": "ab"[n % 2], "x": n + step} for n in range(20) for step in range(4)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "a.csv", index=False)
+    for settings in ({"horizon": 5}, {"columns": Columns(known="x")}):
+        with pytest.raises(BadInput, match=r"is for classes; only a forecast takes preprocess\.sequences\."):
+            prepare(tmp_path, tmp_path / "a.csv", **settings)
+
+
+def test_settings_of_a_training_that_would_change_nothing_are_refused(tmp_path):
+    table().to_csv(tmp_path / "a.csv", index=False)
+    info = prepare(tmp_path, tmp_path / "a.csv")
+    for changes, message in (
+        ({"series_augmentation": SeriesAugmentation(jitter=0.1)}, "set all of it to 0"),
+        ({"class_weights": "balanced"}, "has no classes"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            trained(tmp_path, info, **changes)
+
+
+def test_numbers_are_read_as_a_country_writes_them(tmp_path):
+    data = table()
+    thousands = (1000 + data["sales"]).map("{:,.3f}".format)
+    data["sales"] = thousands.str.translate(str.maketrans(",.", ".,"))  # 1.123,456
+    data.to_csv(tmp_path / "a.csv", index=False, sep=";")
+    info = prepare(tmp_path, tmp_path / "a.csv", decimal="comma", thousands="point", horizon=6)
+    assert info["mean"][0] == pytest.approx(1000 + table()["sales"][: 240 - 6 - 24].mean(), rel=1e-3)
+
+
+def test_a_season_may_be_longer_than_the_window(tmp_path):
+    data = table(season=30)
+    data["sales"] = np.tile(np.arange(30.0), 8)
+    data.drop(columns="holiday").to_csv(tmp_path / "a.csv", index=False)
+    how = {"season": 30, "window": 10, "horizon": 40, "test_steps": 60, "validation_steps": 40}
+    with pytest.raises(BadInput, match="there is no error to beat"):
+        prepare(tmp_path, tmp_path / "a.csv", **how)
+    data.loc[3, "sales"] += 1
+    data.drop(columns="holiday").to_csv(tmp_path / "a.csv", index=False)
+    windows = load_windows(tmp_path / "processed", "test", prepare(tmp_path, tmp_path / "a.csv", **how))
+    chosen = torch.arange(len(windows))
+    torch.testing.assert_close(seasonal_naive(windows, chosen, 30), windows.at(chosen)[2])
 
 
 def test_gaps_in_time_are_named(tmp_path):
@@ -173,6 +220,7 @@ def test_windows_are_whole_seasons_and_leave_most_to_begin_in():
 def test_the_seasonal_forecast_repeats_the_last_season(tmp_path):
     data = table(seed=1)
     data["sales"] = np.tile(np.arange(12.0), 20)
+    data.loc[3, "sales"] += 1  # a forecast that is always right has no error to be measured in
     data.drop(columns="holiday").to_csv(tmp_path / "a.csv", index=False)
     info = prepare(tmp_path, tmp_path / "a.csv", horizon=30, window=24, test_steps=60, validation_steps=40)
     windows = load_windows(tmp_path / "processed", "test", info)
@@ -210,6 +258,15 @@ def test_the_pinball_loss_is_scikit_learns():
     outputs, actual = random.normal(size=(50, 4)), random.normal(size=50)
     expected = np.mean([mean_pinball_loss(actual, outputs[:, 1 + i], alpha=q) for i, q in enumerate(QUANTILES)])
     assert pinball(torch.from_numpy(outputs), torch.from_numpy(actual)).mean().item() == pytest.approx(expected)
+
+
+def test_quantiles_never_cross_and_the_mean_is_left_alone():
+    torch.manual_seed(0)
+    network, past, ahead = Forecaster(window=12, horizon=3, features=2), torch.randn(5, 12, 2), torch.zeros(5, 3, 0)
+    raw, found = network(past, ahead), network.forecast(past, ahead)
+    assert (raw[..., 1:].diff(dim=-1) < 0).any() and (found[..., 1:].diff(dim=-1) >= 0).all()
+    assert torch.equal(raw[..., 0], found[..., 0])
+    assert torch.equal(raw[..., 1:].sum(dim=-1) > 0, found[..., 1:].sum(dim=-1) > 0)
 
 
 @pytest.mark.parametrize("cell", [None, "gru"])

@@ -43,7 +43,7 @@ def decode_all(files: Iterable[NamedFile], count: int) -> Iterator[np.ndarray | 
         except BrokenProcessPool as error:
             raise BadInput(
                 "a process that decodes pictures was killed, as a rule for want of memory; "
-                f"{cores} of them decode at once: free memory, or hold fewer cores ready, as with `taskset -c 0`"
+                f"{cores} of them decode at once: free memory, or let one core do it with `taskset -c 0 dvc repro`"
             ) from error
         finally:
             for future in waiting:

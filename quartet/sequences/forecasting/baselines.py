@@ -16,12 +16,11 @@ EXAMPLES = 20_000  # training windows, of single features, at most
 def seasonal_naive(windows: Windows, chosen: Tensor, season: int) -> Tensor:
     """What was a season, or as many as it takes, before: `(batch, horizon, forecast features)`.
 
-    A season that is longer than the window is shortened to it.
+    Processed splits reach back a season even where the window does not.
     """
-    past, _, actual = windows.at(chosen)
-    lag = min(season, windows.window)
-    places = torch.arange(windows.horizon, device=past.device) % lag - lag
-    return past[:, places, : actual.shape[-1]]
+    places = torch.arange(windows.horizon, device=windows.values.device) % season - season
+    found = windows.values[windows.origins[chosen][:, None] + places]
+    return found[..., : found.shape[-1] - windows.known]
 
 
 class LinearForecast:

@@ -1,14 +1,14 @@
 """Score forecasts of every window of the test stretch ("rolling origin"), beside a seasonal and a linear forecast."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from quartet.artifacts.model_store import load_tensors
 from quartet.artifacts.writing import write_table
@@ -17,11 +17,10 @@ from quartet.reporting.drawing.figures import line_figure, save_figure
 from quartet.reporting.sequence_figures import Fan, fan_figure
 from quartet.sequences.forecasting.baselines import LinearForecast, seasonal_naive
 from quartet.sequences.forecasting.windows import Windows, load_windows
-from quartet.sequences.networks.forecaster import pinball
+from quartet.sequences.networks.forecaster import Forecaster, pinball
 from quartet.sequences.number_scores import QUINTILES, quintiles
 
 FANS = 6  # forecasts that are drawn
-Forecast = Callable[[Windows, Tensor], Tensor]  # windows and which of them to means (batch, horizon, features)
 
 
 class Errors:
@@ -97,7 +96,7 @@ class Quantiles:
 def report_forecast(
     folder: Path,
     processed: Path,
-    network: nn.Module,
+    network: Forecaster,
     data: Mapping[str, Any],
     *,
     batch_size: int,
@@ -114,7 +113,7 @@ def report_forecast(
     bands, fifths = Quantiles(), Fifths(processed, data, features)
     for part in torch.arange(len(windows), device=device).split(batch_size):
         past, ahead, actual = windows.at(part)
-        outputs = network(past, ahead)
+        outputs = network.forecast(past, ahead)
         bands.add(outputs, actual)
         fifths.add(outputs[..., 0], actual)
         forecasts = (outputs[..., 0], seasonal_naive(windows, part, season), linear(windows, part))
@@ -172,12 +171,12 @@ def _report_steps(folder: Path, errors: Mapping[str, Errors]) -> None:
     save_figure(figure, folder / "evaluation/error_by_step.png")
 
 
-def _report_fans(folder: Path, network: nn.Module, windows: Windows, data: Mapping[str, Any]) -> None:
+def _report_fans(folder: Path, network: Forecaster, windows: Windows, data: Mapping[str, Any]) -> None:
     """Forecasts from a few origins of the test stretch, of each feature in turn."""
     features = windows.values.shape[1] - windows.known
     chosen = torch.linspace(0, len(windows) - 1, min(FANS, max(len(windows), features))).round().long()
     past, ahead, actual = windows.at(chosen.to(windows.values.device))
-    outputs = network(past, ahead)
+    outputs = network.forecast(past, ahead)
     fans = []
     for row in range(len(chosen)):
         feature = row % features

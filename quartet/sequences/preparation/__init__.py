@@ -7,7 +7,7 @@ import pandas as pd
 
 from quartet.artifacts import paths
 from quartet.artifacts.checksums import sha256_of_folder
-from quartet.artifacts.errors import BadInput
+from quartet.artifacts.errors import BadInput, listed
 from quartet.artifacts.model_store import save_arrays
 from quartet.artifacts.writing import read_json, write_json, write_table, write_text
 from quartet.datasets.images import load_images
@@ -22,6 +22,7 @@ from quartet.sequences.preparation.forecast_tables import histories_from_table, 
 from quartet.sequences.preparation.forecasts import prepare_forecast
 from quartet.sequences.preparation.histories import Histories
 from quartet.sequences.preparation.series_tables import series_from_table
+from quartet.sequences.preparation.standardising import standardisation
 from quartet.sequences.settings import PreprocessSequences
 
 REASONS = {
@@ -88,7 +89,21 @@ def read_series(
         series = series_from_table(table, settings.columns, style)
         if (series.targets is None) != (task == "classes"):
             raise BadInput(f"{source}: has no column for preprocess.sequences.task = {settings.task}")
+    _refuse_settings_of_forecasts(source, task, settings)
     return in_one_order(filled(series, settings.missing)), _with_reason(task, settings)
+
+
+def _refuse_settings_of_forecasts(source: str, task: str, settings: PreprocessSequences) -> None:
+    """Raise BadInput for settings of a forecast, which would change nothing for another task."""
+    names = ("horizon", "window", "season", "train_steps", "validation_steps", "test_steps")
+    given = [name for name in names if getattr(settings, name) is not None]
+    if settings.columns.known:
+        given.append("columns.known")
+    if given:
+        raise BadInput(
+            f"{source}: is for {task}; only a forecast takes preprocess.sequences.{listed(given, ', .')}: set to null, "
+            "or set preprocess.sequences.task to forecast"
+        )
 
 
 def _with_reason(task: str, settings: PreprocessSequences) -> dict[str, str]:
@@ -161,7 +176,7 @@ def _from_time_series(series: TimeSeries, source: str, folder: Path, settings: P
     classes = [] if series.labels is None else sorted(set(series.labels))
     goals = np.asarray(series.targets if series.labels is None else np.searchsorted(classes, series.labels))
     described = {
-        **_standardisation(settings.standardise, [each[index] for index in splits.indices["train"]]),
+        **standardisation(settings.standardise, [each[index] for index in splits.indices["train"]]),
         **({} if series.targets is None else _numbers(goals[splits.indices["train"]])),
     }
     for split, chosen in splits.indices.items():
@@ -178,18 +193,6 @@ def _from_time_series(series: TimeSeries, source: str, folder: Path, settings: P
         "counts": {split: len(chosen) for split, chosen in splits.indices.items()},
         "splits": splits.report,
     }
-
-
-def _standardisation(by: str, train: list[np.ndarray]) -> dict:
-    """What `info.json` says of how series are standardised, from the training series."""
-    features = train[0].shape[1]
-    if by == "series":
-        return {"standardise": "series", "mean": [0.0] * features, "std": [1.0] * features}
-    # In one layout of memory, on which the last digit of a mean depends.
-    values = np.ascontiguousarray(np.concatenate(train))
-    mean, std = values.mean(axis=0), values.std(axis=0)
-    # A constant feature is not scaled up.
-    return {"mean": mean.tolist(), "std": [float(f"{value:.9g}") or 1.0 for value in std]}
 
 
 def _numbers(targets: np.ndarray) -> dict:

@@ -89,10 +89,10 @@ def _time_column(table: Table, columns: Columns) -> str:
 
 
 def _refuse_text(table: Table, name: str, columns: Columns) -> None:
-    """Raise BadInput for a column none of whose cells is a number: it is a label or a name, not a feature."""
+    """Raise BadInput for a column without a digit: it is a label or a name, not a feature."""
     text = table.text(name)
     filled = text[~text.str.lower().isin(EMPTY)]
-    if len(filled) and pd.to_numeric(filled.str.replace(",", "."), errors="coerce").isna().all():
+    if len(filled) and not filled.str.contains(r"\d").any():
         raise BadInput(
             f"{table.path}: column {name} has no numbers ({filled.iloc[0]!r}); a forecast takes numbers alone. If it "
             "names the series or their classes, say so in preprocess.sequences.columns; otherwise remove it"

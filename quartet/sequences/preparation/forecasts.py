@@ -11,6 +11,7 @@ from quartet.datasets.reading.time_series import filled
 from quartet.datasets.splits import SPLITS, print_report
 from quartet.sequences.loading import series_values
 from quartet.sequences.preparation.histories import Cut, Histories, cut_by_time, season_of, window_of
+from quartet.sequences.preparation.standardising import standardisation
 from quartet.sequences.settings import PreprocessSequences
 
 LONGEST_HORIZON = 96  # that is chosen without a setting
@@ -38,8 +39,12 @@ def outlook_of(histories: Histories, source: str, settings: PreprocessSequences)
     """The settings, or what the rules make of the series: the season is looked for in the first half of each.
 
     Raises:
-        BadInput: a series is too short, or its own splits do not follow each other.
+        BadInput: a series is too short, its own splits do not follow each other, or a setting does not apply.
     """
+    if settings.standardise == "series":
+        raise BadInput(
+            f"{source}: a forecast standardises each window by itself; set preprocess.sequences.standardise to data"
+        )
     features = len(histories.series.features) - histories.known
     halves = [values[: (len(values) + 1) // 2, :features] for values in histories.series.each()]
     season = settings.season or season_of(halves)
@@ -49,6 +54,11 @@ def outlook_of(histories: Histories, source: str, settings: PreprocessSequences)
         cut = cut_by_time(histories, settings, horizon)
     except BadInput as error:
         raise BadInput(f"{source}: {error}") from error
+    if season >= cut.train.min():
+        raise BadInput(
+            f"{source}: preprocess.sequences.season of {season} steps is longer than a training stretch, of "
+            f"{cut.train.min()}"
+        )
     window = settings.window or window_of(int(cut.train.min()), season, horizon)
     return Outlook(season, horizon, window, cut, _report(histories, cut, window, horizon))
 
@@ -91,8 +101,7 @@ def prepare_forecast(histories: Histories, source: str, folder: Path, settings: 
                 f"of {outlook.horizon}; set preprocess.sequences.window, .horizon or .{split}_steps"
             )
     each, cut = histories.series.each(), outlook.cut
-    train = np.ascontiguousarray(np.concatenate([values[:end] for values, end in zip(each, cut.train, strict=True)]))
-    std = train.std(axis=0)
+    train = [values[:end] for values, end in zip(each, cut.train, strict=True)]
     info = {
         "source": source,
         "input": "forecast",
@@ -104,14 +113,16 @@ def prepare_forecast(histories: Histories, source: str, folder: Path, settings: 
         "features": len(histories.series.features),
         "feature_names": list(histories.series.features),
         "known": list(histories.series.features)[len(histories.series.features) - histories.known :],
-        "mean": train.mean(axis=0).tolist(),
-        "std": [float(f"{value:.9g}") or 1.0 for value in std],
+        **standardisation("data", train),
         "counts": windows,
         "splits": outlook.report,
     }
+    scale = seasonal_errors(each, cut.validation, outlook.season)
+    if np.isnan(scale[:, : len(histories.series.features) - histories.known]).all():
+        raise BadInput(f"{source}: each season before the test stretch is like the last; there is no error to beat")
     for split in SPLITS:
         start, end = cut.stretch(split)
-        context = np.minimum(start, outlook.window)
+        context = np.minimum(start, max(outlook.window, outlook.season))
         stretches = [values[a:b] for values, a, b in zip(each, start - context, end, strict=True)]
         arrays = {
             "values": np.concatenate([series_values(stretch, info) for stretch in stretches]),
@@ -119,7 +130,7 @@ def prepare_forecast(histories: Histories, source: str, folder: Path, settings: 
             "context": context,
         }
         if split == "test":
-            arrays["scale"] = seasonal_errors(each, cut.validation, outlook.season)
+            arrays["scale"] = scale
         save_arrays(folder / f"{split}.safetensors", arrays)
     print_report(source, outlook.report)
     print(
@@ -138,7 +149,6 @@ def seasonal_errors(each: list[np.ndarray], ends: np.ndarray, season: int) -> np
     errors = []
     for values, end in zip(each, ends, strict=True):
         seen = values[:end]
-        lag = season if len(seen) > season else 1
-        errors.append(np.abs(seen[lag:] - seen[:-lag]).mean(axis=0) if len(seen) > lag else np.zeros(values.shape[1]))
+        errors.append(np.abs(seen[season:] - seen[:-season]).mean(axis=0))
     found = np.asarray(errors)
     return np.where(found > 0, found, np.nan)

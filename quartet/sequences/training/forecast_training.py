@@ -14,8 +14,9 @@ from quartet.sequences.forecasting.windows import Windows, joined, load_windows
 from quartet.sequences.networks import NETWORKS
 from quartet.sequences.networks.forecaster import pinball
 from quartet.sequences.settings import TrainRnn
+from quartet.sequences.training.batched_training import BatchedTraining
 from quartet.sequences.training.goals import REGRESSION_LOSSES
-from quartet.training.loop import Batch, Task
+from quartet.training.loop import Batch
 
 SCORED = 4096  # windows of the validation split, at equal distances
 
@@ -44,8 +45,8 @@ def describe_forecaster(settings: TrainRnn, info: Mapping) -> dict[str, object]:
     }
 
 
-class ForecastTraining:
-    """A forecaster and the functions that the training loop calls.
+class ForecastTraining(BatchedTraining):
+    """A training that says how each window goes on.
 
     Args:
         settings: of the training.
@@ -71,24 +72,6 @@ class ForecastTraining:
         self.batches = ShuffledBatches(len(train), settings.batch_size, seed, device)
         self.description = describe_forecaster(settings, info)
         self.network = build_network(NETWORKS, self.description).to(device)
-
-    def task(self) -> Task:
-        """The task for the training loop."""
-        settings = self.settings
-        epochs = settings.epochs and self.batches.steps_in(settings.epochs, settings.accumulate)
-        return Task(
-            network=self.network,
-            examples_at=self.examples_at,
-            batch_of=self.batch_of,
-            loss_of=self.loss_of,
-            validate=self.validate,
-            steps=epochs or settings.steps,
-            validate_every=settings.validate_every,
-        )
-
-    def examples_at(self, number: int) -> Batch:
-        """The numbers of a batch's windows."""
-        return (self.batches.indices(number),)
 
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
         """The past, what is known of the future, and what is to be forecast."""

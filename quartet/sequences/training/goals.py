@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,6 +17,8 @@ REGRESSION_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean_absolute_error": F.l1_loss,
     "huber": F.huber_loss,
 }
+
+RIDGE_PENALTIES = np.logspace(-3, 7, 21)  # of ridge regression of a number: noisy ones take strong penalties
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from quartet.sequences.loading import Sequences, network_inputs
 from quartet.sequences.networks.kernels import KernelClassifier
+from quartet.sequences.training.goals import RIDGE_PENALTIES
 from quartet.sequences.training.sequence_training import SequenceTraining
 from quartet.training.loop import Batch
 
-PENALTIES = torch.logspace(-3, 7, 21)  # of ridge regression
 FITTED = 2048  # about so many training sequences say how features are standardised
 CACHE_BYTES = 2**30  # of features that are computed once
 
@@ -78,5 +78,5 @@ def ridge_penalty(features: Tensor, targets: Tensor) -> float:
     """
     from sklearn.linear_model import RidgeCV  # takes a while to import, and few trainings need it
 
-    model = RidgeCV(alphas=PENALTIES.numpy()).fit(features.cpu().numpy(), targets.cpu().numpy())
+    model = RidgeCV(alphas=RIDGE_PENALTIES).fit(features.cpu().numpy(), targets.cpu().numpy())
     return float(model.alpha_)

@@ -24,8 +24,9 @@ def plan(settings: TrainRnn, *, seed: int, folder: Path, info: Mapping, device: 
     """The plan of a training on the processed sequences in `folder`; `info` is their `info.json`.
 
     Raises:
-        BadInput: the network in the settings does not take such sequences.
+        BadInput: the network in the settings does not take such sequences, or a setting has no effect on them.
     """
+    _refuse_idle_settings(settings, info)
     card_keys = tuple(key for key in CARD_KEYS if key in info)
     if info["input"] == "forecast":
         forecasts = forecast_training(settings, seed=seed, folder=folder, info=info, device=device)
@@ -45,3 +46,14 @@ def plan(settings: TrainRnn, *, seed: int, folder: Path, info: Mapping, device: 
         card_keys=card_keys,
         model_files={"tokenizer": folder / "tokenizer.json"} if info["input"] == "tokens" else {},
     )
+
+
+def _refuse_idle_settings(settings: TrainRnn, info: Mapping) -> None:
+    """Raise BadInput for settings that someone changed and that would change nothing for such sequences."""
+    if settings.series_augmentation.on and info["input"] != "numbers":
+        raise BadInput(
+            f"{info['source']}: train_rnn.series_augmentation changes series that have a class or a number; set all of "
+            "it to 0"
+        )
+    if settings.class_weights != "none" and not info["classes"]:
+        raise BadInput(f"{info['source']}: has no classes; set train_rnn.class_weights to none")

@@ -14,9 +14,10 @@ from quartet.sequences.loading import Sequences, as_images, as_sequences, networ
 from quartet.sequences.networks import NETWORKS
 from quartet.sequences.settings import TrainRnn
 from quartet.sequences.training.augmentation import augment_series, mixed, mixing
+from quartet.sequences.training.batched_training import BatchedTraining
 from quartet.sequences.training.goals import goal_of
 from quartet.sequences.training.predictions import logits_over_sequences
-from quartet.training.loop import Batch, Task
+from quartet.training.loop import Batch
 
 
 def describe_network(settings: TrainRnn, info: Mapping, outputs: int, seed: int) -> dict[str, object]:
@@ -44,8 +45,8 @@ def describe_network(settings: TrainRnn, info: Mapping, outputs: int, seed: int)
     }
 
 
-class SequenceTraining:
-    """A network and the functions that the training loop calls.
+class SequenceTraining(BatchedTraining):
+    """A training that says a class or a number of each sequence.
 
     Args:
         settings: of the training.
@@ -73,24 +74,6 @@ class SequenceTraining:
         self.goal = goal_of(info, settings, self.train.labels)
         self.description = describe_network(settings, info, self.goal.outputs, seed)
         self.network = build_network(NETWORKS, self.description).to(device)
-
-    def task(self) -> Task:
-        """The task for the training loop."""
-        settings = self.settings
-        epochs = settings.epochs and self.batches.steps_in(settings.epochs, settings.accumulate)
-        return Task(
-            network=self.network,
-            examples_at=self.examples_at,
-            batch_of=self.batch_of,
-            loss_of=self.loss_of,
-            validate=self.validate,
-            steps=epochs or settings.steps,
-            validate_every=settings.validate_every,
-        )
-
-    def examples_at(self, number: int) -> Batch:
-        """The indices of a batch's sequences in the training split."""
-        return (self.batches.indices(number),)
 
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
         """Network inputs (pixels and numbers are augmented), lengths if they differ, and labels or targets."""
