@@ -331,7 +331,7 @@ def judge_of(folder: Path, seed: int):
     """Train a judge on the training images in `folder`."""
     from quartet.artifacts.writing import read_json
     from quartet.datasets.images import load_images
-    from quartet.images.training import ImageTraining
+    from quartet.images.training.image_training import ImageTraining
     from quartet.text_to_image.judge import Judge
     from quartet.training.checkpoints import NoCheckpoint
     from quartet.training.devices import pick_device

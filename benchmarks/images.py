@@ -149,7 +149,7 @@ def run_ours(folder: Path, settings: TrainCnn, seed: int, every: int, scored: bo
     from quartet.artifacts.writing import read_json
     from quartet.datasets.images import normalise
     from quartet.images.shifted_views import shifted_probabilities
-    from quartet.images.training import ImageTraining
+    from quartet.images.training.image_training import ImageTraining
     from quartet.training.devices import pick_device
     from quartet.training.seeding import seed_everything
 

@@ -107,7 +107,7 @@ def prepared(source: str, folder: Path, **settings: object) -> dict:
 
 
 def trained(name: str, folder: Path, info: dict, seed: int):
-    """The network that a preset trains on `folder/processed`, and the seconds that this took."""
+    """The network that a preset trains on `folder/processed`, its calibration, and the seconds that this took."""
     import torch
 
     from quartet.sequences.training.plan import plan
@@ -120,11 +120,12 @@ def trained(name: str, folder: Path, info: dict, seed: int):
     settings, device = preset(name).training("rnn"), torch.device("cpu")
     seed_everything(seed)
     start = time.perf_counter()
-    task = plan(settings, seed=seed, folder=folder / "processed", info=info, device=device).task
-    outcome = train(task, settings, seed=seed, device=device, checkpoint=NoCheckpoint(), quiet=True)
+    made = plan(settings, seed=seed, folder=folder / "processed", info=info, device=device)
+    outcome = train(made.task, settings, seed=seed, device=device, checkpoint=NoCheckpoint(), quiet=True)
     seconds = time.perf_counter() - start
-    task.network.load_state_dict(outcome.weights)
-    return task.network.eval(), seconds
+    network = made.task.network.eval()
+    network.load_state_dict(outcome.weights)
+    return network, made.calibrate(network), seconds
 
 
 def our_score(path: Path, seed: int) -> tuple[float, float]:
@@ -136,7 +137,7 @@ def our_score(path: Path, seed: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         info = prepared(f"ts:{path}", folder)
-        network, seconds = trained("series", folder, info, seed)
+        network, _, seconds = trained("series", folder, info, seed)
         test = load_sequences(folder / "processed", "test")
         outputs = logits_over_sequences(network, test, info, 256)
     if info["classes"]:
@@ -201,9 +202,9 @@ def forecast_scores(path: Path, how: dict, seed: int) -> dict:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         info = prepared(f"csv:{path}", folder, **how)
-        network, seconds = trained("forecast", folder, info, seed)
-        device = torch.device("cpu")
-        scores = report_forecast(folder, folder / "processed", network, info, batch_size=256, device=device)
+        network, calibration, seconds = trained("forecast", folder, info, seed)
+        how = {**calibration, "batch_size": 256, "device": torch.device("cpu")}
+        scores = report_forecast(folder, folder / "processed", network, info, **how)
     return {"data": path.stem, "seed": seed, "seconds": seconds, **scores}
 
 

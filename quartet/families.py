@@ -128,7 +128,7 @@ _FAMILIES = (
         headlines={"classes": Headline("accuracy")},
         sections={"train_cnn": "quartet.images.settings:TrainCnn"},
         networks="quartet.images.networks:NETWORKS",
-        plan="quartet.images.training:plan",
+        plan="quartet.images.training.plan:plan",
         evaluation="quartet.images.evaluation:evaluate",
         served="quartet.images.serving:ImageClassifier",
     ),

@@ -11,9 +11,9 @@ from real_text import REFERENCE
 from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.model_store import save_model
 from quartet.artifacts.writing import read_json, write_json
-from quartet.images import training as images_training
 from quartet.images.preparation import prepare_images
 from quartet.images.settings import PreprocessImages, TrainCnn
+from quartet.images.training import plan as images_training
 from quartet.language import training as language_training
 from quartet.language.preparation import prepare_text
 from quartet.language.settings import PreprocessText, TrainLm

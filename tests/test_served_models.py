@@ -2,13 +2,16 @@
 
 import asyncio
 import base64
+import contextlib
 import dataclasses
 import io
 import json
 import sys
+from functools import partial
 from pkgutil import resolve_name
 
 import numpy as np
+import pandas as pd
 import pytest
 from family_plans import image_plan, language_plan, prepare, save_trained, sequence_plan, text_to_image_plan
 from mlflow.pyfunc import load_model, scoring_server
@@ -16,9 +19,13 @@ from mlflow.types import DataType
 from PIL import Image
 
 from quartet.artifacts.errors import BadInput
+from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.model_store import read_card
-from quartet.artifacts.writing import read_json
+from quartet.artifacts.writing import read_json, write_json
 from quartet.families import FAMILIES
+from quartet.sequences.preparation import prepare_sequences
+from quartet.sequences.settings import PreprocessSequences
+from quartet.sequences.sources import download_sequences
 from quartet.tracking import store
 from quartet.tracking.model_logging import example_from, log_model, signature_of
 from quartet.tracking.served import Array
@@ -146,31 +153,82 @@ def ask(data, tmp_path_factory):
     """Ask the model of a family over HTTP, as MLflow logs and serves it; returns the status and the answer."""
     servers = {}
 
-    def server(key):
-        kind, files = resolve_name(FAMILIES[key].served), {"model": data / "models" / key}
-        if key == "lm":
-            files["tokenizer"] = data / "text/tokenizer.json"
-        open_store, experiment = store.open_store()
-        run_id = open_store.create_run(experiment).info.run_id
-        example = {"cnn": [png(0)], "lm": ["The "], "diffusion": ["the two"]}.get(key)
-        taken = kind.interface(read_card(files["model"])).inputs
-        sent = {"array": [[[0] * 8] * 8], "dtype": "uint8"} if key == "rnn" else taken.example(example)
-        log_model(run_id, key, FAMILIES[key].served, files, interface(data, key), sent)
-        (logged,) = open_store.search_logged_models([experiment], f"source_run_id = '{run_id}'")
-        return scoring_server.init(load_model(logged.model_uri))
-
     def asked(key, question):
         if key not in servers:
-            servers[key] = server(key)
+            servers[key] = server(data / "models" / key, key, data / "text/tokenizer.json")
         body = question if isinstance(question, str) else json.dumps(question)
         return asyncio.run(posted(servers[key], body.encode()))
 
+    with a_store(tmp_path_factory.mktemp("store")):
+        yield asked
+
+
+@contextlib.contextmanager
+def a_store(folder):
+    """An MLflow database of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(tmp_path_factory.mktemp("store")))
+        patch.setenv("DVC_ROOT", str(folder))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("QUARTET_TRACKING", "on")
         patch.setattr("sys.path", list(sys.path))  # to which MLflow adds the logged code
-        yield asked
+        yield
+
+
+def server(model, key, tokenizer=None):
+    """MLflow's server of a model folder, as it is logged and loaded."""
+    kind, files, card = resolve_name(FAMILIES[key].served), {"model": model}, read_card(model)
+    if key == "lm":
+        files["tokenizer"] = tokenizer
+    client, experiment = store.open_store()
+    run_id = client.create_run(experiment).info.run_id
+    example = {"cnn": [png(0)], "lm": ["The "], "diffusion": ["the two"]}.get(key)
+    features = card["data"].get("features")
+    taken = kind.interface(card).inputs
+    sent = {"array": [[[0] * features] * 8], "dtype": taken.dtype} if key == "rnn" else taken.example(example)
+    described = json.loads(json.dumps(dataclasses.asdict(kind.interface(card))))
+    log_model(run_id, key, FAMILIES[key].served, files, described, sent)
+    (logged,) = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    return scoring_server.init(load_model(logged.model_uri))
+
+
+def trained_on(rows, folder, **settings):
+    """A sequence model that is trained for a few steps on a table."""
+    rows.to_csv(folder / "own.csv", index=False)
+    raw = folder / "raw"
+    write_json(raw / "manifest.json", download_sequences(f"csv:{folder / 'own.csv'}", Fetching(), raw))
+    prepare_sequences(raw, folder / "sequences", PreprocessSequences())
+    info = read_json(folder / "sequences/info.json")
+    save_trained(partial(sequence_plan, **settings), folder, info, folder / "model", "rnn")
+    return folder / "model"
+
+
+def test_a_forecast_is_served_over_http(tmp_path):
+    days = pd.date_range("2024-01-01", periods=120).strftime("%Y-%m-%d")
+    sales = 50 + 10 * np.sin(2 * np.pi * np.arange(120) / 7)
+    model = trained_on(pd.DataFrame({"day": days, "sales": sales}), tmp_path, network="linear")
+    data = read_card(model)["data"]
+    with a_store(tmp_path / "store"):
+        asked = server(model, "rnn")
+        status, answer = asyncio.run(posted(asked, json.dumps({"inputs": [sales[:, None].tolist()]}).encode()))
+        (found,) = answer["predictions"]
+        assert status == 200 and set(found) == {"forecast", "low", "median", "high"}
+        assert {name: np.shape(found[name]) for name in found} == dict.fromkeys(found, (data["horizon"], 1))
+        assert (np.asarray(found["low"]) <= found["high"]).all()
+        status, answer = asyncio.run(posted(asked, json.dumps({"inputs": [[[1.0]]]}).encode()))
+        assert status == 400 and "has 1 steps; the model looks" in answer["message"]
+
+
+def test_a_number_is_served_over_http(tmp_path):
+    rows = [
+        {"series": f"s{number}", "step": step, "x": number + step, "target": 2.5 * number}
+        for number in range(40)
+        for step in range(6)
+    ]
+    model = trained_on(pd.DataFrame(rows), tmp_path)
+    with a_store(tmp_path / "store"):
+        question = {"inputs": [[[4.0], [5.0]], [[20.0], [21.0], [22.0]]]}
+        status, answer = asyncio.run(posted(server(model, "rnn"), json.dumps(question).encode()))
+    assert status == 200 and all(np.isfinite(row["number"]) for row in answer["predictions"])
 
 
 NO_PICTURE = base64.b64encode(b"no picture").decode()

@@ -21,11 +21,12 @@ def save_model(
     network: Mapping[str, object],
     data: Mapping[str, object],
     training: Mapping[str, object],
+    calibration: Mapping[str, object] | None = None,
 ) -> None:
     """Write a model folder atomically.
 
     `network` holds the arguments that rebuild the network, `data` describes its inputs and has their checksum,
-    `training` has the steps taken and the validation scores.
+    `training` has the steps taken and the validation scores, `calibration` what was fitted to the validation split.
     """
     with atomic_folder(folder) as temporary:
         save_tensors(temporary / "model.safetensors", weights)
@@ -34,6 +35,7 @@ def save_model(
             "network": dict(network),
             "data": dict(data),
             "training": dict(training),
+            **({"calibration": dict(calibration)} if calibration else {}),
             "sha256": sha256(temporary / "model.safetensors"),
         }
         write_json(temporary / "card.json", card)

@@ -20,10 +20,10 @@ class Answer:
         return self.probabilities[self.name]
 
 
-def answers_of(logits: Tensor, classes: Sequence[str]) -> list[Answer]:
-    """Convert `(batch, classes)` logits to one answer per row."""
+def answers_of(logits: Tensor, classes: Sequence[str], temperature: float = 1.0) -> list[Answer]:
+    """Convert `(batch, classes)` logits to one answer per row; `temperature` is that of the model's card."""
     found = []
-    for row in logits.cpu().double().softmax(dim=1):
+    for row in (logits.cpu().double() / temperature).softmax(dim=1):
         order = row.argsort(descending=True).tolist()
         found.append(Answer(classes[order[0]], {classes[label]: row[label].item() for label in order}))
     return found

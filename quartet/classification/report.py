@@ -6,7 +6,7 @@ from torch import Tensor
 
 from quartet.artifacts.writing import write_table
 from quartet.classification.confusion_files import write_confusion
-from quartet.classification.scores import class_report, classification_scores, reliability
+from quartet.classification.scores import calibration_error, class_report, classification_scores, reliability
 from quartet.reporting.classification_figures import reliability_figure
 from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet
@@ -14,11 +14,18 @@ from quartet.reporting.image_sheets import image_sheet
 MISTAKES, MISTAKES_IN_A_ROW = 10, 5
 
 
-def report_classification(folder: Path, logits: Tensor, labels: Tensor, classes: list[str], what: str) -> dict:
-    """Write confusion files, class report and reliability diagram into `folder`; returns the scores."""
-    probabilities = logits.cpu().double().softmax(dim=1).numpy()
+def report_classification(
+    folder: Path, logits: Tensor, labels: Tensor, classes: list[str], what: str, *, temperature: float = 1.0
+) -> dict[str, float]:
+    """Write confusion files, class report and reliability diagram into `folder`; returns the scores.
+
+    Probabilities are those at the `temperature`; `calibration_error_uncalibrated` is the error without it.
+    """
+    exact = logits.cpu().double()
+    raw, probabilities = exact.softmax(dim=1).numpy(), (exact / temperature).softmax(dim=1).numpy()
     truth, predicted = labels.cpu().numpy(), probabilities.argmax(axis=1)
     scores = classification_scores(truth, probabilities)
+    scores["calibration_error_uncalibrated"] = calibration_error(truth, raw)
     title = f"{what}: {scores['accuracy']:.2%} of {len(truth)} test examples right"
     write_confusion(folder, truth, predicted, classes, title)
     write_table(folder / "evaluation/classification_report.csv", class_report(truth, predicted, classes), index=True)

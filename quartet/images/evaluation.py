@@ -10,6 +10,7 @@ from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.artifacts.rebuilding import count_parameters, rebuild_network
 from quartet.artifacts.writing import read_json
+from quartet.classification.calibration import temperature_of
 from quartet.classification.predictions import logits_over
 from quartet.classification.report import report_classification, report_mistakes
 from quartet.classification.split_files import write_splits
@@ -37,7 +38,9 @@ def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, f
         return normalise(pixels, data["mean"], data["std"])
 
     logits = logits_over(network, images, lambda batch: prepare(to_unit_range(batch)), batch_size)
-    scores = report_classification(folder, logits, labels, data["classes"], "Convolutional network")
+    scores = report_classification(
+        folder, logits, labels, data["classes"], "Convolutional network", temperature=temperature_of(card)
+    )
     write_splits(folder, read_json(processed / "info.json"), data["classes"])
     report_mistakes(folder, images, logits, labels, data["classes"])
     _report_filters(folder, network)

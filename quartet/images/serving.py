@@ -13,6 +13,7 @@ from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.classification.answers import Answer, answers_of, as_table
+from quartet.classification.calibration import temperature_of
 from quartet.datasets.images import load_images, normalise, to_unit_range
 from quartet.datasets.pictures import to_png
 from quartet.datasets.questions import Question, Questions
@@ -42,7 +43,8 @@ class ImageClassifier(Served):
         how = (data["size"], data["channels"], data.get("grey_range", (0, WHITE_16)))
         squares = [to_square(decode(io.BytesIO(content), name), *how) for name, content in pictures]
         images = to_unit_range(torch.from_numpy(np.stack(squares)))  # (pictures, channels, size, size)
-        return answers_of(self.network(normalise(images, data["mean"], data["std"])), data["classes"])
+        logits = self.network(normalise(images, data["mean"], data["std"]))
+        return answers_of(logits, data["classes"], temperature_of(self.card))
 
     def classify_files(self, files: Iterable[Path]) -> list[Answer]:
         """Classify picture files, of which one at a time is read.

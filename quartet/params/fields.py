@@ -4,7 +4,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +106,12 @@ def with_default(kind: type, name: str, default: object) -> typing.Any:
     """The setting `name` of section `kind` with another default."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     return dataclasses.field(default=default, metadata=fields[name].metadata)
+
+
+def changed(given: object, names: Iterable[str]) -> list[str]:
+    """Those settings of a section, among `names`, that differ from their defaults."""
+    defaults = type(given)()
+    return [name for name in names if getattr(given, name) != getattr(defaults, name)]
 
 
 def every_setting(kind: type, where: str = "") -> Iterator[Setting]:

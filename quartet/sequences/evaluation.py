@@ -10,6 +10,7 @@ from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.artifacts.rebuilding import count_parameters, rebuild_network
 from quartet.artifacts.writing import read_json, write_table, write_text
+from quartet.classification.calibration import temperature_of
 from quartet.classification.report import most_confident_mistakes, report_classification, report_mistakes
 from quartet.classification.split_files import write_splits
 from quartet.reporting.drawing.figures import line_figure, save_figure
@@ -35,7 +36,8 @@ def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, f
     data = card["data"]
     if isinstance(network, Forecaster):
         write_splits(folder, read_json(processed / "info.json"))
-        scores = report_forecast(folder, processed, network, data, batch_size=batch_size, device=device)
+        spread = card.get("calibration", {}).get("spread", 1.0)
+        scores = report_forecast(folder, processed, network, data, spread=spread, batch_size=batch_size, device=device)
         return {**scores, "parameters": count_parameters(network)}
     sequences = load_sequences(processed, "test").to(device)
     outputs = logits_over_sequences(network, sequences, data, batch_size)
@@ -43,7 +45,7 @@ def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, f
     if isinstance(network, RecurrentClassifier):
         _report_gradient_reach(folder, network, data, seed)
     if data["classes"]:
-        scores = _report_classes(folder, processed, network, sequences, outputs, data, batch_size)
+        scores = _report_classes(folder, processed, network, sequences, outputs, card, batch_size)
     else:
         scores = report_numbers(folder, processed, network, sequences, outputs, data)
     return {**scores, "parameters": count_parameters(network)}
@@ -55,12 +57,13 @@ def _report_classes(
     network: nn.Module,
     sequences: Sequences,
     logits: torch.Tensor,
-    data: dict,
+    card: dict,
     batch_size: int,
 ) -> dict[str, float]:
     """Scores of a classifier and of its baselines; writes pictures and tables."""
+    data, temperature = card["data"], temperature_of(card)
     what = "Recurrent network" if isinstance(network, RecurrentClassifier) else "Random kernels"
-    scores = report_classification(folder, logits, sequences.labels, data["classes"], what)
+    scores = report_classification(folder, logits, sequences.labels, data["classes"], what, temperature=temperature)
     _report_mistakes(folder, processed, network, sequences, logits, data)
     _report_early_knowledge(folder, network, sequences, data, batch_size)
     if isinstance(network, RecurrentClassifier):

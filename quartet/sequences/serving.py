@@ -14,6 +14,7 @@ from quartet.artifacts.errors import BadInput
 from quartet.artifacts.model_store import load_tensors, load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.classification.answers import Answer, answers_of, as_table
+from quartet.classification.calibration import temperature_of
 from quartet.datasets.questions import Questions
 from quartet.datasets.tokenizers import load_tokenizer
 from quartet.sequences.loading import network_inputs, series_values
@@ -35,7 +36,7 @@ class SequenceModel(Served):
 
     def classify(self, sequences: Sequence[np.ndarray] | Sequence[str]) -> list[Answer]:
         """Classify arrays `(steps, features)` of numbers or of pixels from 0 to 255, or passages of text."""
-        return answers_of(self._outputs(sequences), self.card["data"]["classes"])
+        return answers_of(self._outputs(sequences), self.card["data"]["classes"], temperature_of(self.card))
 
     def numbers(self, sequences: Sequence[np.ndarray]) -> list[float]:
         """The number that each array `(steps, features)` predicts."""
@@ -83,7 +84,8 @@ class SequenceModel(Served):
         past, future = standardised[:, : data["window"]], standardised[:, data["window"] :, forecast_features:]
         if not known:
             future = standardised.new_zeros(len(values), data["horizon"], 0)
-        outputs = self.network.forecast(past, future).double()  # (batch, horizon, features, outputs)
+        spread = self.card.get("calibration", {}).get("spread", 1.0)
+        outputs = self.network.forecast(past, future, spread).double()  # (batch, horizon, features, outputs)
         std, mean = (torch.tensor(data[name][:forecast_features], dtype=torch.float64) for name in ("std", "mean"))
         return list((outputs * std[:, None] + mean[:, None]).movedim(-1, 1).numpy())
 

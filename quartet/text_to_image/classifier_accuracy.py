@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from quartet.images.settings import TrainCnn
-from quartet.images.training import ImageTraining, LabelledImages
+from quartet.images.training.image_training import ImageTraining, LabelledImages
 from quartet.training.checkpoints import NoCheckpoint
 from quartet.training.loop import train as run_loop
 

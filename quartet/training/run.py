@@ -32,6 +32,8 @@ class Plan:
         card_keys: the keys of the data's `info.json` that go into the card.
         model_files: files that serving needs besides the model, by name.
         draw: writes pictures of the training into a folder.
+        calibrate: fits to the validation split what the trained network's answers need to mean what they say, such as
+            a temperature; it goes into the card.
     """
 
     task: Task
@@ -39,6 +41,7 @@ class Plan:
     card_keys: tuple[str, ...]
     model_files: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     draw: Callable[[Path], None] = lambda folder: None
+    calibrate: Callable[[Any], Mapping[str, float]] = lambda network: {}
 
 
 def run_training(family: Family, settings: Training, *, seed: int, runtime: Runtime) -> None:
@@ -85,7 +88,10 @@ def _write_results(family: Family, outcome: Outcome, plan: Plan, info: Mapping[s
     kept = rounded(outcome.kept)
     training = {"steps": outcome.steps, "kept_step": kept.pop("step"), **kept}
     data = {key: info[key] for key in (*plan.card_keys, "source", "sha256")}
-    save_model(model, outcome.weights, family=family.key, network=plan.description, data=data, training=training)
+    network = plan.task.network.eval()
+    network.load_state_dict(outcome.weights)
+    about = {"data": data, "training": training, "calibration": plan.calibrate(network)}
+    save_model(model, outcome.weights, family=family.key, network=plan.description, **about)
     run.log_outputs([model])
     run.log_model(family, model, plan.model_files)  # early, so that the recorder works while the pictures are drawn
     history = pd.DataFrame(outcome.history)

@@ -15,10 +15,10 @@ from PIL import Image
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.paths import PICTURE_INDEX
 from quartet.datasets.images import load_images
-from quartet.images import training
 from quartet.images.preparation.decoding import decode
 from quartet.images.preparation.resizing import to_square
 from quartet.images.settings import PreprocessImages, TrainCnn
+from quartet.images.training import plan as training
 
 SPLITS = ("train", "validation", "test")
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from quartet.images.networks.activations import ACTIVATIONS
 from quartet.images.settings import TrainCnn
-from quartet.images.training import ImageTraining
+from quartet.images.training.image_training import ImageTraining
 from quartet.text_to_image.classifier_accuracy import accuracy_after_training
 
 INFO = {"classes": ["a", "b", "c", "d"], "channels": 1, "size": 16, "mean": [0.25], "std": [0.5]}

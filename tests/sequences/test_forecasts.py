@@ -14,7 +14,7 @@ from quartet.artifacts.writing import write_json
 from quartet.sequences.forecasting.baselines import LinearForecast, seasonal_naive
 from quartet.sequences.forecasting.evaluation import Errors, report_forecast
 from quartet.sequences.forecasting.windows import load_windows
-from quartet.sequences.networks.forecaster import QUANTILES, Forecaster, pinball
+from quartet.sequences.networks.forecaster import QUANTILES, Forecaster, band_spread, pinball
 from quartet.sequences.preparation import prepare_sequences
 from quartet.sequences.preparation.histories import season_of, window_of
 from quartet.sequences.serving import SequenceModel
@@ -148,6 +148,13 @@ def test_what_cannot_be_forecast_is_refused(tmp_path, change, settings, message)
     assert message in str(error.value)
 
 
+def test_prophets_tables_are_read_as_they_are(tmp_path):
+    data = table().drop(columns="holiday").rename(columns={"day": "ds", "sales": "y"})
+    data.to_csv(tmp_path / "a.csv", index=False)
+    info = prepare(tmp_path, tmp_path / "a.csv")
+    assert info["task"] == "forecast" and info["feature_names"] == ["y"] and info["season"] == 12
+
+
 def test_settings_of_a_forecast_are_refused_for_labelled_series(tmp_path):
     rows = [
         {"series": f"s{n}", "step": step, "label": "ab"[n % 2], "x": n + step} for n in range(20) for step in range(4)
@@ -167,6 +174,21 @@ def test_settings_of_a_training_that_would_change_nothing_are_refused(tmp_path):
     ):
         with pytest.raises(BadInput, match=message):
             trained(tmp_path, info, **changes)
+
+
+def test_settings_of_another_network_are_named(tmp_path, capsys):
+    table().to_csv(tmp_path / "a.csv", index=False)
+    info = prepare(tmp_path, tmp_path / "a.csv")
+    for changes, said in (
+        ({"network": "linear", "hidden_size": 64, "pooling": "max"}, "train_rnn.hidden_size, train_rnn.pooling: not"),
+        ({"network": "recurrent", "hidden_size": 8, "bidirectional": False}, "train_rnn.bidirectional: not used"),
+        ({"network": "linear", "label_smoothing": 0.1}, "train_rnn.label_smoothing: not used by this task"),
+        ({"network": "linear"}, ""),
+    ):
+        capsys.readouterr()
+        plan(TrainRnn(**changes), seed=0, folder=tmp_path / "processed", info=info, device=CPU)
+        found = capsys.readouterr().out
+        assert said in found and bool(said) == bool(found)
 
 
 def test_numbers_are_read_as_a_country_writes_them(tmp_path):
@@ -260,6 +282,16 @@ def test_the_pinball_loss_is_scikit_learns():
     assert pinball(torch.from_numpy(outputs), torch.from_numpy(actual)).mean().item() == pytest.approx(expected)
 
 
+def test_the_spread_makes_the_band_hold_what_it_promises():
+    random = torch.Generator().manual_seed(0)
+    noise = torch.randn(4_000, generator=random)
+    quantiles = torch.tensor([0.0, -0.5, 0.0, 0.5]).expand(4_000, 4)  # of a band that is too narrow
+    spread = band_spread(quantiles, noise)
+    assert spread == pytest.approx(1.2816 / 0.5, rel=0.05)  # the normal distribution's 90 % quantile
+    assert ((noise.abs() <= 0.5 * spread).double().mean() - 0.8).abs() < 0.001
+    assert band_spread(quantiles[:2], torch.tensor([0.1, 1.0])) == pytest.approx(2.0)  # of few, the worst
+
+
 def test_quantiles_never_cross_and_the_mean_is_left_alone():
     torch.manual_seed(0)
     network, past, ahead = Forecaster(window=12, horizon=3, features=2), torch.randn(5, 12, 2), torch.zeros(5, 3, 0)
@@ -288,15 +320,17 @@ def test_a_season_is_learnt_scored_drawn_and_answered(tmp_path, network):
     info = prepare(tmp_path, tmp_path / "a.csv", **cut)
     small = {"hidden_size": 16, "layers": 1, "dropout": 0.0}
     made, fitted, _ = trained(tmp_path, info, network=network, **small)
+    calibration = made.calibrate(fitted)
     data = {key: info[key] for key in made.card_keys}
     folder = tmp_path / "report"
-    scores = report_forecast(folder, tmp_path / "processed", fitted, data, batch_size=16, device=CPU)
+    scores = report_forecast(folder, tmp_path / "processed", fitted, data, **calibration, batch_size=16, device=CPU)
     assert scores["test_windows"] == 25 and scores["mase"] < scores["baseline_seasonal_naive_mase"]
-    assert 0 <= scores["coverage"] <= 1
+    assert abs(scores["coverage"] - 0.8) < 0.15
     drawn = {path.name for path in (folder / "evaluation").iterdir()} | {path.name for path in folder.iterdir()}
     assert {"forecasts.png", "error_by_step.png", "error_by_step.csv", "confusion.csv", "confusion.png"} <= drawn
 
-    save_model(tmp_path / "model", fitted.state_dict(), family="rnn", network=made.description, data=data, training={})
+    about = {"data": data, "training": {}, "calibration": calibration}
+    save_model(tmp_path / "model", fitted.state_dict(), family="rnn", network=made.description, **about)
     served = SequenceModel(tmp_path / "model")
     past = table()[["sales", "holiday"]].to_numpy(float)
     answer = served.predict([past[:216], past[:100]], {})

@@ -15,7 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from quartet.artifacts import paths
 from quartet.artifacts.stop_requests import Interrupted
-from quartet.images.losses import classification_loss
+from quartet.images.training.losses import classification_loss
 from quartet.layers.positional_encoding import AddedPosition
 from quartet.params.shared import Training
 from quartet.training import loop

@@ -99,10 +99,14 @@ def report_forecast(
     network: Forecaster,
     data: Mapping[str, Any],
     *,
+    spread: float = 1.0,
     batch_size: int,
     device: torch.device,
 ) -> dict[str, float]:
-    """Scores of a forecaster and of its baselines on the test stretch; writes pictures and tables into `folder`."""
+    """Scores of a forecaster and of its baselines on the test stretch; writes pictures and tables into `folder`.
+
+    `spread` is that of the model's calibration; `coverage_uncalibrated` is the coverage without it.
+    """
     windows = load_windows(processed, "test", data).to(device)
     scale = load_tensors(processed / "test.safetensors")["scale"]
     features = windows.values.shape[1] - windows.known
@@ -110,11 +114,12 @@ def report_forecast(
     linear, season = LinearForecast(processed, dict(data)), data["season"]
     names = ("forecaster", "seasonal_naive", "linear")
     errors = {name: Errors(std, mean, scale[:, :features].double(), windows.horizon) for name in names}
-    bands, fifths = Quantiles(), Fifths(processed, data, features)
+    bands, raw, fifths = Quantiles(), Quantiles(), Fifths(processed, data, features)
     for part in torch.arange(len(windows), device=device).split(batch_size):
         past, ahead, actual = windows.at(part)
-        outputs = network.forecast(past, ahead)
+        outputs = network.forecast(past, ahead, spread)
         bands.add(outputs, actual)
+        raw.add(network.forecast(past, ahead), actual)
         fifths.add(outputs[..., 0], actual)
         forecasts = (outputs[..., 0], seasonal_naive(windows, part, season), linear(windows, part))
         for name, found in zip(names, forecasts, strict=True):
@@ -126,12 +131,13 @@ def report_forecast(
         for score in ("mase", "mae", "mse_standardised")
     }
     _report_steps(folder, errors)
-    _report_fans(folder, network, windows, data)
+    _report_fans(folder, network, windows, data, spread)
     beaten = [name for name in ("seasonal_naive", "linear") if scores["forecaster"]["mase"] >= scores[name]["mase"]]
     judgement = f"does not beat {' and '.join(beaten).replace('_', ' ')}" if beaten else "beats both baselines"
     fifths.write(folder, f"Fifths of the training values; MASE {scores['forecaster']['mase']:.3f} {judgement}")
     print(f"the forecast's MASE of {scores['forecaster']['mase']:.3f} {judgement}", flush=True)
-    return {**scores["forecaster"], **bands.scores(), **baselines, "test_windows": len(windows)}
+    coverage = {"coverage_uncalibrated": raw.scores()["coverage"]}
+    return {**scores["forecaster"], **bands.scores(), **coverage, **baselines, "test_windows": len(windows)}
 
 
 class Fifths:
@@ -171,12 +177,12 @@ def _report_steps(folder: Path, errors: Mapping[str, Errors]) -> None:
     save_figure(figure, folder / "evaluation/error_by_step.png")
 
 
-def _report_fans(folder: Path, network: Forecaster, windows: Windows, data: Mapping[str, Any]) -> None:
+def _report_fans(folder: Path, network: Forecaster, windows: Windows, data: Mapping[str, Any], spread: float) -> None:
     """Forecasts from a few origins of the test stretch, of each feature in turn."""
     features = windows.values.shape[1] - windows.known
     chosen = torch.linspace(0, len(windows) - 1, min(FANS, max(len(windows), features))).round().long()
     past, ahead, actual = windows.at(chosen.to(windows.values.device))
-    outputs = network.forecast(past, ahead)
+    outputs = network.forecast(past, ahead, spread)
     fans = []
     for row in range(len(chosen)):
         feature = row % features

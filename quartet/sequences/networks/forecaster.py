@@ -5,6 +5,8 @@ standardised by its own mean and deviation, and so is what comes next (RevIN, Ki
 map (RLinear, Li et al. 2023) or the last state of a recurrent network.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -70,16 +72,35 @@ class Forecaster(nn.Module):
         outputs = outputs * std[..., None] + mean[..., None]
         return outputs.transpose(1, 2)
 
-    def forecast(self, past: Tensor, ahead: Tensor) -> Tensor:
-        """As `forward`, with the quantiles in ascending order: each has weights of its own, so that they may cross."""
+    def forecast(self, past: Tensor, ahead: Tensor, spread: float = 1.0) -> Tensor:
+        """As `forward`, with the quantiles in ascending order: each has weights of its own, so that they may cross.
+
+        The outer quantiles are moved to `spread` times their distance from the median (`band_spread`).
+        """
         outputs = self(past, ahead)
-        return torch.cat([outputs[..., :1], outputs[..., 1:].sort(dim=-1).values], dim=-1)
+        quantiles = outputs[..., 1:].sort(dim=-1).values
+        median = quantiles[..., len(QUANTILES) // 2, None]
+        return torch.cat([outputs[..., :1], median + spread * (quantiles - median)], dim=-1)
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Two windows of zeros."""
         device = self.head.weight.device
         past = torch.zeros(2, self.window, self.features + self.known, device=device)
         return past, torch.zeros(2, self.horizon, self.known, device=device)
+
+
+def band_spread(outputs: Tensor, actual: Tensor) -> float:
+    """How much wider the band between the outer quantiles must be to hold the share that it promises.
+
+    A split conformal prediction (Lei et al. 2018) whose score is the distance from the median as a share of the band's
+    half on that side. `outputs` is `(…, 1 + quantiles)` of examples that were not trained on, `actual` `(…)`.
+    """
+    low, median, high = outputs[..., 1:].double().unbind(dim=-1)
+    error = actual.double() - median
+    half = torch.where(error < 0, median - low, high - median)
+    scores = (error.abs() / half.clamp(min=1e-9)).flatten().sort().values
+    place = math.ceil((QUANTILES[-1] - QUANTILES[0]) * (len(scores) + 1)) - 1
+    return round(scores[min(place, len(scores) - 1)].item(), 6)
 
 
 def pinball(outputs: Tensor, actual: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ from quartet.sequences.settings import Columns, PreprocessSequences
 def task_of(table: Table, settings: PreprocessSequences) -> str:
     """The task that the table is for: `classes`, `numbers` or `forecast`.
 
+    Columns `ds` and `y`, as Prophet has them, are a time and what is to be forecast.
+
     Raises:
         BadInput: there is no label, and a column looks like a misspelt one.
     """
@@ -25,6 +27,8 @@ def task_of(table: Table, settings: PreprocessSequences) -> str:
         return settings.task
     if columns.label in table.data or columns.target in table.data:
         return "classes" if columns.label in table.data else "numbers"
+    if {"ds", "y"} <= set(table.columns):
+        return "forecast"
     for column in table.columns:
         near = difflib.get_close_matches(column.lower(), (columns.label, columns.target, "class", "y"), 1, 0.75)
         if near and column not in (columns.series, columns.step, columns.split, columns.group):

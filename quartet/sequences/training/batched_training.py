@@ -42,6 +42,14 @@ class BatchedTraining(ABC):
         """The indices of a batch's examples in the training split."""
         return (self.batches.indices(number),)
 
+    def calibrate(self, network: Any) -> dict[str, float]:
+        """What is fitted to the validation split after training, for the card; nothing if that was trained on."""
+        return {} if self.settings.include_validation else self.fit_calibration(network)
+
+    def fit_calibration(self, network: Any) -> dict[str, float]:
+        """As `calibrate`, on a validation split that was held out."""
+        return {}
+
     @abstractmethod
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
         """Make a batch of these examples."""

@@ -1,6 +1,6 @@
 """Train a forecaster: batches of windows, loss, validation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ from quartet.artifacts.rebuilding import build_network
 from quartet.datasets.batches import ShuffledBatches
 from quartet.sequences.forecasting.windows import Windows, joined, load_windows
 from quartet.sequences.networks import NETWORKS
-from quartet.sequences.networks.forecaster import pinball
+from quartet.sequences.networks.forecaster import Forecaster, band_spread, pinball
 from quartet.sequences.settings import TrainRnn
 from quartet.sequences.training.batched_training import BatchedTraining
 from quartet.sequences.training.goals import REGRESSION_LOSSES
@@ -86,18 +86,29 @@ class ForecastTraining(BatchedTraining):
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Loss, and squared error of the standardised mean, on windows of the validation split."""
-        chosen = torch.arange(
-            0, len(self.held_out), max(1, len(self.held_out) // SCORED), device=self.held_out.origins.device
-        )
         losses, squares, count = 0.0, 0.0, 0
-        for part in chosen.split(4 * self.settings.batch_size):
-            past, ahead, actual = self.held_out.at(part)
+        for past, ahead, actual in self._some_held_out():
             outputs = network(past, ahead)
             errors = F.mse_loss(outputs[..., 0], actual, reduction="none")
             losses += (errors + pinball(outputs, actual)).double().sum().item()
             squares += errors.double().sum().item()
             count += errors.numel()
         return {"loss": losses / count, "mse": squares / count, "score": -squares / count}
+
+    @torch.no_grad()
+    def fit_calibration(self, network: Forecaster) -> dict[str, float]:
+        """The spread of the band between the outer quantiles."""
+        outputs, actual = [], []
+        for past, ahead, truth in self._some_held_out():
+            outputs.append(network.forecast(past, ahead))
+            actual.append(truth)
+        return {"spread": band_spread(torch.cat(outputs), torch.cat(actual))}
+
+    def _some_held_out(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Batches of at most `SCORED` windows of the validation split, or a few more."""
+        count = len(self.held_out)
+        chosen = torch.arange(0, count, max(1, count // SCORED), device=self.held_out.origins.device)
+        return map(self.held_out.at, chosen.split(4 * self.settings.batch_size))
 
 
 def forecast_training(

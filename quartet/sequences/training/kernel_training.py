@@ -55,12 +55,12 @@ class KernelTraining(SequenceTraining):
         loss = self.goal.loss(network.classifier(features), labels)
         return loss + self.penalty * network.classifier.weight.square().sum() if self.penalty else loss
 
-    def validate(self, network: Any) -> dict[str, float]:
-        """Loss and score on the held-out sequences."""
+    def outputs_of_held_out(self, network: Any) -> Tensor:
+        """`(sequences, outputs)` of the held-out sequences."""
         if not self.cached:
-            return super().validate(network)
+            return super().outputs_of_held_out(network)
         with torch.no_grad():
-            return self.goal.scores(network.classifier(self.held_out_features), self.held_out.labels)
+            return network.classifier(self.held_out_features)
 
     def _pooled(self, sequences: Sequences) -> Tensor:
         parts = torch.arange(len(sequences), device=sequences.lengths.device).split(256)

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from quartet.artifacts.errors import BadInput
+from quartet.params.fields import changed
 from quartet.sequences.loading import load_sequences
 from quartet.sequences.settings import TrainRnn
 from quartet.sequences.training.forecast_training import forecast_training
@@ -27,10 +28,11 @@ def plan(settings: TrainRnn, *, seed: int, folder: Path, info: Mapping, device: 
         BadInput: the network in the settings does not take such sequences, or a setting has no effect on them.
     """
     _refuse_idle_settings(settings, info)
+    _name_idle_settings(settings, info)
     card_keys = tuple(key for key in CARD_KEYS if key in info)
     if info["input"] == "forecast":
         forecasts = forecast_training(settings, seed=seed, folder=folder, info=info, device=device)
-        return Plan(forecasts.task(), forecasts.description, card_keys)
+        return Plan(forecasts.task(), forecasts.description, card_keys, calibrate=forecasts.calibrate)
     if settings.network == "linear":
         raise BadInput(f"{info['source']}: train_rnn.network = linear only forecasts; set it to recurrent or kernels")
     if settings.network == "kernels" and info["input"] == "tokens":
@@ -45,7 +47,24 @@ def plan(settings: TrainRnn, *, seed: int, folder: Path, info: Mapping, device: 
         description=training.description,
         card_keys=card_keys,
         model_files={"tokenizer": folder / "tokenizer.json"} if info["input"] == "tokens" else {},
+        calibrate=training.calibrate,
     )
+
+
+RECURRENT = ("cell", "hidden_size", "layers", "dropout")
+CLASSIFIER = ("bidirectional", "pooling", "token_dropout")
+
+
+def _name_idle_settings(settings: TrainRnn, info: Mapping) -> None:
+    """Print which settings that someone changed are not used, such as those of another network."""
+    idle: list[str] = []
+    if settings.network != "recurrent":
+        idle += changed(settings, RECURRENT + CLASSIFIER)
+    elif info["input"] == "forecast":
+        idle += changed(settings, CLASSIFIER)
+    idle += changed(settings, ["loss"] if info["classes"] else ["label_smoothing"])
+    if idle:
+        print(f"{', '.join(f'train_rnn.{name}' for name in idle)}: not used by this task and network", flush=True)
 
 
 def _refuse_idle_settings(settings: TrainRnn, info: Mapping) -> None:

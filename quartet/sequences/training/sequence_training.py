@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from quartet.artifacts.rebuilding import build_network
+from quartet.classification.calibration import fit_temperature
 from quartet.classification.predictions import VALIDATION_BATCH_FACTOR
 from quartet.datasets.augmentation import augment
 from quartet.datasets.batches import ShuffledBatches
@@ -93,10 +94,18 @@ class SequenceTraining(BatchedTraining):
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Loss and score on the held-out sequences."""
-        outputs = logits_over_sequences(
-            network, self.held_out, self.info, VALIDATION_BATCH_FACTOR * self.settings.batch_size
-        )
-        return self.goal.scores(outputs, self.held_out.labels)
+        return self.goal.scores(self.outputs_of_held_out(network), self.held_out.labels)
+
+    def fit_calibration(self, network: nn.Module) -> dict[str, float]:
+        """The temperature of a classifier's probabilities."""
+        if not self.info["classes"]:
+            return {}
+        return {"temperature": fit_temperature(self.outputs_of_held_out(network), self.held_out.labels)}
+
+    def outputs_of_held_out(self, network: nn.Module) -> Tensor:
+        """`(sequences, outputs)` of the held-out sequences."""
+        batch_size = VALIDATION_BATCH_FACTOR * self.settings.batch_size
+        return logits_over_sequences(network, self.held_out, self.info, batch_size)
 
     def _labels(self, chosen: Tensor) -> Tensor:
         """Numbers of classes, or standardised numbers."""

@@ -6,47 +6,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import build_network
+from quartet.classification.calibration import fit_temperature
 from quartet.classification.predictions import VALIDATION_BATCH_FACTOR, logits_over, validation_scores
 from quartet.datasets.augmentation import Transform, apply_transforms, random_transforms
 from quartet.datasets.batches import ShuffledBatches
-from quartet.datasets.images import load_images, normalise, to_unit_range
-from quartet.images.losses import classification_loss
+from quartet.datasets.images import normalise, to_unit_range
 from quartet.images.networks import NETWORKS
 from quartet.images.networks.interface import ImageNetwork
 from quartet.images.settings import TrainCnn
+from quartet.images.training.losses import classification_loss
 from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet
 from quartet.training.class_weights import class_weights
 from quartet.training.compiling import compiled
 from quartet.training.loop import Batch, Task
-from quartet.training.run import Plan
 
 LabelledImages = tuple[Tensor, Tensor]  # (images, channels, size, size) uint8 and (images,) labels
-CARD_KEYS = ("classes", "channels", "size", "mean", "std", "grey_range")  # the last one for 16-bit pictures alone
 SHOWN, TIMES = 8, 4  # images and augmentations of each in `augmentation.png`
-
-
-def plan(settings: TrainCnn, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
-    """The plan of a training on the processed images in `folder`; `info` is their `info.json`.
-
-    Raises:
-        BadInput: the images have captions, but no classes.
-    """
-    if len(info["classes"]) < 2:
-        raise BadInput(
-            f"{info['source']}: there are no classes to tell apart, only captions; train-cnn needs a column `label` or "
-            "a folder per class"
-        )
-    train, held_out = load_images(folder, "train"), load_images(folder, "validation")
-    training = ImageTraining(settings, info, device, seed=seed, train=train, held_out=held_out)
-    return Plan(
-        task=training.task(),
-        description=training.description,
-        card_keys=tuple(key for key in CARD_KEYS if key in info),
-        draw=training.draw_augmentation,
-    )
 
 
 def describe_network(settings: TrainCnn, info: Mapping) -> dict[str, object]:
@@ -138,6 +115,10 @@ class ImageTraining:
         """Loss and accuracy on the held-out images."""
         logits = self.logits_of(network, self.held_out)
         return validation_scores(logits, self.held_out_labels)
+
+    def calibrate(self, network: ImageNetwork) -> dict[str, float]:
+        """The temperature of the network's probabilities."""
+        return {"temperature": fit_temperature(self.logits_of(network, self.held_out), self.held_out_labels)}
 
     def logits_of(self, network: ImageNetwork, images: Tensor) -> Tensor:
         """`(images, classes)` logits of uint8 images, without augmentation."""
