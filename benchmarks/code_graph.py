@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 from ruamel.yaml import YAML
 
-from quartet.families import FAMILIES, ITEMS
+from quartet.families import BRING_WEIGHTS, FAMILIES, ITEMS
 
 TOP = Path(__file__).parents[1]
 
@@ -160,7 +160,12 @@ def code_of(stage: Stage) -> frozenset[str]:
 def named_code(stage: Stage) -> Iterator[str]:
     """The code that `families.py` lists for a stage, as `module:name`."""
     verb, _, key = stage.name.partition("@")
-    if verb == "download":
+    if stage.name == "download@weights":
+        yield BRING_WEIGHTS
+        for family in FAMILIES.values():
+            if family.published_weights:
+                yield from (family.published_weights, family.sections[family.training_section])
+    elif verb == "download":
         yield from (ITEMS[key].source, ITEMS[key].download)
     elif verb == "preprocess":
         yield from (ITEMS[key].settings, ITEMS[key].prepare)

@@ -15,6 +15,7 @@ Nothing is chosen by a test split. Writes `series.csv`, `series.md`, `series.png
 """
 
 import json
+import math
 import os
 import subprocess
 import tempfile
@@ -87,10 +88,21 @@ def rows_of(path: Path, seeds: int, lstm: bool, aeon: Path | None) -> list[dict]
             rows.append({"data": path.name, "model": model, "seed": seed, "score": score, "seconds": seconds})
             print(f"{path.name}, {model}, seed {seed}: {score:.4f} after {seconds:.1f} s, {memory:.2f} GiB", flush=True)
         if aeon:
-            command = [str(aeon), "-c", MINIROCKET, str(path), str(seed)]
-            score, seconds = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            score, seconds = minirocket_score(aeon, path, seed)
             rows.append({"data": path.name, "model": "MiniRocket", "seed": seed, "score": score, "seconds": seconds})
     return rows
+
+
+def minirocket_score(aeon: Path, path: Path, seed: int) -> tuple[float, float]:
+    """The same of aeon's MiniRocket; not a number where it refuses the data, as it does series of unequal lengths."""
+    command = [str(aeon), "-c", MINIROCKET, str(path), str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"{path.name}, MiniRocket: {done.stderr.strip().splitlines()[-1]}", flush=True)
+        return math.nan, math.nan
+    score, seconds = json.loads(done.stdout)
+    print(f"{path.name}, MiniRocket, seed {seed}: {score:.4f} after {seconds:.1f} s", flush=True)
+    return score, seconds
 
 
 def prepared(source: str, folder: Path, **settings: object) -> dict:
@@ -214,6 +226,7 @@ def markdown(table: pd.DataFrame) -> str:
         mean=("score", "mean"), spread=("score", "std"), seconds=("seconds", "median")
     )
     cells = found.apply(lambda row: f"{row['mean']:.4f} ± {row['spread']:.4f}, {row['seconds']:.1f} s", axis=1)
+    cells = cells.where(found["mean"].notna(), "refused")
     wide = cells.unstack("model")[list(dict.fromkeys(table["model"]))]
     lines = [f"| data | {' | '.join(wide)} |", f"|---|{'---|' * len(wide.columns)}"]
     lines += [f"| {row[0]} | {' | '.join(row[1:])} |" for row in wide.itertuples()]

@@ -56,6 +56,7 @@ class Family:
         evaluation: scores the model on the test split, writes pictures and tables, and returns the scores.
         evaluation_reads: the dotted names of the sections that `evaluation` takes, in order.
         served: the class through which a trained model is served (`tracking/served_model.py`).
+        published_weights: brings weights that others have trained, if the settings of its training ask for some.
     """
 
     key: str
@@ -68,6 +69,7 @@ class Family:
     evaluation: str
     served: str
     evaluation_reads: tuple[str, ...] = ()
+    published_weights: str | None = None
 
     @property
     def training_section(self) -> str:
@@ -131,6 +133,7 @@ _FAMILIES = (
         plan="quartet.images.training.plan:plan",
         evaluation="quartet.images.evaluation:evaluate",
         served="quartet.images.serving:ImageClassifier",
+        published_weights="quartet.images.sources.trained_weights:bring_trained_weights",
     ),
     Family(
         key="rnn",
@@ -179,7 +182,10 @@ _FAMILIES = (
     ),
 )
 FAMILIES = {family.key: family for family in _FAMILIES}
+# Brings what the training of a family starts from.
+BRING_WEIGHTS = "quartet.training.start_weights:bring_weights"
 
 # The choices of command-line arguments. mypy would like the members listed here, but the tables already have them.
 ItemKey = StrEnum("ItemKey", list(ITEMS))  # type: ignore[misc]
+DownloadKey = StrEnum("DownloadKey", [*ITEMS, "weights"])  # type: ignore[misc]
 FamilyKey = StrEnum("FamilyKey", list(FAMILIES))  # type: ignore[misc]

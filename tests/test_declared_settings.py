@@ -67,6 +67,7 @@ def test_every_setting_that_a_stage_reads_is_declared(tmp_path, monkeypatch):
     recorder = Recorder(monkeypatch)
     declared = {stage.name: stage.params for stage in stages()}
     runs = [
+        ("download@weights", "download", {"item": "weights"}),
         *((f"{verb}@{item}", verb, {"item": item}) for item in ITEMS for verb in ("download", "preprocess")),
         *((f"train-{key}", f"train_{key}", {}) for key in FAMILIES),
         *((f"evaluate@{key}", "evaluate", {"family": key}) for key in FAMILIES),

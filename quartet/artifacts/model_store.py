@@ -22,11 +22,13 @@ def save_model(
     data: Mapping[str, object],
     training: Mapping[str, object],
     calibration: Mapping[str, object] | None = None,
+    start: Mapping[str, object] | None = None,
 ) -> None:
     """Write a model folder atomically.
 
     `network` holds the arguments that rebuild the network, `data` describes its inputs and has their checksum,
-    `training` has the steps taken and the validation scores, `calibration` what was fitted to the validation split.
+    `training` has the steps taken and the validation scores, `calibration` what was fitted to the validation split,
+    `start` what weights the training started from.
     """
     with atomic_folder(folder) as temporary:
         save_tensors(temporary / "model.safetensors", weights)
@@ -36,6 +38,7 @@ def save_model(
             "data": dict(data),
             "training": dict(training),
             **({"calibration": dict(calibration)} if calibration else {}),
+            **({"start": dict(start)} if start else {}),
             "sha256": sha256(temporary / "model.safetensors"),
         }
         write_json(temporary / "card.json", card)

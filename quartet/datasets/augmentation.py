@@ -4,6 +4,7 @@ An affine transform (by `affine_grid`, as torchvision does for a single image), 
 torchvision's `adjust_brightness` and `adjust_contrast`), horizontal flips, and cutout.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from quartet.params.shared import Augmentation
+
+CROP_PROPORTION = 4 / 3  # the widest crop, and the inverse of the narrowest
 
 # A function of images, and its keyword arguments.
 Transform = tuple[Callable[..., Tensor], dict[str, Tensor | float | str]]
@@ -49,6 +52,10 @@ def random_transforms(ranges: Augmentation, batch: int, generator: torch.Generat
             "interpolation": ranges.interpolation,
         }
         transforms.append((affine, moved))
+    if ranges.crop:
+        areas = ranges.crop + (1 - ranges.crop) * uniform(1)[:, 0]
+        proportions = torch.exp(symmetric(math.log(CROP_PROPORTION))[:, 0])
+        transforms.append((crop, {"areas": areas, "proportions": proportions, "places": uniform(2)}))
     if ranges.brightness:
         transforms.append((adjust_brightness, {"factors": 1 + symmetric(ranges.brightness)[:, 0]}))
     if ranges.contrast:
@@ -126,6 +133,23 @@ def cut_out(images: Tensor, share: float, places: Tensor) -> Tensor:
         inside.append(distance <= share * side / 2)  # (batch, side)
     square = inside[0][:, None, :, None] & inside[1][:, None, None, :]  # (batch, 1, height, width)
     return images.masked_fill(square, 0.0)
+
+
+def crop(images: Tensor, areas: Tensor, proportions: Tensor, places: Tensor) -> Tensor:
+    """Cut a part out of each image and resize it to the whole ("random resized crop", Szegedy et al. 2015).
+
+    Args:
+        images: `(batch, channels, side, side)`.
+        areas: `(batch,)` shares of the image.
+        proportions: `(batch,)`, width divided by height.
+        places: `(batch, 2)` from 0 to 1: left or right, top or bottom.
+    """
+    root = proportions.sqrt()
+    shares = torch.stack([areas.sqrt() * root, areas.sqrt() / root], dim=1).clamp(max=1)  # of the width, of the height
+    centres = (1 - shares) * (2 * places - 1)  # the image is from -1 to 1
+    matrices = torch.cat([torch.diag_embed(shares), centres[:, :, None]], dim=2)  # (batch, 2, 3)
+    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def adjust_brightness(images: Tensor, factors: Tensor) -> Tensor:

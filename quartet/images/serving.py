@@ -40,7 +40,7 @@ class ImageClassifier(Served):
             ValueError: a picture cannot be decoded; the message has its name.
         """
         data = self.card["data"]
-        how = (data["size"], data["channels"], data.get("grey_range", (0, WHITE_16)))
+        how = (data["size"], data["channels"], data.get("fit", "stretch"), data.get("grey_range", (0, WHITE_16)))
         squares = [to_square(decode(io.BytesIO(content), name), *how) for name, content in pictures]
         images = to_unit_range(torch.from_numpy(np.stack(squares)))  # (pictures, channels, size, size)
         logits = self.network(normalise(images, data["mean"], data["std"]))

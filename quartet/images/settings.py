@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from quartet.params.fields import section, setting, with_default
+from quartet.params.fields import changed, section, setting, with_default
 from quartet.params.shared import (
     Augmentation,
     Preparation,
@@ -39,6 +39,11 @@ class PreprocessImages(Preparation):
         above=0,
         below=0.5,
     )
+    fit: str = setting(
+        "crop",
+        "how pictures become square: the middle is cut out, black is added, or they are stretched",
+        choices=("crop", "pad", "stretch"),
+    )
     splits: str = splits_setting()
     split_seed: int = setting(0, "seed of the splits, independent of `seed`", at_least=0, below=2**32)
     broken: str = setting(
@@ -57,8 +62,25 @@ class TrainCnn(Training):
 
     network: str = setting(
         "compact",
-        "`compact` takes any size; `reference` is the textbook network, for 48×48 RGB",
-        choices=("compact", "reference"),
+        "`compact` takes any size; `reference` is the textbook network, for 48×48 RGB; `efficientnet-lite0` and "
+        "torchvision's can begin with the weights of ImageNet",
+        choices=("compact", "reference", "efficientnet-lite0"),
+        prefixes=("torchvision:",),
+    )
+    weights: str = setting(
+        "none",
+        "weights to begin with, of `efficientnet-lite0` or a network of torchvision: random, or trained on ImageNet",
+        choices=("none", "imagenet"),
+    )
+    freeze: float = setting(
+        0.0,
+        "share of the steps during which only the classifier of such a network is trained, on features that are "
+        "computed once; 1 trains nothing else",
+        at_least=0,
+        at_most=1,
+    )
+    layer_decay: float = setting(
+        1.0, "factor on the learning rate of each layer of such a network, from the last one down", above=0, at_most=1
     )
     width: int = setting(64, "channels of the first convolution of `compact`", at_least=4, at_most=512)
     stem: str = setting(
@@ -89,8 +111,22 @@ class TrainCnn(Training):
     compile: bool = compile_setting()
     augmentation: Augmentation = section(Augmentation)
 
+    @property
+    def starts_from(self) -> str | None:
+        """What weights the training starts from, in words; None for random ones."""
+        return self.start_from or (f"{self.network}, trained on ImageNet" if self.weights != "none" else None)
+
     def conflicts(self, data: PreprocessImages, evaluation: Any) -> Iterator[str]:
-        """The textbook network takes images of one shape only."""
+        """The textbook network takes images of one shape only; other networks have no body to freeze."""
+        has_body = self.network == "efficientnet-lite0" or self.network.startswith("torchvision:")
+        if not has_body:
+            for name in ("weights", "freeze", "layer_decay"):
+                if changed(self, [name]):
+                    yield f"train_cnn.{name}: is for efficientnet-lite0 and torchvision:NAME, not for {self.network}"
+        if self.weights != "none" and self.start_from:
+            yield "train_cnn.start_from: set it to null, or train_cnn.weights to none; a training starts from one"
+        if 0 < self.freeze < 1 and self.max_seconds:
+            yield "train_cnn.freeze: is a share of `steps`, which max_seconds changes; set max_seconds to null"
         if self.network == "reference" and (data.size, data.channels) != (48, 3):
             yield (
                 "train_cnn.network: found `reference`, which takes 48×48 RGB images: set preprocess.images.size = 48 "

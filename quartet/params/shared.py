@@ -40,6 +40,9 @@ class Augmentation:
     )
     brightness: float = setting(0.2, "largest relative change of brightness", at_least=0, at_most=1)
     contrast: float = setting(0.2, "largest relative change of contrast", at_least=0, at_most=1)
+    crop: float = setting(
+        0.0, "smallest area of a random crop that is resized to the whole, share of the image", at_least=0, below=1
+    )
     flip: float = setting(0.0, "probability of a horizontal flip", at_least=0, at_most=1)
     cutout: float = setting(0.0, "side of a black square at a random place, share of the side", at_least=0, at_most=1)
 
@@ -88,8 +91,18 @@ class Training:
     max_seconds: float | None = setting(
         None, "for benchmarks: train for as many steps as fit in this time; the card records how many", above=0
     )
+    start_from: str | None = setting(
+        None,
+        "weights to start from: the folder of a model, or one of the registry such as `models:/quartet-cnn@champion`; "
+        "null starts from random ones",
+    )
     steps: int = setting(280, "training steps, regardless of the data's size", at_least=1)
     validate_every: int = setting(70, "steps between validations", at_least=1)
+
+    @property
+    def starts_from(self) -> str | None:
+        """What weights the training starts from, in words; None for random ones."""
+        return self.start_from
 
     def conflicts(self, data: Any, evaluation: Any) -> Iterator[str]:
         """Settings that contradict each other, one line per error.

@@ -33,7 +33,7 @@ class Judge:
 
     def features_of(self, images: Tensor) -> Tensor:
         """The features that its last layer classifies: `(images, features)`."""
-        return self._over(lambda batch: self.network.features_of(self.network.feature_maps(batch)), images)
+        return self._over(lambda batch: self.network.features_of(batch), images)
 
     def _over(self, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         def prepared(batch: Tensor) -> Tensor:

@@ -126,6 +126,47 @@ def load_registered(uri: str, family: str) -> "Served":
     return served
 
 
+def version_of(uri: str) -> str:
+    """The version that a URI such as `models:/quartet-cnn@champion` or `models:/quartet-cnn/3` means.
+
+    Raises:
+        BadInput: there is no such version.
+        ValueError: MLflow's database is unusable.
+    """
+    client, _ = store.open_store()
+    import mlflow
+
+    name, _, alias = uri.removeprefix("models:/").partition("@")
+    try:
+        if alias:
+            return str(client.get_model_version_by_alias(name, alias).version)
+        name, _, number = name.partition("/")
+        return str(client.get_model_version(name, number).version)
+    except mlflow.exceptions.MlflowException as error:
+        raise BadInput(f"{uri} is not in {store.address()}: {store.first_line(error)}") from error
+
+
+def download_registered(uri: str) -> tuple[Path, str]:
+    """The model folder of a version in the registry, on this machine, and the version's number.
+
+    Raises:
+        BadInput: there is no such version, or it is not one of ours.
+        ValueError: MLflow's database is unusable.
+    """
+    version = version_of(uri)
+    import mlflow
+
+    name = uri.removeprefix("models:/").partition("@")[0].partition("/")[0]
+    try:
+        found = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{name}/{version}"))
+    except mlflow.exceptions.MlflowException as error:
+        raise BadInput(f"{uri} cannot be loaded from {store.address()}: {store.first_line(error)}") from error
+    cards = sorted(found.rglob("card.json"))
+    if not cards:
+        raise BadInput(f"{uri}: holds no card.json, and so is no model of this pipeline")
+    return cards[0].parent, version
+
+
 def _check_scores(family: str) -> None:
     """Raise ValueError unless the scores in the workspace are committed and were measured on the committed models."""
     metrics, evaluation = paths.report(family) / "metrics.json", f"evaluate@{family}"

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -36,6 +36,7 @@ class Task:
         validate_every: steps between validations.
         replayable: every step runs the same operations on the same shapes and does not branch on values, so that a GPU
             may replay a recording of it.
+        rate_factors: factors on the learning rate of the network's parameters, by name; the others have 1.
 
     `loss_of` and `validate` take the network as Any, since each family has its own class.
     """
@@ -48,6 +49,7 @@ class Task:
     steps: int
     validate_every: int
     replayable: bool = False
+    rate_factors: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +129,7 @@ class TrainingState:
             self.steps = saved.values["steps"]  # as first measured: another number would change the schedule
         else:
             self.steps = steps_within_time(task, settings, seed, device)
-        self.optimizers = build_optimizers(task.network, settings, device)
+        self.optimizers = build_optimizers(task.network, settings, device, task.rate_factors)
         self.average = MovingAverage(task.network, settings.ema)
         self.generator = torch.Generator(device)
         self.done, self.rate = 0, 0.0  # number of steps taken, and the learning rate of the last one
@@ -278,7 +280,7 @@ def steps_within_time(task: Task, settings: Training, seed: int, device: torch.d
     if settings.max_seconds is None:
         return task.steps
     network = copy.deepcopy(task.network)
-    optimizers = build_optimizers(network, settings, device)
+    optimizers = build_optimizers(network, settings, device, task.rate_factors)
     generator = torch.Generator(device)
     take_step = training_step(task, network, optimizers, settings, generator)
     warm_up, timed = 5, 20

@@ -9,6 +9,7 @@ The factor makes updates as large as AdamW's, so that both can share a learning 
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,12 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, weights: Iterable[nn.Parameter], *, lr: float | Tensor, weight_decay: float, momentum: float = 0.95
+        self,
+        weights: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+        *,
+        lr: float | Tensor,
+        weight_decay: float,
+        momentum: float = 0.95,
     ):
         super().__init__(weights, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 

@@ -15,6 +15,7 @@ from quartet.artifacts import paths
 from quartet.artifacts.stop_requests import end_with_parent
 from quartet.artifacts.writing import read_json, rounded, write_json, write_table
 from quartet.tracking.runs import Run, tracked_run
+from quartet.training.start_weights import read_start, say_if_moved, take_weights
 
 if TYPE_CHECKING:
     from quartet.families import Family
@@ -50,9 +51,12 @@ def run_training(family: Family, settings: Training, *, seed: int, runtime: Runt
     Writes `models/<family>` and the training's part of `reports/<family>`.
     """
     end_with_parent()
-    folder = paths.processed(family.item)
+    folder, brought = paths.processed(family.item), paths.raw("weights") / family.key
     info = read_json(folder / "info.json")
+    start = read_start(settings.starts_from, brought)
     described = {"seed": seed, **dataclasses.asdict(settings)}
+    if start:
+        described["start_sha256"] = start["sha256"]
     with tracked_run(f"train-{family.key}", described, [folder]) as run:
         run.log_dataset(info["source"], folder, info["counts"])
         import numpy
@@ -66,6 +70,9 @@ def run_training(family: Family, settings: Training, *, seed: int, runtime: Runt
         device = pick_device(runtime)
         seed_everything(seed)
         plan = resolve_name(family.plan)(settings, seed=seed, folder=folder, info=info, device=device)
+        if start:
+            say_if_moved(start)
+            start = take_weights(plan.task.network, start, brought)
         determined_by = {
             "settings": described,
             "data": info,
@@ -74,11 +81,13 @@ def run_training(family: Family, settings: Training, *, seed: int, runtime: Runt
         }
         checkpoint = Checkpoint(family.training_section, determined_by)
         outcome = train(plan.task, settings, seed=seed, device=device, checkpoint=checkpoint, on_validation=run.log_row)
-        _write_results(family, outcome, plan, info, run)
+        _write_results(family, outcome, plan, info, start, run)
     checkpoint.close(finished=True)
 
 
-def _write_results(family: Family, outcome: Outcome, plan: Plan, info: Mapping[str, Any], run: Run) -> None:
+def _write_results(
+    family: Family, outcome: Outcome, plan: Plan, info: Mapping[str, Any], start: Mapping[str, Any] | None, run: Run
+) -> None:
     import pandas as pd
 
     from quartet.artifacts.model_store import save_model
@@ -90,8 +99,8 @@ def _write_results(family: Family, outcome: Outcome, plan: Plan, info: Mapping[s
     data = {key: info[key] for key in (*plan.card_keys, "source", "sha256")}
     network = plan.task.network.eval()
     network.load_state_dict(outcome.weights)
-    about = {"data": data, "training": training, "calibration": plan.calibrate(network)}
-    save_model(model, outcome.weights, family=family.key, network=plan.description, **about)
+    about: dict[str, Any] = {"data": data, "calibration": plan.calibrate(network), "start": start}
+    save_model(model, outcome.weights, family=family.key, network=plan.description, training=training, **about)
     run.log_outputs([model])
     run.log_model(family, model, plan.model_files)  # early, so that the recorder works while the pictures are drawn
     history = pd.DataFrame(outcome.history)

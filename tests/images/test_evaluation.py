@@ -13,21 +13,26 @@ from quartet.reporting.classification_figures import confusion_figure
 from quartet.reporting.image_sheets import attention_sheet, filter_sheet
 
 
-class Corners(nn.Module):
-    """Logit 0 is the sum of the upper left quarter, logit 1 that of the lower right one."""
+class Quarters(nn.Module):
+    """Two maps: the upper left quarter, and the lower right one."""
 
-    def feature_maps(self, images):
+    def forward(self, images):
         half = images.shape[-1] // 2
         maps = torch.zeros(len(images), 2, *images.shape[-2:])
         maps[:, 0, :half, :half] = images[:, 0, :half, :half]
         maps[:, 1, half:, half:] = images[:, 0, half:, half:]
         return maps
 
-    def logits_of(self, maps):
-        return maps.sum(dim=(2, 3))
+
+class Corners(nn.Module):
+    """Logit 0 is the sum of the upper left quarter, logit 1 that of the lower right one."""
+
+    def __init__(self):
+        super().__init__()
+        self.quarters = Quarters()
 
     def forward(self, images):
-        return self.logits_of(self.feature_maps(images))
+        return self.quarters(images).sum(dim=(2, 3))
 
 
 def test_grad_cam_looks_where_the_class_comes_from():

@@ -261,7 +261,7 @@ def test_pictures_of_16_bits_keep_their_contrast_and_are_served_alike(tmp_path, 
     assert images[labels == 1].float().mean() > images[labels == 0].float().mean() + 100
     kept = {image.numpy().tobytes() for split in SPLITS for image in load_images(folder, split)[0]}
     content = (tmp_path / "own/seal/0.png").read_bytes()
-    assert to_square(decode(io.BytesIO(content), "picture"), 8, 1, (black, white)).tobytes() in kept
+    assert to_square(decode(io.BytesIO(content), "picture"), 8, 1, "crop", (black, white)).tobytes() in kept
 
 
 def test_the_same_pictures_give_the_same_data_in_whatever_form_they_are_described(tmp_path):

@@ -53,17 +53,13 @@ class CompactCnn(ImageNetwork):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width, classes)
 
-    def feature_maps(self, images: Tensor) -> Tensor:
-        """The last level's maps, `(batch, features, side, side)`."""
-        return self.levels(self.stem(images))
+    def features_of(self, images: Tensor) -> Tensor:
+        """The maximum of each of the last level's maps, `(batch, features)`."""
+        return self.levels(self.stem(images)).amax(dim=(2, 3))
 
-    def features_of(self, maps: Tensor) -> Tensor:
-        """The classifier's input before dropout: the maximum of each feature map, `(batch, features)`."""
-        return maps.amax(dim=(2, 3))
-
-    def logits_of(self, maps: Tensor) -> Tensor:
-        """Feature maps to `(batch, classes)` logits."""
-        return self.classifier(self.dropout(self.features_of(maps)))
+    def classify(self, features: Tensor) -> Tensor:
+        """Features to `(batch, classes)` logits."""
+        return self.classifier(self.dropout(features))
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Two images of zeros."""

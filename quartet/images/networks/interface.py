@@ -6,23 +6,19 @@ from torch import Tensor, nn
 
 
 class ImageNetwork(nn.Module, ABC):
-    """Images to logits through feature maps, which Grad-CAM and the judge of drawn pictures use."""
+    """Images to features, which the judge of drawn pictures uses, and these to logits."""
 
     def forward(self, images: Tensor) -> Tensor:
         """`(batch, channels, size, size)` normalised images to `(batch, classes)` logits."""
-        return self.logits_of(self.feature_maps(images))
+        return self.classify(self.features_of(images))
 
     @abstractmethod
-    def feature_maps(self, images: Tensor) -> Tensor:
-        """The output of the convolutional layers, `(batch, maps, side, side)`."""
+    def features_of(self, images: Tensor) -> Tensor:
+        """The classifier's input before dropout, `(batch, features)`."""
 
     @abstractmethod
-    def features_of(self, maps: Tensor) -> Tensor:
-        """The classifier's input before dropout, computed from the feature maps: `(batch, features)`."""
-
-    @abstractmethod
-    def logits_of(self, maps: Tensor) -> Tensor:
-        """Feature maps to `(batch, classes)` logits."""
+    def classify(self, features: Tensor) -> Tensor:
+        """Features to `(batch, classes)` logits."""
 
     @abstractmethod
     def example_inputs(self) -> tuple[Tensor, ...]:

@@ -36,19 +36,16 @@ class ReferenceCnn(ImageNetwork):
         self.dropout2 = nn.Dropout(dropout)
         self.classifier = nn.Linear(512, classes)
 
-    def feature_maps(self, images: Tensor) -> Tensor:
-        """The pooled output of the last convolution, `(batch, 128, 12, 12)`."""
+    def features_of(self, images: Tensor) -> Tensor:
+        """The hidden units, `(batch, 512)`."""
         maps = self.activation1(self.convolution1(images))  # (batch, 32, 48, 48)
         maps = self.pooling1(self.activation2(self.convolution2(maps)))  # (batch, 64, 24, 24)
-        return self.pooling2(self.activation3(self.convolution3(maps)))  # (batch, 128, 12, 12)
-
-    def features_of(self, maps: Tensor) -> Tensor:
-        """The classifier's input before dropout: `(batch, 512)`."""
+        maps = self.pooling2(self.activation3(self.convolution3(maps)))  # (batch, 128, 12, 12)
         return self.activation4(self.hidden(self.dropout1(self.flatten(maps))))
 
-    def logits_of(self, maps: Tensor) -> Tensor:
-        """Feature maps to `(batch, classes)` logits."""
-        return self.classifier(self.dropout2(self.features_of(maps)))
+    def classify(self, features: Tensor) -> Tensor:
+        """Features to `(batch, classes)` logits."""
+        return self.classifier(self.dropout2(features))
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         """Two images of zeros."""

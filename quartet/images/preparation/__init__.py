@@ -28,7 +28,7 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
         BadInput: images are broken, or they cannot be split; the message names them.
     """
     manifest = read_json(raw / "manifest.json")
-    images, size, broken = _read_resized(raw, manifest, settings.size)
+    images, size, broken = _read_resized(raw, manifest, settings.size, settings.fit)
     broken.sort()
     refuse_broken(manifest["source"], broken, settings.broken)
     if broken:
@@ -38,7 +38,7 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
     train = splits.indices["train"]
     grey_range = _grey_range(manifest["source"], [images[index] for index in train])
     channels = settings.channels or (3 if any(image.pixels.ndim == 3 for image in images) else 1)
-    pixels = np.stack([to_square(image.pixels, size, channels, grey_range or (0, 0)) for image in images])
+    pixels = np.stack([to_square(image.pixels, size, channels, settings.fit, grey_range or (0, 0)) for image in images])
     labels = np.asarray([image.label for image in images], np.int64)
     for name, indices in splits.indices.items():
         save_arrays(folder / f"{name}.safetensors", {"images": pixels[indices], "labels": labels[indices]})
@@ -51,6 +51,7 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
         "caption_subject": manifest["caption_subject"],
         "size": size,
         "channels": channels,
+        "fit": settings.fit,
         "mean": mean,
         "std": std,
         **({"grey_range": grey_range} if grey_range else {}),
@@ -113,7 +114,7 @@ def _write_captions(path: Path, images: Sequence[RawImage]) -> None:
     write_table(path, pd.DataFrame(rows))
 
 
-def _read_resized(raw: Path, manifest: dict, size: int | None) -> tuple[list[RawImage], int, list[str]]:
+def _read_resized(raw: Path, manifest: dict, size: int | None, fit: str) -> tuple[list[RawImage], int, list[str]]:
     """All images, resized to `size`, still grey or RGB and of 8 or 16 bits as in the source; size; what is broken.
 
     Without a `size`, square images of one size keep it, up to `LARGEST_SIZE`; all others become `MIXED_SIZE`.
@@ -128,8 +129,8 @@ def _read_resized(raw: Path, manifest: dict, size: int | None) -> tuple[list[Raw
             size = size_of_all({shared})
         elif shared not in (None, (height, width)) and size != MIXED_SIZE:
             # Start again from the originals: resizing an image twice gives another result.
-            return _read_resized(raw, manifest, MIXED_SIZE)
-        images.append(dataclasses.replace(image, pixels=resized(image.pixels, size)))
+            return _read_resized(raw, manifest, MIXED_SIZE, fit)
+        images.append(dataclasses.replace(image, pixels=resized(image.pixels, size, fit)))
     if shared and size == LARGEST_SIZE < shared[0]:
         print(
             f"{manifest['source']}: images of {shared[0]}×{shared[0]} are resized to {size}×{size}; "

@@ -8,20 +8,39 @@ from quartet.images.preparation.decoding import WHITE_16
 CUT_OFF = 0.001  # share of the darkest and of the brightest 16-bit pixels that become black and white
 
 
-def resized(pixels: np.ndarray, size: int) -> np.ndarray:
-    """`(height, width[, 3])` to `(size, size[, 3])` of the same type, uint8 or uint16, antialiased."""
-    if pixels.shape[:2] == (size, size):
+def resized(pixels: np.ndarray, size: int, fit: str) -> np.ndarray:
+    """`(height, width[, 3])` to `(size, size[, 3])` of the same type, uint8 or uint16, antialiased.
+
+    Of pictures that are not square, `crop` keeps the middle, `pad` adds black, `stretch` changes the proportions.
+    """
+    height, width = pixels.shape[:2]
+    if (height, width) == (size, size):
         return pixels
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    box = (left, top, left + side, top + side) if fit == "crop" else (0, 0, width, height)
+    shape = (size, size)
+    if fit == "pad":
+        shape = tuple(max(1, round(size * length / max(height, width))) for length in (width, height))
     if pixels.dtype == np.uint8:
-        return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC))
-    # Pillow resizes floating-point pictures, but not 16-bit ones, with antialiasing.
-    picture = Image.fromarray(pixels.astype(np.float32)).resize((size, size), Image.Resampling.BICUBIC)
-    return np.asarray(picture).round().clip(0, WHITE_16).astype(np.uint16)
+        found = np.asarray(Image.fromarray(pixels).resize(shape, Image.Resampling.BICUBIC, box))
+    else:
+        # Pillow resizes floating-point pictures, but not 16-bit ones, with antialiasing.
+        picture = Image.fromarray(pixels.astype(np.float32)).resize(shape, Image.Resampling.BICUBIC, box)
+        found = np.asarray(picture).round().clip(0, WHITE_16).astype(np.uint16)
+    if shape == (size, size):
+        return found
+    square = np.zeros((size, size, *pixels.shape[2:]), pixels.dtype)
+    top, left = (size - found.shape[0]) // 2, (size - found.shape[1]) // 2
+    square[top : top + found.shape[0], left : left + found.shape[1]] = found
+    return square
 
 
-def to_square(pixels: np.ndarray, size: int, channels: int, grey_range: tuple[int, int] = (0, WHITE_16)) -> np.ndarray:
+def to_square(
+    pixels: np.ndarray, size: int, channels: int, fit: str, grey_range: tuple[int, int] = (0, WHITE_16)
+) -> np.ndarray:
     """Resize `(height, width[, 3])` pixels and make them grey or RGB, `(channels, size, size)` uint8."""
-    square = to_eight_bits(resized(pixels, size), grey_range)
+    square = to_eight_bits(resized(pixels, size, fit), grey_range)
     if square.ndim != (2 if channels == 1 else 3):
         square = np.asarray(Image.fromarray(square).convert("L" if channels == 1 else "RGB"))
     return square[None] if channels == 1 else square.transpose(2, 0, 1)

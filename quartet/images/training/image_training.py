@@ -1,5 +1,6 @@
 """Train an image classifier: augmented batches, loss, validation."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from quartet.datasets.augmentation import Transform, apply_transforms, random_tr
 from quartet.datasets.batches import ShuffledBatches
 from quartet.datasets.images import normalise, to_unit_range
 from quartet.images.networks import NETWORKS
+from quartet.images.networks.backbone import Backbone, input_size_for, standardisation_of
 from quartet.images.networks.interface import ImageNetwork
 from quartet.images.settings import TrainCnn
+from quartet.images.training.fine_tuning import features_of_views, layer_factors
 from quartet.images.training.losses import classification_loss
 from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet
@@ -28,16 +31,21 @@ SHOWN, TIMES = 8, 4  # images and augmentations of each in `augmentation.png`
 
 def describe_network(settings: TrainCnn, info: Mapping) -> dict[str, object]:
     """The arguments that build the network in the settings for the images that `info` describes."""
-    description: dict[str, object] = {
-        "name": settings.network,
-        "classes": len(info["classes"]),
-        "dropout": settings.dropout,
-        "activation": settings.activation,
-    }
+    common = {"classes": len(info["classes"]), "dropout": settings.dropout}
+    sizes = {"channels": info["channels"], "size": info["size"]}
+    if settings.network == "reference":
+        return {"name": "reference", **common, "activation": settings.activation}
     if settings.network == "compact":
-        sizes = {"channels": info["channels"], "size": info["size"]}
-        description |= {**sizes, "width": settings.width, "stem": settings.stem}
-    return description
+        shape = {"width": settings.width, "stem": settings.stem, "activation": settings.activation}
+        return {"name": "compact", **common, **sizes, **shape}
+    body = {"body": settings.network, "input_size": input_size_for(settings.network, info["size"])}
+    if settings.weights == "none":
+        return {"name": "backbone", **common, **sizes, **body}
+    mean, std = standardisation_of(settings.network)
+    own_mean, own_std = (info[name] * (3 // info["channels"]) for name in ("mean", "std"))  # grey has one of each
+    scale = [round(own / theirs, 6) for own, theirs in zip(own_std, std, strict=True)]
+    shift = [round((own - theirs) / deviation, 6) for own, theirs, deviation in zip(own_mean, mean, std, strict=True)]
+    return {"name": "backbone", **common, **sizes, **body, "scale": scale, "shift": shift, "keeps_statistics": True}
 
 
 class ImageTraining:
@@ -65,34 +73,61 @@ class ImageTraining:
         self.images, self.labels = (tensor.to(device) for tensor in train)
         self.held_out, self.held_out_labels = (tensor.to(device) for tensor in held_out)
         self.description = describe_network(settings, info)
-        self.network = build_network(NETWORKS, self.description).to(device).to(memory_format=torch.channels_last)
+        network = build_network(NETWORKS, self.description)
+        self.network = network.to(device).to(memory_format=torch.channels_last)
         self.batches = ShuffledBatches(len(self.images), settings.batch_size, seed, device)
         self.mean, self.std = (torch.tensor(info[name], device=device) for name in ("mean", "std"))
         self.class_weights = class_weights(self.labels, len(info["classes"]), settings.class_weights)
+        self.frozen_steps = round(settings.freeze * self.steps)
         self._augmented = compiled(self.augmented) if settings.compile else self.augmented
 
     def task(self) -> Task:
         """The task for the training loop."""
         settings = self.settings
-        epochs = settings.epochs and self.batches.steps_in(settings.epochs, settings.accumulate)
         return Task(
             network=self.network,
             examples_at=self.examples_at,
             batch_of=self.batch_of,
             loss_of=compiled(self.loss_of) if settings.compile else self.loss_of,
             validate=self.validate,
-            steps=epochs or settings.steps,
+            steps=self.steps,
             validate_every=settings.validate_every,
-            replayable=True,
+            replayable=self.frozen_steps in (0, self.steps),
+            rate_factors=layer_factors(self.network, settings.layer_decay) if settings.layer_decay < 1 else {},
         )
 
+    @property
+    def steps(self) -> int:
+        """The number of training steps."""
+        epochs = self.settings.epochs and self.batches.steps_in(self.settings.epochs, self.settings.accumulate)
+        return epochs or self.settings.steps
+
     def examples_at(self, number: int) -> Batch:
-        """The indices of a batch's images in the training split."""
-        return (self.batches.indices(number),)
+        """The indices of a batch's images in the training split and, while the body stands still, all features."""
+        chosen = self.batches.indices(number)
+        is_frozen = number // self.settings.accumulate < self.frozen_steps
+        return (chosen, self.frozen_features) if is_frozen else (chosen,)
+
+    @functools.cached_property
+    def frozen_features(self) -> Tensor:
+        """The body's features of the training images, and of their mirror images if these are trained on."""
+        return self._features_of(self.images, flipped=self.settings.augmentation.flip > 0)
+
+    @functools.cached_property
+    def held_out_features(self) -> Tensor:
+        """The body's features of the held-out images."""
+        return self._features_of(self.held_out, flipped=False)[0]
+
+    def _features_of(self, images: Tensor, *, flipped: bool) -> Tensor:
+        assert isinstance(self.network, Backbone)
+        return features_of_views(self.network, images, self.normalised, flipped=flipped)
 
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
-        """Augmented, normalised images and their labels."""
-        (chosen,) = examples
+        """Augmented, normalised images, or features of an image or its mirror image; and their labels."""
+        chosen, *features = examples
+        if features:
+            views = torch.randint(len(features[0]), (len(chosen),), generator=generator, device=generator.device)
+            return features[0][views, chosen], self.labels[chosen]
         transforms = random_transforms(self.settings.augmentation, len(chosen), generator)
         return self._augmented(self.images[chosen], transforms), self.labels[chosen]
 
@@ -108,17 +143,23 @@ class ImageTraining:
     def loss_of(self, network: ImageNetwork, batch: Batch) -> Tensor:
         """The loss function of the settings."""
         (inputs, targets), settings = batch, self.settings
-        logits = network(inputs).float()
+        logits = (network.classify(inputs) if inputs.ndim == 2 else network(inputs)).float()
         return classification_loss(logits, targets, settings.loss, settings.label_smoothing, self.class_weights)
 
     def validate(self, network: ImageNetwork) -> dict[str, float]:
         """Loss and accuracy on the held-out images."""
-        logits = self.logits_of(network, self.held_out)
-        return validation_scores(logits, self.held_out_labels)
+        return validation_scores(self.logits_of_held_out(network), self.held_out_labels)
 
     def calibrate(self, network: ImageNetwork) -> dict[str, float]:
         """The temperature of the network's probabilities."""
-        return {"temperature": fit_temperature(self.logits_of(network, self.held_out), self.held_out_labels)}
+        return {"temperature": fit_temperature(self.logits_of_held_out(network), self.held_out_labels)}
+
+    @torch.no_grad()
+    def logits_of_held_out(self, network: ImageNetwork) -> Tensor:
+        """`(images, classes)` logits of the held-out images."""
+        if self.frozen_steps == self.steps:
+            return network.classify(self.held_out_features)
+        return self.logits_of(network, self.held_out)
 
     def logits_of(self, network: ImageNetwork, images: Tensor) -> Tensor:
         """`(images, classes)` logits of uint8 images, without augmentation."""

@@ -11,7 +11,15 @@ from quartet.images.settings import TrainCnn
 from quartet.images.training.image_training import ImageTraining
 from quartet.training.run import Plan
 
-CARD_KEYS = ("classes", "channels", "size", "mean", "std", "grey_range")  # the last one for 16-bit pictures alone
+CARD_KEYS = (
+    "classes",
+    "channels",
+    "size",
+    "fit",
+    "mean",
+    "std",
+    "grey_range",
+)  # the last one for 16-bit pictures alone
 
 
 def plan(settings: TrainCnn, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:

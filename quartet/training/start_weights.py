@@ -1,0 +1,124 @@
+"""Start a training from weights that are there already: those of a model of one's own, or published ones.
+
+`download weights` brings them into `data/raw/weights/<family>`: a `manifest.json`, which says `"from": null` where
+nothing is wanted, and `model.safetensors`.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quartet.artifacts.checksums import sha256
+from quartet.artifacts.errors import BadInput, listed
+from quartet.artifacts.fetching import Fetching
+from quartet.artifacts.model_store import load_tensors, read_card
+from quartet.artifacts.paths import user_path
+from quartet.artifacts.writing import read_json, write_json
+from quartet.params.shared import Training
+
+if TYPE_CHECKING:
+    from torch import nn
+
+REGISTRY = "models:/"
+AGAIN = "run `dvc repro --force download@weights`"
+
+
+def bring_weights(
+    family: str,
+    settings: Training,
+    published: Callable[[Any, Fetching, Path], dict[str, Any] | None] | None,
+    fetching: Fetching,
+    folder: Path,
+) -> None:
+    """Fill `folder` with what the training of a family starts from; a manifest alone if it starts from random weights.
+
+    `published` brings weights that others have trained, if the settings ask for some.
+
+    Raises:
+        BadInput: there is no such model, or it is of another family.
+        FetchError: weights cannot be downloaded.
+    """
+    folder.mkdir(parents=True)
+    found = None
+    if settings.start_from:
+        found = _bring_own_model(settings.start_from, family, folder)
+    elif published:
+        found = published(settings, fetching, folder)
+    write_json(folder / "manifest.json", {"from": settings.starts_from, **(found or {})})
+
+
+def _bring_own_model(start_from: str, family: str, folder: Path) -> dict[str, Any]:
+    """Copy the weights of a model in a folder or in MLflow's registry into `folder`; returns what they are."""
+    found: dict[str, Any] = {"licence": "the user's own"}
+    if start_from.startswith(REGISTRY):
+        from quartet.tracking.registry import download_registered
+
+        model, found["version"] = download_registered(start_from)
+    else:
+        model = user_path(start_from)
+        if not (model / "card.json").exists():
+            raise BadInput(f"train_{family}.start_from: {model} is no folder of a model; it holds no card.json")
+    card = read_card(model)
+    if card["family"] != family:
+        raise BadInput(f"train_{family}.start_from: {start_from} is a model of the family {card['family']}")
+    shutil.copyfile(model / "model.safetensors", folder / "model.safetensors")
+    return {**found, "file": "model.safetensors", "sha256": card["sha256"]}
+
+
+def read_start(wanted: str | None, folder: Path) -> dict[str, Any] | None:
+    """The manifest of the weights in `folder`; None if none are wanted.
+
+    Raises:
+        BadInput: others are there than the settings want.
+    """
+    if wanted is None:
+        return None
+    manifest = read_json(folder / "manifest.json")
+    if manifest["from"] != wanted:
+        raise BadInput(f"{folder} holds weights of {manifest['from']}, not of {wanted}: {AGAIN}")
+    return manifest
+
+
+def say_if_moved(manifest: Mapping[str, Any]) -> None:
+    """Print that an alias of the registry means another version by now."""
+    if "version" not in manifest:
+        return
+    from quartet.tracking.registry import version_of
+
+    try:
+        now = version_of(manifest["from"])
+    except (BadInput, ValueError) as error:
+        print(f"{manifest['from']}: was version {manifest['version']}; now: {error}", flush=True)
+        return
+    if now != manifest["version"]:
+        print(
+            f"{manifest['from']} is version {now} by now; this training starts from version {manifest['version']}. "
+            f"To take the new one, {AGAIN}",
+            flush=True,
+        )
+
+
+def take_weights(network: "nn.Module", manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Take over the weights that fit by name and shape; the others keep their random ones, and are named.
+
+    Returns what the model's card says of it.
+
+    Raises:
+        BadInput: no weight fits.
+    """
+    path = folder / "model.safetensors"
+    given, own = load_tensors(path), network.state_dict()
+    fitting = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
+    new, unused = sorted(set(own) - set(fitting)), sorted(set(given) - set(fitting))
+    if not fitting:
+        raise BadInput(f"{manifest['from']}: none of its weights fits this network; it has {listed(sorted(given))}")
+    network.load_state_dict(fitting, strict=False)
+    print(
+        f"starts from {manifest['from']}: {len(fitting)} of {len(own)} tensors"
+        + (f"; new: {listed(new)}" if new else "")
+        + (f"; not used: {listed(unused)}" if unused else ""),
+        flush=True,
+    )
+    about = {name: manifest[name] for name in ("from", "version", "file", "sha256", "licence") if name in manifest}
+    return {**about, "taken_sha256": sha256(path), "new": new}

@@ -1,0 +1,100 @@
+"""Trainings that go on from a model of one's own."""
+
+import json
+from functools import partial
+
+import pytest
+import torch
+from family_plans import (
+    CPU,
+    image_plan,
+    language_plan,
+    prepare,
+    save_trained,
+    sequence_plan,
+    text_to_image_plan,
+    trained,
+)
+
+from quartet.artifacts.errors import BadInput
+from quartet.artifacts.fetching import Fetching
+from quartet.artifacts.model_store import load_weights, read_card
+from quartet.artifacts.writing import read_json
+from quartet.params.shared import Training
+from quartet.training.start_weights import bring_weights, read_start, take_weights
+
+PLANS = {"cnn": image_plan, "rnn": sequence_plan, "lm": language_plan, "diffusion": text_to_image_plan}
+FOLDERS = {"cnn": "grey", "rnn": "sequences", "lm": "text", "diffusion": "grey"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("start")
+    prepare(folder)
+    for key, plan_of in PLANS.items():
+        save_trained(plan_of, folder, read_json(folder / FOLDERS[key] / "info.json"), folder / "models" / key, key)
+    return folder
+
+
+def brought(data, tmp_path, key, start_from):
+    settings = Training(start_from=str(start_from))
+    bring_weights(key, settings, None, Fetching(), tmp_path / key)
+    return read_start(settings.starts_from, tmp_path / key)
+
+
+@pytest.mark.parametrize("key", PLANS)
+def test_every_family_goes_on_from_its_own_model(data, tmp_path, key):
+    manifest = brought(data, tmp_path, key, data / "models" / key)
+    _, plan = PLANS[key](data, CPU)
+    said = take_weights(plan.task.network, manifest, tmp_path / key)
+    expected = load_weights(data / "models" / key)
+    assert said["new"] == [] and said["sha256"] == read_card(data / "models" / key)["sha256"]
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in plan.task.network.state_dict().items())
+
+
+def test_what_does_not_fit_is_new_and_named(data, tmp_path, capsys):
+    card = data / "grey/info.json"
+    info = json.loads(card.read_text())
+    manifest = brought(data, tmp_path, "cnn", data / "models/cnn")
+    try:
+        card.write_text(json.dumps({**info, "classes": [*info["classes"], "eleven"]}))
+        _, plan = image_plan(data, CPU)
+    finally:
+        card.write_text(json.dumps(info))
+    said = take_weights(plan.task.network, manifest, tmp_path / "cnn")
+    assert said["new"] == ["classifier.bias", "classifier.weight"]
+    assert "new: classifier.bias, classifier.weight" in capsys.readouterr().out
+    state, expected = plan.task.network.state_dict(), load_weights(data / "models/cnn")
+    assert torch.equal(state["stem.convolution.weight"], expected["stem.convolution.weight"])
+
+
+def test_going_on_begins_where_the_model_was(data, tmp_path):
+    manifest = brought(data, tmp_path, "cnn", data / "models/cnn")
+
+    def plan_of(data, device, **settings):
+        chosen, plan = image_plan(data, device, **settings)
+        take_weights(plan.task.network, manifest, tmp_path / "cnn")
+        return chosen, plan
+
+    still = partial(trained, data=data, steps=1, learning_rate=1e-10, ema=0.0, weight_decay=0.0)
+    found, before = still(plan_of).weights, load_weights(data / "models/cnn")
+    assert torch.allclose(found["classifier.weight"], before["classifier.weight"], atol=1e-7)
+
+
+def test_a_folder_without_a_model_and_another_family_are_refused(data, tmp_path):
+    with pytest.raises(BadInput, match="is no folder of a model; it holds no card"):
+        brought(data, tmp_path / "a", "cnn", data / "grey")
+    with pytest.raises(BadInput, match="is a model of the family rnn"):
+        brought(data, tmp_path / "b", "cnn", data / "models/rnn")
+
+
+def test_nothing_to_bring_is_a_manifest_alone(tmp_path):
+    bring_weights("lm", Training(), None, Fetching(), tmp_path / "lm")
+    assert [path.name for path in (tmp_path / "lm").iterdir()] == ["manifest.json"]
+    assert read_json(tmp_path / "lm/manifest.json") == {"from": None} and read_start(None, tmp_path / "x") is None
+
+
+def test_no_fitting_weight_is_an_error(data, tmp_path):
+    manifest = brought(data, tmp_path, "cnn", data / "models/cnn")
+    with pytest.raises(BadInput, match="none of its weights fits this network"):
+        take_weights(torch.nn.Linear(2, 2), manifest, tmp_path / "cnn")
