@@ -45,6 +45,7 @@ score = ((found - truth) ** 2).mean() ** 0.5 if numbers else (found == truth).me
 print(json.dumps([float(score), seconds]))
 """
 ETTH1 = {"horizon": 96, "train_steps": 8640, "validation_steps": 2880, "test_steps": 2880}
+PANELS = 3  # of the plot, side by side
 LSTM_EPOCHS, LSTM_BATCH, LSTM_HIDDEN = 60, 16, 128
 
 
@@ -236,16 +237,21 @@ def markdown(table: pd.DataFrame) -> str:
 def plot(table: pd.DataFrame, path: Path) -> None:
     """Score against seconds of training, a panel per data set."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     from quartet.reporting.drawing.figures import LINE_COLOURS, save_figure, tidy
 
     names = list(dict.fromkeys(table["data"]))
-    figure = Figure(figsize=(3.2 * len(names), 3), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+    rows_of_panels = math.ceil(len(names) / PANELS)
+    figure = Figure(figsize=(3.2 * PANELS, 2.8 * rows_of_panels), layout="constrained")
+    figure.suptitle("Test accuracy (root mean squared error of numbers) of each seed")
+    for place, name in enumerate(names, start=1):
+        axes = figure.add_subplot(rows_of_panels, PANELS, place)
         of_models = table[table["data"] == name].groupby("model", sort=False)
         for colour, (model, rows) in zip(LINE_COLOURS, of_models, strict=False):
             axes.plot(rows["seconds"], rows["score"], "o", color=colour, label=model, alpha=0.7)
         axes.set(title=name, xlabel="seconds of training", xscale="log")
+        axes.xaxis.set_minor_formatter(NullFormatter())  # labels would cover each other
         tidy(axes)
     figure.axes[0].legend(frameon=False, fontsize=8)
     save_figure(figure, path)

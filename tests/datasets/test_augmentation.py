@@ -9,7 +9,7 @@ import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 
-from quartet.datasets.augmentation import adjust_brightness, adjust_contrast, affine, augment, cut_out
+from quartet.datasets.augmentation import adjust_brightness, adjust_contrast, affine, augment, crop, cut_out
 from quartet.params.shared import Augmentation
 
 
@@ -91,3 +91,25 @@ def test_flips_mirror_and_cutout_blackens_a_square():
     cut = cut_out(images, 1 / 3, torch.full((40, 2), 0.5))
     assert torch.equal((cut == 0).nonzero()[:, 2:].unique(), torch.tensor([3, 4, 5]))
     assert (cut == 0).sum() == 40 * 3 * 9 and torch.equal(cut[cut > 0], images[cut > 0])
+
+
+def test_crops_are_torchvisions_resized_crops():
+    images = torch.rand(3, 3, 24, 24)
+    boxes = [(0, 0, 24, 24), (4, 2, 12, 16), (12, 6, 9, 12)]  # top, left, height, width
+    areas = torch.tensor([height * width / 24**2 for _, _, height, width in boxes])
+    proportions = torch.tensor([width / height for _, _, height, width in boxes])
+    places = torch.tensor([[left / max(1, 24 - w), top / max(1, 24 - h)] for top, left, h, w in boxes])
+    found = crop(images, areas, proportions, places)
+    for image, box, changed in zip(images, boxes, found, strict=True):
+        top, left, height, width = box
+        theirs = reference.resized_crop(image, top, left, height, width, [24, 24], antialias=False)
+        # At the border of a crop, ours looks at the pixels beside it; torchvision's repeats the last ones.
+        torch.testing.assert_close(changed[:, 2:-2, 2:-2], theirs[:, 2:-2, 2:-2], rtol=1e-4, atol=1e-4)
+
+
+def test_crops_stay_within_the_image_and_are_as_large_as_the_setting_says():
+    ramp = torch.linspace(0, 1, 64).expand(256, 1, 64, 64)  # a column's value is its place
+    found = augment(ramp, Augmentation(0, 0, 0, 0, "bilinear", 0, 0, crop=0.25), torch.Generator().manual_seed(0))
+    widths = (found[:, 0, 32, -1] - found[:, 0, 32, 0]) * 63 / 64
+    assert found.min() >= 0 and found.max() <= 1
+    assert 0.4 < widths.min() < 0.5 and widths.max() > 0.9  # √(0.25 · 3/4) at least

@@ -21,6 +21,7 @@ from quartet.images.sources import trained_weights
 from quartet.images.sources.trained_weights import bring_trained_weights
 from quartet.images.training.fine_tuning import layer_factors
 from quartet.layers.layer_table import layer_table
+from quartet.training.seeding import seed_everything
 from quartet.training.start_weights import bring_weights, read_start, take_weights
 
 # One of each architecture in torchvision, small ones.
@@ -92,6 +93,7 @@ def test_images_are_standardised_as_the_body_was_trained(data):
 
 def test_a_frozen_body_stays_and_its_classifier_learns(data):
     settings = {"network": "efficientnet-lite0", "freeze": 1.0, "steps": 30, "validate_every": 30, "optimizer": "sgd"}
+    seed_everything(0)
     _, plan = image_plan(data, CPU, **settings)
     before = {name: tensor.clone() for name, tensor in plan.task.network.state_dict().items()}
     outcome = trained(image_plan, data, **settings)
@@ -112,6 +114,7 @@ def test_a_body_thaws_after_its_share_of_the_steps_and_resumes_to_the_same_bytes
     whole = trained(image_plan, data, **settings)
     resumed = stopped_and_resumed(image_plan, data, **settings)
     assert all(torch.equal(tensor, resumed.weights[name]) for name, tensor in whole.weights.items())
+    seed_everything(0)
     _, plan = image_plan(data, CPU, **settings)
     before = plan.task.network.state_dict()
     assert any(not torch.equal(tensor, before[name]) for name, tensor in whole.weights.items() if "body" in name)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from quartet.datasets.images import load_images
 from quartet.images.preparation import prepare_images
+from quartet.images.preparation.resizing import resized
 from quartet.images.settings import PreprocessImages
 
 
@@ -82,3 +83,16 @@ def test_every_split_holds_every_class(tmp_path):
     _, folder = prepare(tmp_path, PreprocessImages(split_seed=5))
     for split in ("train", "validation", "test"):
         assert len(load_images(folder, split)[1].unique()) == 10
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_pictures_are_cut_padded_or_stretched(dtype):
+    pixels = np.zeros((20, 40), dtype)
+    pixels[:, 10:30] = 100  # the middle square
+    cut, padded, stretched = (resized(pixels, 20, fit) for fit in ("crop", "pad", "stretch"))
+    assert cut.dtype == padded.dtype == dtype and cut.shape == padded.shape == stretched.shape == (20, 20)
+    assert (cut == 100).all()
+    assert (padded[:5] == 0).all() and (padded[15:] == 0).all() and (padded[5:15, 6:14] == 100).all()
+    assert (stretched[:, 6:14] == 100).all() and (stretched[:, :4] == 0).all()
+    upright = resized(np.stack([pixels.T] * 3, axis=2), 20, "pad") if dtype is np.uint8 else None
+    assert upright is None or ((upright[:, :5] == 0).all() and (upright[6:14, 5:15] == 100).all())

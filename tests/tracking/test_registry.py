@@ -7,12 +7,16 @@ import torch
 
 from quartet.artifacts import paths
 from quartet.artifacts.checksums import dvc_md5
-from quartet.artifacts.model_store import save_model
+from quartet.artifacts.errors import BadInput
+from quartet.artifacts.fetching import Fetching
+from quartet.artifacts.model_store import load_tensors, save_model
 from quartet.artifacts.writing import write_json
 from quartet.families import FAMILIES
+from quartet.params.shared import Training
 from quartet.tracking import dvc_state, registry, store
 from quartet.tracking.model_logging import log_model
 from quartet.tracking.served import Column, Interface
+from quartet.training import start_weights
 
 PROMPT = Column("prompt", "string")
 
@@ -76,3 +80,24 @@ def test_a_model_without_a_tracked_run_is_refused(workspace):
     write_json(paths.report("cnn") / "run.json", {})
     with pytest.raises(ValueError, match="trained without tracking"):
         registry.promote(FAMILIES["cnn"])
+
+
+def test_a_training_goes_on_from_a_version_and_says_when_the_alias_has_moved(workspace, tmp_path, capsys):
+    family = FAMILIES["lm"]
+    trained("lm", "bits_per_byte", 1.6)
+    registry.promote(family)
+    settings = Training(start_from="models:/quartet-lm@champion")
+    start_weights.bring_weights("lm", settings, None, Fetching(), tmp_path / "lm")
+    manifest = start_weights.read_start(settings.starts_from, tmp_path / "lm")
+    assert manifest["version"] == "1" and load_tensors(tmp_path / "lm/model.safetensors")["weight"].item() == 1.6
+    start_weights.say_if_moved(manifest)
+    assert capsys.readouterr().out == ""
+    trained("lm", "bits_per_byte", 1.5)
+    registry.promote(family)
+    start_weights.say_if_moved(manifest)
+    said = capsys.readouterr().out
+    assert "is version 2 by now; this training starts from version 1" in said and "--force download@weights" in said
+    with pytest.raises(BadInput, match="models:/quartet-lm@best is not in"):
+        start_weights.bring_weights(
+            "lm", Training(start_from="models:/quartet-lm@best"), None, Fetching(), tmp_path / "x"
+        )
