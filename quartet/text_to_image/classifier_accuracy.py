@@ -60,6 +60,8 @@ def accuracy_after_training(
         seed: of the initial weights and the order of the images.
         train, test: images and labels.
     """
+    # From random weights, since drawn pictures must teach the classifier all that it knows.
+    settings = dataclasses.replace(settings, weights="none", start_from=None, freeze=0.0, layer_decay=1.0)
     torch.manual_seed(seed)  # initial weights
     training = ImageTraining(settings, info, device, seed=seed, train=train, held_out=test)
     # Validation does nothing: only the last weights are scored, below.

@@ -50,7 +50,7 @@ def test_pictures_of_different_sizes_are_each_resized_once(tmp_path, sides):
     for label in ("first", "second"):
         for number in range(12):
             draw(own / f"{label}/{number:02d}.png", "RGB", sides[min(number // 2, len(sides) - 1)], seed=number)
-    info, folder = prepare(tmp_path, images=f"folder:{own}")
+    info, folder = prepare(tmp_path, PreprocessImages(fit="stretch"), images=f"folder:{own}")
     assert info["size"] == 48
     found = {image.numpy().tobytes() for split in info["counts"] for image in load_images(folder, split)[0]}
     with_one_resize = set()
@@ -91,8 +91,9 @@ def test_pictures_are_cut_padded_or_stretched(dtype):
     pixels[:, 10:30] = 100  # the middle square
     cut, padded, stretched = (resized(pixels, 20, fit) for fit in ("crop", "pad", "stretch"))
     assert cut.dtype == padded.dtype == dtype and cut.shape == padded.shape == stretched.shape == (20, 20)
-    assert (cut == 100).all()
-    assert (padded[:5] == 0).all() and (padded[15:] == 0).all() and (padded[5:15, 6:14] == 100).all()
-    assert (stretched[:, 6:14] == 100).all() and (stretched[:, :4] == 0).all()
+    near = 4  # bicubic interpolation swings beside an edge
+    assert (abs(cut.astype(int) - 100) <= near).all()
+    assert (padded[:5] == 0).all() and (padded[15:] == 0).all() and (padded[5:15, 7:13] >= 100 - near).all()
+    assert (stretched[:, 7:13] >= 100 - near).all() and (stretched[:, :3] <= near).all()
     upright = resized(np.stack([pixels.T] * 3, axis=2), 20, "pad") if dtype is np.uint8 else None
-    assert upright is None or ((upright[:, :5] == 0).all() and (upright[6:14, 5:15] == 100).all())
+    assert upright is None or ((upright[:, :5] == 0).all() and (upright[7:13, 5:15] >= 100 - near).all())

@@ -1,7 +1,7 @@
 """Turn raw pictures into the images that training reads (`datasets/images.py` describes the format)."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,10 @@ import pandas as pd
 
 from quartet.artifacts.checksums import sha256_of_folder
 from quartet.artifacts.errors import BadInput, listed
-from quartet.artifacts.model_store import save_arrays
+from quartet.artifacts.model_store import save_rows
 from quartet.artifacts.writing import read_json, write_json, write_table
 from quartet.datasets.splits import Examples, Splits, split_examples
+from quartet.images.preparation.pixel_file import PixelFile
 from quartet.images.preparation.preview import SHOWN, save_preview
 from quartet.images.preparation.reading import RawImage, read_raw_images
 from quartet.images.preparation.resizing import measure_grey_range, resized, to_square
@@ -19,6 +20,7 @@ from quartet.images.settings import PreprocessImages
 
 # Without a size in the settings: the side for images of different sizes or not square, and the largest for square ones.
 MIXED_SIZE, LARGEST_SIZE = 48, 96
+EMPTY = np.zeros(0, np.uint8)  # in the place of pixels that are in a file
 
 
 def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
@@ -28,7 +30,9 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
         BadInput: images are broken, or they cannot be split; the message names them.
     """
     manifest = read_json(raw / "manifest.json")
-    images, size, broken = _read_resized(raw, manifest, settings.size, settings.fit)
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / ".pixels"
+    images, size, broken = _read_resized(raw, manifest, settings.size, settings.fit, kept)
     broken.sort()
     refuse_broken(manifest["source"], broken, settings.broken)
     if broken:
@@ -38,13 +42,21 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
     train = splits.indices["train"]
     grey_range = _grey_range(manifest["source"], [images[index] for index in train])
     channels = settings.channels or (3 if any(image.pixels.ndim == 3 for image in images) else 1)
-    pixels = np.stack([to_square(image.pixels, size, channels, settings.fit, grey_range or (0, 0)) for image in images])
-    labels = np.asarray([image.label for image in images], np.int64)
+    labels, levels = np.asarray([image.label for image in images], np.int64), LevelCounts(channels)
+
+    def square(index: int) -> np.ndarray:
+        return to_square(images[index].pixels, size, channels, settings.fit, grey_range or (0, 0))
+
     for name, indices in splits.indices.items():
-        save_arrays(folder / f"{name}.safetensors", {"images": pixels[indices], "labels": labels[indices]})
+        rows = levels.counting(map(square, indices)) if name == "train" else map(square, indices)
+        shape = (len(indices), channels, size, size)
+        save_rows(folder / f"{name}.safetensors", "images", rows, shape, {"labels": labels[indices]})
         if any(image.caption for image in images):
             _write_captions(folder / f"{name}.csv", [images[index] for index in indices])
-    mean, std = mean_and_deviation(pixels[train])
+    shown = train[np.unique(np.linspace(0, len(train) - 1, SHOWN).round().astype(int))]
+    prepared = np.stack([square(index) for index in shown])
+    kept.unlink()
+    mean, std = levels.mean_and_deviation()
     info = {
         "source": manifest["source"],
         "classes": manifest["classes"],
@@ -61,8 +73,7 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
         "sha256": sha256_of_folder(folder),
     }
     write_json(folder / "info.json", info)
-    shown = np.unique(np.linspace(0, len(train) - 1, SHOWN).round().astype(int))
-    save_preview(folder / "preview.png", raw, manifest, [images[index] for index in train[shown]], pixels[train[shown]])
+    save_preview(folder / "preview.png", raw, manifest, [images[index] for index in shown], prepared)
     return info
 
 
@@ -114,14 +125,18 @@ def _write_captions(path: Path, images: Sequence[RawImage]) -> None:
     write_table(path, pd.DataFrame(rows))
 
 
-def _read_resized(raw: Path, manifest: dict, size: int | None, fit: str) -> tuple[list[RawImage], int, list[str]]:
+def _read_resized(
+    raw: Path, manifest: dict, size: int | None, fit: str, kept: Path
+) -> tuple[list[RawImage], int, list[str]]:
     """All images, resized to `size`, still grey or RGB and of 8 or 16 bits as in the source; size; what is broken.
+
+    Their pixels are in the file `kept`, and in memory while they are used.
 
     Without a `size`, square images of one size keep it, up to `LARGEST_SIZE`; all others become `MIXED_SIZE`.
     """
     images: list[RawImage] = []
     broken: list[str] = []
-    shared = None
+    pixels, shared = PixelFile(kept), None
     for image in read_raw_images(raw, manifest, broken):
         height, width = image.pixels.shape[:2]
         if size is None:
@@ -129,8 +144,11 @@ def _read_resized(raw: Path, manifest: dict, size: int | None, fit: str) -> tupl
             size = size_of_all({shared})
         elif shared not in (None, (height, width)) and size != MIXED_SIZE:
             # Start again from the originals: resizing an image twice gives another result.
-            return _read_resized(raw, manifest, MIXED_SIZE, fit)
-        images.append(dataclasses.replace(image, pixels=resized(image.pixels, size, fit)))
+            pixels.close()
+            return _read_resized(raw, manifest, MIXED_SIZE, fit, kept)
+        pixels.append(resized(image.pixels, size, fit))
+        images.append(dataclasses.replace(image, pixels=EMPTY))
+    images = [dataclasses.replace(image, pixels=each) for image, each in zip(images, pixels.close(), strict=True)]
     if shared and size == LARGEST_SIZE < shared[0]:
         print(
             f"{manifest['source']}: images of {shared[0]}×{shared[0]} are resized to {size}×{size}; "
@@ -146,18 +164,26 @@ def size_of_all(shapes: Collection[tuple[int, ...]]) -> int:
     return min(height, LARGEST_SIZE) if len(shapes) == 1 and height == width and height >= 8 else MIXED_SIZE
 
 
-def mean_and_deviation(pixels: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel of `(images, channels, height, width)` uint8, as shares of 255.
+class LevelCounts:
+    """How often each of the 256 levels occurs in images: their mean and deviation, without a copy of the images."""
 
-    Computed from counts of the 256 levels, which needs no copy of the images in a larger type.
-    """
-    levels = np.arange(256) / 255
-    means, deviations = [], []
-    for channel in range(pixels.shape[1]):
-        each = (np.bincount(image[channel].ravel(), minlength=256) for image in pixels)
-        counts = sum(each, start=np.zeros(256, np.int64))
-        shares = counts / counts.sum()
-        mean = float(shares @ levels)
-        means.append(round(mean, 6))
-        deviations.append(round(max(float(shares @ (levels - mean) ** 2) ** 0.5, 1e-3), 6))
-    return means, deviations
+    def __init__(self, channels: int):
+        self.counts = np.zeros((channels, 256), np.int64)
+
+    def counting(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Pass images `(channels, height, width)` uint8 on, and count their levels."""
+        for image in images:
+            for channel, levels in enumerate(image):
+                self.counts[channel] += np.bincount(levels.ravel(), minlength=256)
+            yield image
+
+    def mean_and_deviation(self) -> tuple[list[float], list[float]]:
+        """Of each channel, as shares of 255."""
+        levels = np.arange(256) / 255
+        means, deviations = [], []
+        for counts in self.counts:
+            shares = counts / counts.sum()
+            mean = float(shares @ levels)
+            means.append(round(mean, 6))
+            deviations.append(round(max(float(shares @ (levels - mean) ** 2) ** 0.5, 1e-3), 6))
+        return means, deviations

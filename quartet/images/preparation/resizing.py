@@ -1,5 +1,7 @@
 """Bring decoded pictures to one size and to 8 bits."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from PIL import Image
 
@@ -54,7 +56,7 @@ def to_eight_bits(pixels: np.ndarray, grey_range: tuple[int, int]) -> np.ndarray
     return ((pixels.astype(np.int64) - black) * 255 // max(white - black, 1)).clip(0, 255).astype(np.uint8)
 
 
-def measure_grey_range(pictures: list[np.ndarray]) -> tuple[int, int]:
+def measure_grey_range(pictures: Iterable[np.ndarray]) -> tuple[int, int]:
     """The range that holds nearly all pixels of some 16-bit pictures: cameras use a small part of what 16 bits hold."""
     counts = sum(
         (np.bincount(pixels.ravel(), minlength=WHITE_16 + 1) for pixels in pictures), start=np.zeros(1, np.int64)

@@ -8,7 +8,7 @@ import torch
 from rich.progress import track
 from torch import Tensor, nn
 
-from quartet.datasets.images import to_unit_range
+from quartet.datasets.images import Images, to_unit_range
 from quartet.images.networks.backbone import Backbone
 
 BATCH = 64  # images whose features are computed at once
@@ -32,20 +32,22 @@ def _block(name: str) -> str:
 
 @torch.no_grad()
 def features_of_views(
-    network: Backbone, images: Tensor, normalised: Callable[[Tensor], Tensor], *, flipped: bool
+    network: Backbone, images: Images, normalised: Callable[[Tensor], Tensor], *, flipped: bool
 ) -> Tensor:
     """The features of uint8 `images` and, if `flipped`, of their mirror images: `(views, images, features)`.
 
     `normalised` turns images in [0, 1] into network inputs.
     """
+    was_training = network.training
     network.eval()
     views = []
     for mirrored in (False, True) if flipped else (False,):
         found = []
-        parts = images.split(BATCH)
+        parts = list(images.split(BATCH)) if isinstance(images, Tensor) else images.split(BATCH)
         what = "features of mirrored images" if mirrored else "features of images"
         for part in track(parts, what, disable=not sys.stdout.isatty()):
             pixels = to_unit_range(part.flip(3) if mirrored else part)
             found.append(network.features_of(normalised(pixels)))
         views.append(torch.cat(found))
+    network.train(was_training)  # a step that is under way goes on with dropout
     return torch.stack(views)

@@ -12,7 +12,7 @@ from quartet.classification.calibration import fit_temperature
 from quartet.classification.predictions import VALIDATION_BATCH_FACTOR, logits_over, validation_scores
 from quartet.datasets.augmentation import Transform, apply_transforms, random_transforms
 from quartet.datasets.batches import ShuffledBatches
-from quartet.datasets.images import normalise, to_unit_range
+from quartet.datasets.images import Images, StreamedImages, normalise, to_unit_range
 from quartet.images.networks import NETWORKS
 from quartet.images.networks.backbone import Backbone, input_size_for, standardisation_of
 from quartet.images.networks.interface import ImageNetwork
@@ -25,7 +25,7 @@ from quartet.training.class_weights import class_weights
 from quartet.training.compiling import compiled
 from quartet.training.loop import Batch, Task
 
-LabelledImages = tuple[Tensor, Tensor]  # (images, channels, size, size) uint8 and (images,) labels
+LabelledImages = tuple[Images, Tensor]  # (images, channels, size, size) uint8 and (images,) labels
 SHOWN, TIMES = 8, 4  # images and augmentations of each in `augmentation.png`
 
 
@@ -46,6 +46,12 @@ def describe_network(settings: TrainCnn, info: Mapping) -> dict[str, object]:
     scale = [round(own / theirs, 6) for own, theirs in zip(own_std, std, strict=True)]
     shift = [round((own - theirs) / deviation, 6) for own, theirs, deviation in zip(own_mean, mean, std, strict=True)]
     return {"name": "backbone", **common, **sizes, **body, "scale": scale, "shift": shift, "keeps_statistics": True}
+
+
+def _on_device(split: LabelledImages, device: torch.device) -> LabelledImages:
+    """A split on the device; images that are read from disk go there batch by batch."""
+    images, labels = split
+    return images.to(device) if isinstance(images, Tensor) else images, labels.to(device)
 
 
 class ImageTraining:
@@ -70,8 +76,8 @@ class ImageTraining:
         held_out: LabelledImages,
     ):
         self.settings, self.seed = settings, seed
-        self.images, self.labels = (tensor.to(device) for tensor in train)
-        self.held_out, self.held_out_labels = (tensor.to(device) for tensor in held_out)
+        self.images, self.labels = _on_device(train, device)
+        self.held_out, self.held_out_labels = _on_device(held_out, device)
         self.description = describe_network(settings, info)
         network = build_network(NETWORKS, self.description)
         self.network = network.to(device).to(memory_format=torch.channels_last)
@@ -105,6 +111,9 @@ class ImageTraining:
     def examples_at(self, number: int) -> Batch:
         """The indices of a batch's images in the training split and, while the body stands still, all features."""
         chosen = self.batches.indices(number)
+        if isinstance(self.images, StreamedImages):
+            self.images.read_ahead(chosen)
+            self.images.read_ahead(self.batches.indices(number + 1))
         is_frozen = number // self.settings.accumulate < self.frozen_steps
         return (chosen, self.frozen_features) if is_frozen else (chosen,)
 
@@ -118,7 +127,7 @@ class ImageTraining:
         """The body's features of the held-out images."""
         return self._features_of(self.held_out, flipped=False)[0]
 
-    def _features_of(self, images: Tensor, *, flipped: bool) -> Tensor:
+    def _features_of(self, images: Images, *, flipped: bool) -> Tensor:
         assert isinstance(self.network, Backbone)
         return features_of_views(self.network, images, self.normalised, flipped=flipped)
 
@@ -161,7 +170,7 @@ class ImageTraining:
             return network.classify(self.held_out_features)
         return self.logits_of(network, self.held_out)
 
-    def logits_of(self, network: ImageNetwork, images: Tensor) -> Tensor:
+    def logits_of(self, network: ImageNetwork, images: Images) -> Tensor:
         """`(images, classes)` logits of uint8 images, without augmentation."""
         batch_size = VALIDATION_BATCH_FACTOR * self.settings.batch_size
         return logits_over(network, images, lambda pixels: self.normalised(to_unit_range(pixels)), batch_size)

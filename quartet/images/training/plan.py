@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from quartet.artifacts.errors import BadInput
-from quartet.datasets.images import load_images
+from quartet.datasets.images import open_images
 from quartet.images.settings import TrainCnn
 from quartet.images.training.image_training import ImageTraining
 from quartet.training.run import Plan
@@ -33,7 +33,7 @@ def plan(settings: TrainCnn, *, seed: int, folder: Path, info: Mapping, device: 
             f"{info['source']}: there are no classes to tell apart, only captions; train-cnn needs a column `label` or "
             "a folder per class"
         )
-    train, held_out = load_images(folder, "train"), load_images(folder, "validation")
+    train, held_out = open_images(folder, "train", device), open_images(folder, "validation", device)
     training = ImageTraining(settings, info, device, seed=seed, train=train, held_out=held_out)
     return Plan(
         task=training.task(),
