@@ -14,6 +14,7 @@ from quartet.images.training.image_training import ImageTraining
 from quartet.text_to_image.classifier_accuracy import accuracy_after_training
 
 INFO = {"classes": ["a", "b", "c", "d"], "channels": 1, "size": 16, "mean": [0.25], "std": [0.5]}
+NO_IMAGES = torch.empty(0, 1, 16, 16)  # in the place of images, where the logits are given
 SMALL = TrainCnn(width=8, precision="float32", batch_size=4, steps=3)
 
 
@@ -47,7 +48,7 @@ def test_the_loss_is_the_named_one_with_its_smoothing(loss, smoothing):
         "mean_squared_error": (logits.softmax(1) - targets).square().mean(),
     }
     task = training_of(loss=loss, label_smoothing=smoothing).task()
-    torch.testing.assert_close(task.loss_of(lambda inputs: logits, (None, labels)), expected[loss])
+    torch.testing.assert_close(task.loss_of(lambda inputs: logits, (NO_IMAGES, labels)), expected[loss])
 
 
 def unequal_training(**changes):
@@ -63,7 +64,7 @@ def test_balanced_classes_weight_the_cross_entropy(smoothing):
     weights = torch.tensor([9 / (4 * 6), 9 / 4, 9 / 4, 9 / 4])
     task = unequal_training(class_weights="balanced", label_smoothing=smoothing).task()
     expected = F.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
-    torch.testing.assert_close(task.loss_of(lambda inputs: logits, (None, labels)), expected)
+    torch.testing.assert_close(task.loss_of(lambda inputs: logits, (NO_IMAGES, labels)), expected)
 
 
 @pytest.mark.parametrize("loss", ["binary_cross_entropy", "mean_squared_error"])
@@ -72,9 +73,9 @@ def test_balanced_classes_weight_the_examples_of_the_other_losses(loss):
     weights = torch.tensor([1 / 6, 1, 1 / 6, 1])
     task = unequal_training(class_weights="balanced", loss=loss).task()
     alone = unequal_training(loss=loss).task()
-    each = [alone.loss_of(lambda inputs, i=i: logits[i : i + 1], (None, labels[i : i + 1])) for i in range(4)]
+    each = [alone.loss_of(lambda inputs, i=i: logits[i : i + 1], (NO_IMAGES, labels[i : i + 1])) for i in range(4)]
     expected = (torch.stack(each) * weights).sum() / weights.sum()
-    torch.testing.assert_close(task.loss_of(lambda inputs: logits, (None, labels)), expected)
+    torch.testing.assert_close(task.loss_of(lambda inputs: logits, (NO_IMAGES, labels)), expected)
 
 
 @pytest.mark.parametrize(("network", "size", "channels"), [("compact", 16, 1), ("reference", 48, 3)])
