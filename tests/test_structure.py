@@ -133,7 +133,8 @@ def test_a_line_of_code_reruns_few_stages():
 
 def test_the_graph_is_short():
     assert len((TOP / "dvc.yaml").read_text().splitlines()) <= 360
-    assert len((TOP / "dvc.lock").read_text().splitlines()) <= 1500
+    # Of these, 100 are those of the stage that brings weights, and of the trainings that depend on it.
+    assert len((TOP / "dvc.lock").read_text().splitlines()) <= 1620
 
 
 def test_no_drawers():
