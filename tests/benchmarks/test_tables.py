@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from benchmarks import gpu, language, sequences, series
+from benchmarks import gpu, language, photos, sequences, series
 
 
 def test_rates_stand_beside_their_ratio_to_the_usual_loop():
@@ -48,3 +48,10 @@ def test_the_gpus_table_has_a_line_per_figure():
     text = gpu.summary(pd.DataFrame(rows), "A card").splitlines()
     assert text[0].startswith("| A card |")
     assert text[2:] == ["| MNIST: test accuracy | 1.2 s | 0.99512 |", "| pictures drawn: seconds |  | 2.9 |"]
+
+
+def test_photographs_have_a_row_per_arm():
+    rows = [("preset photos", 0.9, 60.0, 300.0), ("preset photos", 1.0, 70.0, 310.0), ("usual loop", 0.8, 60.0, 10.0)]
+    table = pd.DataFrame(rows, columns=["arm", "accuracy", "seconds", "photographs_per_second"])
+    lines = photos.summary(table).splitlines()
+    assert lines[2:] == ["| preset photos | 0.9500 ± 0.0707 | 65 | 305 |", "| usual loop | 0.8000 | 60 | 10 |"]
