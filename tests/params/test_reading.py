@@ -52,6 +52,22 @@ def test_what_is_no_mapping_of_settings_is_refused(tmp_path, text):
         read(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("{weights: imagenet}", r"train_cnn\.weights: is for efficientnet-lite0 and torchvision:NAME, not for compact"),
+        ("{network: reference, freeze: 0.5}", r"train_cnn\.freeze: is for .* not for reference"),
+        ("{layer_decay: 0.5}", r"train_cnn\.layer_decay: is for"),
+        ("{network: efficientnet-lite0, weights: imagenet, start_from: models/cnn}", "a training starts from one"),
+        ("{network: efficientnet-lite0, freeze: 0.5, max_seconds: 9}", "which max_seconds changes"),
+        ("{network: 'torchvision:'}", "allowed is `compact`, `reference`, `efficientnet-lite0`, `torchvision:PATH`"),
+    ],
+)
+def test_settings_of_trained_bodies_are_refused_where_they_would_do_nothing(tmp_path, given, message):
+    with pytest.raises(BadSettings, match=message):
+        read(tmp_path, f"train_cnn: {given}")
+
+
 def test_conflicts_are_refused(tmp_path):
     with pytest.raises(BadSettings, match="does not divide"):
         read(tmp_path, "train_lm: {width: 130, heads: 4}")
