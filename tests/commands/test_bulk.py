@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from family_plans import image_plan, trained
+from family_plans import CPU, image_plan, trained
 from in_process import quartet
 from own_pictures import bring, draw
 from typer.testing import CliRunner
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classify")
     bring(folder / "grey/raw")
     prepare_images(folder / "grey/raw", folder / "grey", PreprocessImages())
-    _, plan = image_plan(folder, "cpu")
+    _, plan = image_plan(folder, CPU)
     info = read_json(folder / "grey/info.json")
     data = {name: info[name] for name in (*plan.card_keys, "source", "sha256")}
     about = {"network": plan.description, "data": data, "training": {}}
