@@ -6,8 +6,7 @@ train on `train` and are scored on `val`, with EfficientNet-Lite0 and its weight
 - the preset `photos`, from the picture files: decoding, features, training;
 - the tutorial's loop: a DataLoader with PIL transforms, SGD with momentum over all weights, for the same seconds.
 
-Nothing is chosen by `val`. Writes `photos.csv` and `photos.md` into `reports/benchmarks`; takes five minutes for two
-seeds on 2 cores.
+Nothing is chosen by `val`. Writes `photos.csv` and `photos.md` into `reports/benchmarks`.
 """
 
 import os

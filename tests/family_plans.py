@@ -109,6 +109,18 @@ def save_trained(plan_of, data, info, target, family):
     save_model(target, weights, family=family, network=plan.description, data=described, training={})
 
 
+PLANS = {"cnn": image_plan, "rnn": sequence_plan, "lm": language_plan, "diffusion": text_to_image_plan}
+FOLDERS = {"cnn": "grey", "rnn": "sequences", "lm": "text", "diffusion": "grey"}
+
+
+def train_each_family(folder):
+    """Prepare data, and save a model of every family trained on it for a few steps, in `models/KEY`."""
+    prepare(folder)
+    for key, plan_of in PLANS.items():
+        info = read_json(folder / FOLDERS[key] / "info.json")
+        save_trained(plan_of, folder, info, folder / "models" / key, key)
+
+
 def stopped_and_resumed(plan_of, data, between: Callable[[], None] = lambda: None, **settings):
     """The same, but stopped at its first validation and gone on with from the checkpoint."""
 

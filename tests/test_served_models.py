@@ -13,7 +13,7 @@ from pkgutil import resolve_name
 import numpy as np
 import pandas as pd
 import pytest
-from family_plans import image_plan, language_plan, prepare, save_trained, sequence_plan, text_to_image_plan
+from family_plans import save_trained, sequence_plan, train_each_family
 from mlflow.pyfunc import load_model, scoring_server
 from mlflow.types import DataType
 from PIL import Image
@@ -30,18 +30,12 @@ from quartet.tracking import store
 from quartet.tracking.model_logging import example_from, log_model, signature_of
 from quartet.tracking.served import Array
 
-PLANS = {"cnn": image_plan, "rnn": sequence_plan, "lm": language_plan, "diffusion": text_to_image_plan}
-FOLDERS = {"cnn": "grey", "rnn": "sequences", "lm": "text", "diffusion": "grey"}
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Prepared data, and a model of every family trained on it for a few steps."""
     folder = tmp_path_factory.mktemp("served")
-    prepare(folder)
-    for key, plan_of in PLANS.items():
-        info = read_json(folder / FOLDERS[key] / "info.json")
-        save_trained(plan_of, folder, info, folder / "models" / key, key)
+    train_each_family(folder)
     return folder
 
 

@@ -5,16 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from family_plans import (
-    CPU,
-    image_plan,
-    language_plan,
-    prepare,
-    save_trained,
-    sequence_plan,
-    text_to_image_plan,
-    trained,
-)
+from family_plans import CPU, PLANS, image_plan, train_each_family, trained
 
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.fetching import Fetching
@@ -23,16 +14,11 @@ from quartet.artifacts.writing import read_json
 from quartet.params.shared import Training
 from quartet.training.start_weights import bring_weights, read_start, take_weights
 
-PLANS = {"cnn": image_plan, "rnn": sequence_plan, "lm": language_plan, "diffusion": text_to_image_plan}
-FOLDERS = {"cnn": "grey", "rnn": "sequences", "lm": "text", "diffusion": "grey"}
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("start")
-    prepare(folder)
-    for key, plan_of in PLANS.items():
-        save_trained(plan_of, folder, read_json(folder / FOLDERS[key] / "info.json"), folder / "models" / key, key)
+    train_each_family(folder)
     return folder
 
 
