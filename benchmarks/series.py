@@ -4,6 +4,7 @@ Every pair `NAME_TRAIN.ts`, `NAME_TEST.ts` in the archive's folder, on its offic
 `torch.nn.LSTM` in the usual loop and, where a Python with aeon is given, aeon's MiniRocket. Test accuracy, or the root
 mean squared error of a number, over seeds, and seconds of training. Then the preset `forecast` on `airline.csv` (the
 last 12 months) and `ETTh1.csv` (the literature's split, 96 steps ahead), beside the seasonal and the linear forecast.
+`--length` trains the preset `series` on 100 generated series of so many steps.
 
 aeon pins other versions of numpy than ours, so that it takes an environment of its own:
 
@@ -23,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 import typer
 
@@ -54,6 +56,7 @@ def main(
     forecasting: Annotated[Path | None, typer.Option(help="Folder with airline.csv and ETTh1.csv.")] = None,
     aeon: Annotated[Path | None, typer.Option(help="A Python that has aeon.")] = None,
     seeds: Annotated[int, typer.Option(help="Seeds of each model.", min=1)] = 5,
+    length: Annotated[list[int] | None, typer.Option(help="Steps of generated series; several times.", min=2)] = None,
     lstm: Annotated[bool, typer.Option(help="Train torch.nn.LSTM too, which takes most of the time.")] = True,
     out: Annotated[Path, typer.Option(help="Folder for the tables and the plot.")] = Path("reports/benchmarks"),
 ) -> None:
@@ -61,6 +64,11 @@ def main(
     from quartet.artifacts.writing import write_table, write_text
 
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a comparison on the CPU
+    for steps in length or []:
+        with tempfile.TemporaryDirectory() as name:
+            write_generated(Path(name) / "generated", steps)
+            (score, seconds), memory = in_own_process(our_score, Path(name) / "generated", 0)
+        print(f"series of {steps} steps: {score:.3f} after {seconds:.1f} s, {memory:.2f} GiB", flush=True)
     if archive:
         names = sorted(path.name.removesuffix("_TRAIN.ts") for path in archive.glob("*_TRAIN.ts"))
         rows = [row for name in names for row in rows_of(archive / name, seeds, lstm, aeon)]
@@ -92,6 +100,17 @@ def rows_of(path: Path, seeds: int, lstm: bool, aeon: Path | None) -> list[dict]
             score, seconds = minirocket_score(aeon, path, seed)
             rows.append({"data": path.name, "model": "MiniRocket", "seed": seed, "score": score, "seconds": seconds})
     return rows
+
+
+def write_generated(path: Path, steps: int) -> None:
+    """Write 100 training and 100 test series: half of each are white noise, half are smoothed by two steps."""
+    rng = np.random.default_rng(0)
+    for ending in ("_TRAIN.ts", "_TEST.ts"):
+        noise = rng.normal(size=(100, steps + 1))
+        kinds = {"rough": noise[::2, 1:], "smooth": (noise[1::2, 1:] + noise[1::2, :-1]) / 2**0.5}
+        rows = [",".join(f"{x:.4f}" for x in row) + f":{kind}" for kind, of in kinds.items() for row in of]
+        head = ["@problemName generated", "@univariate true", "@classLabel true rough smooth", "@data"]
+        Path(f"{path}{ending}").write_text("\n".join([*head, *rows]) + "\n", encoding="utf-8")
 
 
 def minirocket_score(aeon: Path, path: Path, seed: int) -> tuple[float, float]:

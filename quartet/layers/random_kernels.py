@@ -147,7 +147,7 @@ class CompetingKernels(nn.Module):
                 found = found.unflatten(1, (self.groups, self.kernels))  # (batch, groups, kernels, steps)
                 empty = torch.zeros(found.shape[:3], device=values.device, dtype=values.dtype)
                 best, winner = found.max(dim=2)
-                loser = found.argmin(dim=2)
+                loser = found.min(dim=2).indices  # argmin takes 17 times as long
                 won = empty.scatter_add(2, winner, best * within).clamp(min=0)
                 lost = empty.scatter_add(2, loser, within.expand(-1, self.groups, -1))
                 counted += [won.flatten(1), lost.flatten(1)]
