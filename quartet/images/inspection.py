@@ -79,6 +79,14 @@ def _read(found: OwnPictures, whole: bool) -> tuple[list[RawImage], list[str]]:
     return images, [broken[row["file"]] for row in rows if row["file"] in broken]
 
 
+FITTED = {"crop": "the middle is cut out", "pad": "black is added", "stretch": "stretched"}
+
+
+def _fitted(shapes: Sequence[tuple[int, ...]], fit: str) -> str:
+    """How pictures become square, if any is not square."""
+    return f", {FITTED[fit]}" if any(height != width for height, width, *_ in shapes) else ""
+
+
 def _sizes(images: Sequence[RawImage], settings: PreprocessImages) -> dict[str, str]:
     shapes = [image.pixels.shape for image in images]
     (low, wide), (high, wider) = (each(shapes, key=lambda shape: shape[0] * shape[1])[:2] for each in (min, max))
@@ -88,5 +96,5 @@ def _sizes(images: Sequence[RawImage], settings: PreprocessImages) -> dict[str, 
     return {
         "sizes": f"{wide}×{low}" + (f" to {wider}×{high}" if len({shape[:2] for shape in shapes}) > 1 else ""),
         "colours": ", ".join(f"{count:,} {name}" for name, count in sorted(colours.items())),
-        "prepared as": f"{size}×{size}, {'RGB' if channels == 3 else 'grey'}",
+        "prepared as": f"{size}×{size}, {'RGB' if channels == 3 else 'grey'}" + _fitted(shapes, settings.fit),
     }

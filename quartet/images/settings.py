@@ -66,6 +66,7 @@ class TrainCnn(Training):
         "torchvision's can begin with the weights of ImageNet",
         choices=("compact", "reference", "efficientnet-lite0"),
         prefixes=("torchvision:",),
+        what="NAME",
     )
     weights: str = setting(
         "none",
@@ -116,13 +117,29 @@ class TrainCnn(Training):
         """What weights the training starts from, in words; None for random ones."""
         return self.start_from or (f"{self.network}, trained on ImageNet" if self.weights != "none" else None)
 
+    @property
+    def has_body(self) -> bool:
+        """Whether the network is a body that others have designed, and a classifier."""
+        return self.network == "efficientnet-lite0" or self.network.startswith("torchvision:")
+
+    @property
+    def idle(self) -> list[str]:
+        """The settings that someone changed and that the network, or a body that stands still, does not use."""
+        names = changed(self, () if self.network == "compact" else ("width", "stem"))
+        names += changed(self, ("activation",) if self.has_body else ())
+        if self.freeze == 1:
+            others = [field.name for field in dataclasses.fields(Augmentation) if field.name != "flip"]
+            names += [f"augmentation.{name}" for name in changed(self.augmentation, others)]
+        return names
+
     def conflicts(self, data: PreprocessImages, evaluation: Any) -> Iterator[str]:
         """The textbook network takes images of one shape only; other networks have no body to freeze."""
-        has_body = self.network == "efficientnet-lite0" or self.network.startswith("torchvision:")
-        if not has_body:
+        if not self.has_body:
             for name in ("weights", "freeze", "layer_decay"):
                 if changed(self, [name]):
                     yield f"train_cnn.{name}: is for efficientnet-lite0 and torchvision:NAME, not for {self.network}"
+        elif self.freeze and not self.starts_from:
+            yield "train_cnn.freeze: would keep random weights; set train_cnn.weights or train_cnn.start_from, or 0"
         if self.weights != "none" and self.start_from:
             yield "train_cnn.start_from: set it to null, or train_cnn.weights to none; a training starts from one"
         if 0 < self.freeze < 1 and self.max_seconds:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 class Rule:
     """Which values a setting accepts, in addition to its type.
 
-    `choices` are complete values; `prefixes`, such as `folder:`, are followed by a value. `at_least` and `at_most` are
+    `choices` are complete values; `prefixes`, such as `folder:`, are followed by `what`. `at_least` and `at_most` are
     inclusive bounds, `above` and `below` exclusive ones.
     """
 
@@ -22,12 +22,13 @@ class Rule:
     below: float | None = None
     choices: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
+    what: str = "PATH"
 
     def allowed(self, annotation: object) -> str:
         """Describe the accepted values, for error messages and the settings table."""
         kinds, optional = kinds_of(annotation)
         if self.choices or self.prefixes:
-            words = [f"`{choice}`" for choice in self.choices] + [f"`{prefix}PATH`" for prefix in self.prefixes]
+            words = [f"`{choice}`" for choice in self.choices] + [f"`{prefix}{self.what}`" for prefix in self.prefixes]
             text = ", ".join(words)
         else:
             text = " or ".join(_NAMES[kind] for kind in kinds)

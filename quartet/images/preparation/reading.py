@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import struct
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -13,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.progress import track
 
 from quartet.artifacts.paths import PICTURE_INDEX, PICTURES
 from quartet.images.preparation.decoding import decode
-from quartet.images.preparation.parallel_decoding import decode_all
+from quartet.images.preparation.parallel_decoding import MANY, decode_all
 
 
 @dataclass(frozen=True)
@@ -154,11 +156,16 @@ def _own_pictures(
         rows = [row for row in csv.DictReader(file) if only is None or row["file"] in only]
     with zipfile.ZipFile(folder / PICTURES) as archive:
         files = ((row["file"], archive.read(row["file"])) for row in rows)
-        for row, pixels in zip(rows, decode_all(files, len(rows)), strict=True):
+        decoded = track(decode_all(files, len(rows)), "preparing pictures", len(rows), disable=_hides_bar(len(rows)))
+        for row, pixels in zip(rows, decoded, strict=True):
             if isinstance(pixels, str):
                 broken.append(pixels)
             else:
                 yield raw_image(row, pixels, classes)
+
+
+def _hides_bar(count: int) -> bool:
+    return count < MANY or not sys.stdout.isatty()
 
 
 def raw_image(row: Mapping, pixels: np.ndarray, classes: list[str]) -> RawImage:

@@ -33,6 +33,10 @@ def plan(settings: TrainCnn, *, seed: int, folder: Path, info: Mapping, device: 
             f"{info['source']}: there are no classes to tell apart, only captions; train-cnn needs a column `label` or "
             "a folder per class"
         )
+    if settings.idle:
+        names = ", ".join(f"train_cnn.{name}" for name in settings.idle)
+        frozen = " whose body stands still" if settings.freeze == 1 else ""
+        print(f"{names}: not used by {settings.network}{frozen}", flush=True)
     train, held_out = open_images(folder, "train", device), open_images(folder, "validation", device)
     training = ImageTraining(settings, info, device, seed=seed, train=train, held_out=held_out)
     return Plan(
