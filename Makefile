@@ -6,11 +6,11 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 UV := $(shell command -v uv)
 
 # Only in a git repository does DVC build, and do the tests copy the tree: said before the environment is installed.
-ifneq ($(filter repro test coverage check,$(MAKECMDGOALS)),)
+ifneq ($(filter repro test coverage check verify,$(MAKECMDGOALS)),)
 $(VENV)/.stamp: | repository
 endif
 
-.PHONY: setup repository repro test coverage check check-style clean ui pins
+.PHONY: setup repository repro test coverage check check-style verify clean ui pins
 
 setup: $(VENV)/.stamp
 
@@ -55,6 +55,10 @@ check-style: setup
 	ruff format --check .
 	ruff check .
 	mypy
+
+# Rebuild the commit in a temporary clone, and compare every output with dvc.lock.
+verify: repository setup
+	python -m quartet verify
 
 ui: setup
 	python -m quartet ui

@@ -14,6 +14,7 @@ from quartet.commands.settings import settings
 from quartet.commands.summary import summary
 from quartet.commands.ui import ui
 from quartet.commands.use import use
+from quartet.commands.verify import verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.command()(classify)
@@ -28,6 +29,7 @@ app.command()(settings)
 app.command()(summary)
 app.command()(ui)
 app.command()(use)
+app.command()(verify)
 
 if __name__ == "__main__":
     app(prog_name="python -m quartet")

@@ -19,6 +19,7 @@ from quartet.images.sources import trained_weights
 from quartet.images.sources.trained_weights import bring_trained_weights
 from quartet.images.training.fine_tuning import layer_factors
 from quartet.layers.layer_table import layer_table
+from quartet.params.shared import Augmentation
 from quartet.training.seeding import seed_everything
 from quartet.training.start_weights import bring_weights, read_start, take_weights
 
@@ -103,6 +104,15 @@ def test_a_frozen_body_stays_and_its_classifier_learns(data):
     unfrozen.task.network.load_state_dict(outcome.weights)
     scores = unfrozen.task.validate(unfrozen.task.network.eval())  # through the body
     assert scores["accuracy"] == pytest.approx(history["validation_accuracy"])
+
+
+def test_settings_that_a_trained_body_does_not_use_are_named(data, capsys):
+    augmentation = Augmentation(flip=0.5, cutout=0.2)
+    photograph_plan(data, CPU, width=32, freeze=1.0, augmentation=augmentation)
+    said = capsys.readouterr().out
+    assert "train_cnn.width, train_cnn.augmentation.cutout: not used by efficientnet-lite0 whose body stands" in said
+    photograph_plan(data, CPU, width=TrainCnn().width, augmentation=augmentation)
+    assert "not used" not in capsys.readouterr().out
 
 
 def test_a_body_thaws_after_its_share_of_the_steps_and_resumes_to_the_same_bytes(data, tmp_path, monkeypatch):

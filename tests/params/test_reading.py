@@ -59,8 +59,9 @@ def test_what_is_no_mapping_of_settings_is_refused(tmp_path, text):
         ("{network: reference, freeze: 0.5}", r"train_cnn\.freeze: is for .* not for reference"),
         ("{layer_decay: 0.5}", r"train_cnn\.layer_decay: is for"),
         ("{network: efficientnet-lite0, weights: imagenet, start_from: models/cnn}", "a training starts from one"),
-        ("{network: efficientnet-lite0, freeze: 0.5, max_seconds: 9}", "which max_seconds changes"),
-        ("{network: 'torchvision:'}", "allowed is `compact`, `reference`, `efficientnet-lite0`, `torchvision:PATH`"),
+        ("{network: efficientnet-lite0, weights: imagenet, freeze: 0.5, max_seconds: 9}", "which max_seconds changes"),
+        ("{network: efficientnet-lite0, freeze: 0.5}", r"train_cnn\.freeze: would keep random weights"),
+        ("{network: 'torchvision:'}", "allowed is `compact`, `reference`, `efficientnet-lite0`, `torchvision:NAME`"),
     ],
 )
 def test_settings_of_trained_bodies_are_refused_where_they_would_do_nothing(tmp_path, given, message):

@@ -82,7 +82,7 @@ def test_a_model_without_a_tracked_run_is_refused(workspace):
         registry.promote(FAMILIES["cnn"])
 
 
-def test_a_training_goes_on_from_a_version_and_says_when_the_alias_has_moved(workspace, tmp_path, capsys):
+def test_a_training_goes_on_from_a_version_and_says_when_the_alias_has_moved(workspace, tmp_path, capsys, monkeypatch):
     family = FAMILIES["lm"]
     trained("lm", "bits_per_byte", 1.6)
     registry.promote(family)
@@ -99,6 +99,10 @@ def test_a_training_goes_on_from_a_version_and_says_when_the_alias_has_moved(wor
     start_weights.say_if_moved(manifest)
     said = capsys.readouterr().out
     assert "is version 2 by now; this training starts from version 1" in said and "--force download@weights" in said
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody listens there
+        start_weights.say_if_moved(manifest)
+    assert "was version 1; now: " in capsys.readouterr().out
     with pytest.raises(BadInput, match="models:/quartet-lm@best is not in"):
         start_weights.bring_weights(
             "lm", Training(start_from="models:/quartet-lm@best"), None, Fetching(), tmp_path / "x"
