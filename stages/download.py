@@ -26,13 +26,13 @@ def main(
 
     with clear_errors(f"download {item.value}", advice=CHECKOUT):
         from quartet.artifacts import paths
-        from quartet.artifacts.stop_requests import end_with_parent
+        from quartet.artifacts.stage_process import writing_stage
         from quartet.artifacts.writing import atomic_folder
         from quartet.settings import read_settings
 
-        end_with_parent()
         settings = read_settings(params)
-        with atomic_folder(paths.raw(item.value)) as folder:
+        output = paths.raw(item.value)
+        with writing_stage(output), atomic_folder(output) as folder:
             if item.value in ITEMS:
                 download(item.value, settings, folder)
             else:

@@ -23,24 +23,24 @@ def main(
     from quartet.artifacts.errors import clear_errors
 
     with clear_errors(f"evaluate {family.value}"):
-        from quartet.artifacts.stop_requests import end_with_parent
+        from quartet.artifacts import paths
+        from quartet.artifacts.stage_process import writing_stage
         from quartet.settings import read_settings
 
-        end_with_parent()
-        evaluate(FAMILIES[family.value], read_settings(params))
+        settings = read_settings(params)
+        with writing_stage(paths.report(family.value)):
+            evaluate(FAMILIES[family.value], settings)
 
 
 def evaluate(family: Family, settings: "Settings") -> None:
     """Score the model, write the files, and log them to a new run and the scores also to the training run."""
     import dataclasses
-    import shutil
     from pkgutil import resolve_name
 
     from quartet.artifacts import paths
     from quartet.tracking.runs import tracked_run
 
     model, report = paths.model(family.key), paths.report(family.key)
-    shutil.rmtree(report / "evaluation", ignore_errors=True)  # removes pictures of an earlier model
     sections = {name: settings.section(name) for name in family.evaluation_reads}
     described: dict[str, object] = {"seed": settings.seed, "batch_size": settings.batch_size}
     own = sections.get(family.evaluation_section)
@@ -49,7 +49,7 @@ def evaluate(family: Family, settings: "Settings") -> None:
     with tracked_run(f"evaluate-{family.key}", described, [model]) as run:
         from quartet.artifacts.model_store import read_card
         from quartet.artifacts.rebuilding import build_network
-        from quartet.artifacts.writing import rounded, write_json, write_table
+        from quartet.artifacts.writing import atomic_entries, rounded, write_json, write_table
         from quartet.layers.layer_table import layer_table
         from quartet.training.devices import pick_device
         from quartet.training.seeding import seed_everything
@@ -58,10 +58,12 @@ def evaluate(family: Family, settings: "Settings") -> None:
         seed_everything(settings.seed)
         run.wait_until_open()
         scored = resolve_name(family.evaluation)
-        scores = scored(*sections.values(), batch_size=settings.batch_size, seed=settings.seed, device=device)
-        write_json(report / "metrics.json", rounded(scores))
-        network = build_network(resolve_name(family.networks), read_card(model)["network"])
-        write_table(report / "evaluation/layers.csv", layer_table(network))
+        how = {"batch_size": settings.batch_size, "seed": settings.seed, "device": device}
+        with atomic_entries(report) as written:
+            scores = scored(*sections.values(), folder=written, **how)
+            write_json(written / "metrics.json", rounded(scores))
+            network = build_network(resolve_name(family.networks), read_card(model)["network"])
+            write_table(written / "evaluation/layers.csv", layer_table(network))
         tested = {f"test_{name}": value for name, value in scores.items()}
         run.log_scores(tested)
         run.log_files([report / "confusion.png", report / "confusion_matrix.csv", report / "evaluation"])

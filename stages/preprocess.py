@@ -24,13 +24,13 @@ def main(
         from pkgutil import resolve_name
 
         from quartet.artifacts import paths
-        from quartet.artifacts.stop_requests import end_with_parent
+        from quartet.artifacts.stage_process import writing_stage
         from quartet.artifacts.writing import atomic_folder
         from quartet.settings import read_settings
 
-        end_with_parent()
         settings = read_settings(params).preparation(item.value)
-        with atomic_folder(paths.processed(item.value)) as folder:
+        output = paths.processed(item.value)
+        with writing_stage(output), atomic_folder(output) as folder:
             info = resolve_name(ITEMS[item.value].prepare)(paths.raw(item.value), folder, settings)
         print(f"{paths.processed(item.value)}: {info['source']}, {info['counts']}")
 

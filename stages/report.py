@@ -12,10 +12,12 @@ def main() -> None:
 
     with clear_errors("report"):
         from quartet.artifacts.paths import REPORT_PAGE
+        from quartet.artifacts.stage_process import writing_stage
         from quartet.families import FAMILIES
         from quartet.reporting.page.html_report import write_report
 
-        write_report(REPORT_PAGE, FAMILIES.values())
+        with writing_stage(REPORT_PAGE):
+            write_report(REPORT_PAGE, FAMILIES.values())
         print(f"{REPORT_PAGE}: open it in a browser")
 
 

@@ -4,11 +4,12 @@ import contextlib
 import errno
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from quartet.artifacts.exchanging import put_in_place, restore
+from quartet.artifacts.unfinished import unfinished_file, unfinished_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,39 +24,37 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Image writers choose the format by the suffix.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with unfinished_file(path.parent, path.suffix) as temporary:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        put_in_place(temporary, path)
 
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; it replaces `path` if the block ends without error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=".unfinished-"))
-    try:
+    restore(path)
+    with unfinished_folder(path.parent) as temporary:
         yield temporary
         temporary.chmod(0o755)
-        if path.exists():
-            # Rename the old folder first: deleting it takes long enough that a kill could leave neither folder.
-            former = Path(tempfile.mkdtemp(dir=path.parent, prefix=".unfinished-"))
-            path.replace(former)
-            temporary.replace(path)
-            shutil.rmtree(former)
-        else:
-            temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        put_in_place(temporary, path)
+
+
+@contextlib.contextmanager
+def atomic_entries(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder`; if the block ends without error, what is in it moves to `folder`.
+
+    Each of its files and folders replaces the one of its name; others in `folder` stay.
+    """
+    with unfinished_folder(folder.parent) as temporary:
+        yield temporary
+        folder.mkdir(exist_ok=True)
+        for entry in sorted(temporary.iterdir()):
+            restore(folder / entry.name)
+            put_in_place(entry, folder / entry.name)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

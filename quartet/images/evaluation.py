@@ -26,9 +26,9 @@ GRAD_CAM_IMAGES = 12  # images on the Grad-CAM sheet
 FILTERS = 64  # at most this many filters are shown
 
 
-def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, float]:
-    """Score the convolutional network; writes pictures and tables into `reports/cnn`."""
-    folder, processed = paths.report("cnn"), paths.processed("images")
+def evaluate(*, folder: Path, batch_size: int, seed: int, device: torch.device) -> dict[str, float]:
+    """Score the convolutional network; writes pictures and tables into `folder`."""
+    processed = paths.processed("images")
     card = read_card_for(paths.model("cnn"), processed)
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("cnn"))).to(device)
     data = card["data"]

@@ -26,9 +26,9 @@ OTHER = "(other)"
 BASELINE_BYTES = 2**24  # the baselines use the end of the training text: n-gram counts take 20 times its memory
 
 
-def evaluate(how: EvaluateLm, *, batch_size: int, seed: int, device: torch.device) -> dict[str, float]:
-    """Score the language model; writes pictures, tables and samples into `reports/lm`."""
-    folder, processed = paths.report("lm"), paths.processed("text")
+def evaluate(how: EvaluateLm, *, folder: Path, batch_size: int, seed: int, device: torch.device) -> dict[str, float]:
+    """Score the language model; writes pictures, tables and samples into `folder`."""
+    processed = paths.processed("text")
     card = read_card_for(paths.model("lm"), processed)
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("lm"))).to(device)
     tokenizer = load_tokenizer(processed / "tokenizer.json")

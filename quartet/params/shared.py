@@ -15,6 +15,11 @@ class Runtime:
         "auto", "where to compute; `auto` uses a CUDA GPU if there is one", choices=("auto", "cpu", "cuda", "mps")
     )
     threads: int | None = setting(None, "CPU threads; null uses every core", at_least=1, at_most=1024)
+    checkpoint_seconds: float = setting(
+        30.0,
+        "an interrupted training loses at most this much work; more where saving takes over 1 % of it, which is said",
+        above=0,
+    )
 
 
 class Preparation:

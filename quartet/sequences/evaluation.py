@@ -28,9 +28,9 @@ from quartet.sequences.training.predictions import logits_over_sequences
 SHOWN = 12  # sequences whose hidden states are drawn
 
 
-def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, float]:
-    """Score the recurrent network; writes pictures and tables into `reports/rnn`."""
-    folder, processed = paths.report("rnn"), paths.processed("sequences")
+def evaluate(*, folder: Path, batch_size: int, seed: int, device: torch.device) -> dict[str, float]:
+    """Score the recurrent network; writes pictures and tables into `folder`."""
+    processed = paths.processed("sequences")
     card = read_card_for(paths.model("rnn"), processed)
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("rnn"))).to(device)
     data = card["data"]

@@ -5,6 +5,7 @@ ones, are they not copies, and can a classifier of real images be trained on the
 """
 
 import dataclasses
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -33,21 +34,23 @@ def evaluate(
     trained: TrainDiffusion,
     classifier: TrainCnn,
     *,
+    folder: Path,
     batch_size: int,
     seed: int,
     device: torch.device,
 ) -> dict[str, float]:
-    """Score the text-to-image network; writes pictures and tables into `reports/diffusion`.
+    """Score the text-to-image network; writes pictures and tables into `folder`.
 
     Args:
         how: how to draw, and how many pictures.
         trained: the training settings of the network.
         classifier: the training settings of the classifiers of drawn and of real images.
+        folder: where to write.
         batch_size: pictures drawn or scored at once.
         seed: of the noise and of the classifiers.
         device: where to compute.
     """
-    report, processed = paths.report("diffusion"), paths.processed("images")
+    processed = paths.processed("images")
     card = read_card_for(paths.model("diffusion"), processed)
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("diffusion"))).to(device)
     captions = captioner(card["data"])
@@ -75,10 +78,10 @@ def evaluate(
     fidelity = (seen_as == labels).float().mean().item()
     title = f"Text to image: the judge sees the right class in {fidelity:.2%} of {len(labels)} pictures"
     classes = list(captions.classes)
-    write_confusion(report, labels.cpu().numpy(), seen_as.cpu().numpy(), classes, title, row_label="prompted")
-    write_splits(report, read_json(processed / "info.json"))
+    write_confusion(folder, labels.cpu().numpy(), seen_as.cpu().numpy(), classes, title, row_label="prompted")
+    write_splits(folder, read_json(processed / "info.json"))
 
-    pictures = report / "evaluation"
+    pictures = folder / "evaluation"
     draw_samples(pictures / "samples.png", known, labels, templates, captions)
     draw_neighbours(pictures / "neighbours.png", known, labels, train[0], captions)
     generator = torch.Generator(device).manual_seed(seed)

@@ -3,16 +3,24 @@
 import dataclasses
 import hashlib
 import json
-import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
 
 from quartet.artifacts import paths
+from quartet.artifacts.checksums import sha256
+from quartet.artifacts.exchanging import remove
 from quartet.artifacts.model_store import load_tensors, save_tensors
-from quartet.artifacts.writing import atomic_folder, read_json, write_text
+from quartet.artifacts.unfinished import remove_debris
+from quartet.artifacts.writing import atomic_folder, read_json, write_json, write_text
+from quartet.training.old_checkpoints import prune
+
+SECONDS = 30.0  # between two checkpoints
+SHARE = 0.01  # of the training's time that checkpoints may take
+GENERATIONS = 2  # kept: the older one serves if the newer one is damaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +32,18 @@ class Progress:
 
 
 class Checkpoint:
-    """The checkpoint of one training, in `$DVC_ROOT/.checkpoints/<stage>/<key>/`.
+    """The checkpoints of one training, in `$DVC_ROOT/.checkpoints/<stage>/<key>/<number>/`.
 
-    If the same training runs twice at once, only the first one keeps a checkpoint; the results are the same anyway.
+    Each is written under another name and put in place by one rename to a new number. If the same training runs twice
+    at once, only the first one keeps checkpoints; the results are the same anyway.
+
+    Args:
+        stage: the section of the training's settings.
+        determined_by: everything that determines the result; the key is its hash.
+        seconds: between two checkpoints; more if saving one takes more than 1 % of this time.
     """
 
-    def __init__(self, stage: str, determined_by: Mapping[str, object]):
+    def __init__(self, stage: str, determined_by: Mapping[str, object], seconds: float = SECONDS):
         described = json.dumps({**determined_by, "code": _code_checksum()}, sort_keys=True)
         key = hashlib.sha256(described.encode()).hexdigest()[:16]
         self.folder = paths.checkpoints() / stage / key
@@ -39,47 +53,120 @@ class Checkpoint:
             self._lock.acquire(timeout=0)
         except Timeout:
             self._lock = None
+            return
+        self._seconds, self._worth = seconds, 0.0  # the least time between checkpoints, and where it is a good moment
+        self._saved_at = time.monotonic()
+        prune(self.folder)
+        remove_debris(self.folder)
 
-    def load(self) -> Progress | None:
-        """The last saved state; None if there is none or it is broken."""
-        if self._lock is None or not (self.folder / "progress.json").exists():
+    def load(self, check: Callable[[Progress], None] = lambda progress: None) -> Progress | None:
+        """The last saved state; None if there is none that is whole.
+
+        Args:
+            check: raises ValueError if a state does not fit the training.
+
+        A checkpoint that is damaged or does not fit is removed with a message, and the one before is tried.
+        """
+        if self._lock is None:
             return None
-        try:
-            return Progress(load_tensors(self.folder / "state.safetensors"), read_json(self.folder / "progress.json"))
-        except ValueError as error:
-            print(f"broken checkpoint ignored, training starts from the beginning: {error}", flush=True)
-            return None
+        for generation in reversed(self._generations()):
+            try:
+                progress = _read(generation)
+                check(progress)
+            except (ValueError, OSError) as error:
+                print(f"checkpoint {generation} is removed, since it is damaged: {error}", flush=True)
+                remove(generation)
+            else:
+                return progress
+        return None
+
+    def is_due(self, *, good_moment: bool = False) -> bool:
+        """Whether to save now.
+
+        A good moment, such as after a validation, is taken whenever the cost allows it.
+        """
+        if self._lock is None:
+            return False
+        return time.monotonic() - self._saved_at >= (self._worth if good_moment else self._seconds)
 
     def save(self, progress: Progress) -> None:
-        """Replace the saved state atomically."""
+        """Save a state as the newest checkpoint, and remove all but the last two."""
         if self._lock is None:
             return
-        with atomic_folder(self.folder) as folder:
+        start = time.monotonic()
+        generations = self._generations()
+        number = int(generations[-1].name) + 1 if generations else 1
+        with atomic_folder(self.folder / f"{number:06}") as folder:
             save_tensors(folder / "state.safetensors", progress.tensors)
             # The order of keys is kept: it is that of the columns of the history.
             write_text(folder / "progress.json", json.dumps(progress.values, allow_nan=False))
+            write_json(folder / "checksums.json", {name: sha256(folder / name) for name in _FILES})
+        for old in generations[: 1 - GENERATIONS]:
+            remove(old)
+        self._saved_at = time.monotonic()
+        self._limit_cost(self._saved_at - start)
+
+    def _limit_cost(self, seconds: float) -> None:
+        """Leave so much time between checkpoints that saving, which took this long, takes a small share of it."""
+        self._worth = seconds / SHARE
+        if self._worth > self._seconds:
+            self._seconds = 1.5 * self._worth  # so that a slightly slower one is not worth another message
+            print(
+                f"saving a checkpoint takes {seconds:.1f} s: now one is saved every {self._seconds:.0f} s", flush=True
+            )
 
     def close(self, *, finished: bool) -> None:
-        """Release the lock; remove the checkpoint of a finished training."""
+        """Release the lock; remove the checkpoints of a finished training."""
         if self._lock is None:
             return
         if finished:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove(self.folder)
             Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release()
+
+    def _generations(self) -> list[Path]:
+        """The checkpoints, from the oldest to the newest."""
+        if self.folder.exists() and not self.folder.is_dir():
+            print(f"{self.folder} is removed, since it is not a folder of checkpoints", flush=True)
+            remove(self.folder)
+        return sorted(
+            (path for path in self.folder.glob("*") if path.name.isdecimal()), key=lambda path: int(path.name)
+        )
 
 
 class NoCheckpoint:
     """Saves nothing, for benchmarks."""
 
-    def load(self) -> None:
+    def load(self, check: Callable[[Progress], None] = lambda progress: None) -> None:
         """Return None."""
+
+    def is_due(self, *, good_moment: bool = False) -> bool:
+        """Never."""
+        return False
 
     def save(self, progress: Progress) -> None:
         """Do nothing."""
 
     def close(self, *, finished: bool) -> None:
         """Do nothing."""
+
+
+_FILES = ("state.safetensors", "progress.json")
+
+
+def _read(generation: Path) -> Progress:
+    """Read a checkpoint.
+
+    Raises:
+        ValueError, OSError: a file is missing or is not what was written.
+    """
+    expected = read_json(generation / "checksums.json")
+    if not isinstance(expected, dict) or set(expected) != set(_FILES):
+        raise ValueError("checksums.json does not list the files")
+    for name in _FILES:
+        if sha256(generation / name) != expected[name]:
+            raise ValueError(f"the checksum of {name} is not the one that was written")
+    return Progress(load_tensors(generation / "state.safetensors"), read_json(generation / "progress.json"))
 
 
 def _code_checksum() -> str:

@@ -1,5 +1,6 @@
 """The training loop of all families: forward, loss, backward, update."""
 
+import contextlib
 import copy
 import dataclasses
 import math
@@ -18,6 +19,7 @@ from quartet.training.devices import is_fast_in_bfloat16
 from quartet.training.ema import MovingAverage
 from quartet.training.optimizers import build_optimizers, optimizer_tensors, restore_optimizers, set_learning_rate
 from quartet.training.progress_bar import progress_bar
+from quartet.training.progress_schema import by_prefix, check_progress
 from quartet.training.schedules import learning_rate_factor
 from quartet.training.seeding import seed_step
 
@@ -85,32 +87,62 @@ def train(
 
     Raises:
         FloatingPointError: the loss is not finite.
-        Interrupted: SIGTERM arrived; the checkpoint is saved.
+        Interrupted: SIGINT, SIGHUP or SIGTERM arrived; the checkpoint is saved.
     """
-    saved = checkpoint.load()
+    saved = checkpoint.load(_check_of(task, settings, device))
     training = TrainingState(task, settings, seed=seed, device=device, saved=saved)
     if saved is not None:
         for row in training.history:
             on_validation(row)
         print(f"resuming from step {training.done} of {training.steps}", flush=True)
-    with stop_requests() as stop_requested, progress_bar(training.steps, training.done, quiet) as bar:
-        while training.done < training.steps:
-            if training.is_out_of_patience():
-                print(f"no better score in {settings.patience} validations: ended at step {training.done}", flush=True)
-                break
-            training.take_step()
-            bar.advance()
-            if training.is_due_for_validation():
-                row = training.validate()
-                bar.describe(row)
+    with stop_requests() as stop, progress_bar(training.steps, training.done, quiet) as bar:
+        try:
+            while True:
+                if training.owes_validation():
+                    row = training.validate(stop.at_once)
+                    bar.describe(row)
+                    _save_if_due(checkpoint, training, good_moment=True)
+                    with stop.at_once():
+                        on_validation(row)
+                elif training.done == training.steps:
+                    break
+                elif training.is_out_of_patience():
+                    print(
+                        f"no better score in {settings.patience} validations: ended at step {training.done}", flush=True
+                    )
+                    break
+                else:
+                    training.take_step()
+                    bar.advance()
+                    _save_if_due(checkpoint, training)
+                stop.check()
+        except Interrupted:
+            if training.is_finite():
                 checkpoint.save(training.progress())
-                on_validation(row)
-            if stop_requested() and training.done < training.steps:
-                checkpoint.save(training.progress())
-                checkpoint.close(finished=False)
-                print(f"stopped at step {training.done} of {training.steps}; run the same command again to resume")
-                raise Interrupted(143)
+            checkpoint.close(finished=False)
+            print(
+                f"stopped at step {training.done} of {training.steps}; run the same command again to resume", flush=True
+            )
+            raise
     return training.outcome()
+
+
+def _check_of(task: Task, settings: Training, device: torch.device) -> Callable[[Progress], None]:
+    """Raises ValueError if a state does not fit the task."""
+
+    def check(saved: Progress) -> None:
+        optimizers = build_optimizers(task.network, settings, device, task.rate_factors)
+        check_progress(saved, task.network, optimizers)
+
+    return check
+
+
+def _save_if_due(
+    checkpoint: Checkpoint | NoCheckpoint, training: "TrainingState", *, good_moment: bool = False
+) -> None:
+    """Save a checkpoint if it is time, and if its numbers are finite: no training could go on from others."""
+    if checkpoint.is_due(good_moment=good_moment) and training.is_finite():
+        checkpoint.save(training.progress())
 
 
 class TrainingState:
@@ -132,7 +164,7 @@ class TrainingState:
         self.optimizers = build_optimizers(task.network, settings, device, task.rate_factors)
         self.average = MovingAverage(task.network, settings.ema)
         self.generator = torch.Generator(device)
-        self.done, self.rate = 0, 0.0  # number of steps taken, and the learning rate of the last one
+        self.done = 0  # number of steps taken
         self.history: list[dict[str, float]] = []
         self.kept: dict[str, float] = {}
         self.kept_weights: dict[str, Tensor] = {}
@@ -149,9 +181,7 @@ class TrainingState:
         """
         step, settings = self.done, self.settings
         seed_step(self.generator, self.seed, step)
-        factor = learning_rate_factor(step, self.steps, schedule=settings.schedule, warmup=settings.warmup)
-        self.rate = settings.learning_rate * factor
-        set_learning_rate(self.optimizers, self.rate)
+        set_learning_rate(self.optimizers, self._rate_of(step))
         loss = self._step(_examples_of(step, self.task, settings))
         if _is_known_not_finite(loss):
             raise FloatingPointError(_NOT_FINITE.format(step=step + 1))
@@ -159,20 +189,31 @@ class TrainingState:
         self.average.update(step)
         self.done += 1
 
-    def is_due_for_validation(self) -> bool:
-        """Whether to validate after the last step."""
-        return self.done % self.task.validate_every == 0 or self.done == self.steps
+    def owes_validation(self) -> bool:
+        """Whether the last step is one to validate after, and has not been."""
+        is_due = self.done > 0 and (self.done % self.task.validate_every == 0 or self.done == self.steps)
+        return is_due and (not self.history or self.history[-1]["step"] != self.done)
 
-    def validate(self) -> dict[str, float]:
+    def is_finite(self) -> bool:
+        """Whether the losses since the last validation and the weights are finite; a GPU has to wait for this."""
+        numbers = (self.loss_sum, *self.task.network.parameters())
+        return bool(torch.stack([tensor.detach().isfinite().all() for tensor in numbers]).all())
+
+    def validate(
+        self, interruptible: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext
+    ) -> dict[str, float]:
         """Score the averaged weights and keep them if they are better (or the last); returns the new history row.
+
+        The scoring, which changes nothing, is within `interruptible()`.
 
         Raises:
             FloatingPointError: a loss or score is not finite.
         """
-        scores = self.task.validate(self.average.network.eval())
+        with interruptible():
+            scores = self.task.validate(self.average.network.eval())
         row = {
             "step": self.done,
-            "learning_rate": self.rate,
+            "learning_rate": self._rate_of(self.done - 1),
             "training_loss": self.loss_sum.item() / ((self.done - 1) % self.task.validate_every + 1),
             **{f"validation_{name}": value for name, value in scores.items()},
         }
@@ -210,9 +251,14 @@ class TrainingState:
         values = {"step": self.done, "steps": self.steps, "history": self.history, "kept": self.kept}
         return Progress({k: v.clone() for k, v in tensors.items()}, values)
 
+    def _rate_of(self, step: int) -> float:
+        settings = self.settings
+        factor = learning_rate_factor(step, self.steps, schedule=settings.schedule, warmup=settings.warmup)
+        return settings.learning_rate * factor
+
     def _restore(self, saved: Progress) -> None:
         self.done, self.history, self.kept = (saved.values[name] for name in ("step", "history", "kept"))
-        parts = _by_prefix(saved.tensors)
+        parts = by_prefix(saved.tensors)
         self.task.network.load_state_dict(parts["network"])
         self.average.network.load_state_dict(parts["average"])
         restore_optimizers(self.optimizers, parts["optimizers"])
@@ -306,11 +352,3 @@ def wait_for(device: torch.device) -> None:
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
-
-
-def _by_prefix(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    parts: dict[str, dict[str, Tensor]] = {p: {} for p in ("network", "average", "optimizers", "kept", "sum")}
-    for name, tensor in tensors.items():
-        prefix, _, rest = name.partition(".")
-        parts[prefix][rest] = tensor
-    return parts

@@ -12,8 +12,8 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from quartet.artifacts import paths
-from quartet.artifacts.stop_requests import end_with_parent
-from quartet.artifacts.writing import read_json, rounded, write_json, write_table
+from quartet.artifacts.stage_process import writing_stage
+from quartet.artifacts.writing import atomic_entries, read_json, rounded, write_json, write_table
 from quartet.tracking.runs import Run, tracked_run
 from quartet.training.start_weights import read_start, say_if_moved, take_weights
 
@@ -50,7 +50,11 @@ def run_training(family: Family, settings: Training, *, seed: int, runtime: Runt
 
     Writes `models/<family>` and the training's part of `reports/<family>`.
     """
-    end_with_parent()
+    with writing_stage(paths.model(family.key)):
+        _train(family, settings, seed=seed, runtime=runtime)
+
+
+def _train(family: Family, settings: Training, *, seed: int, runtime: Runtime) -> None:
     folder, brought = paths.processed(family.item), paths.raw("weights") / family.key
     info = read_json(folder / "info.json")
     start = read_start(settings.starts_from, brought)
@@ -79,7 +83,7 @@ def run_training(family: Family, settings: Training, *, seed: int, runtime: Runt
             "device": describe_device(device),
             "versions": [torch.__version__, numpy.__version__],
         }
-        checkpoint = Checkpoint(family.training_section, determined_by)
+        checkpoint = Checkpoint(family.training_section, determined_by, runtime.checkpoint_seconds)
         outcome = train(plan.task, settings, seed=seed, device=device, checkpoint=checkpoint, on_validation=run.log_row)
         _write_results(family, outcome, plan, info, start, run)
     checkpoint.close(finished=True)
@@ -104,9 +108,10 @@ def _write_results(
     run.log_outputs([model])
     run.log_model(family, model, plan.model_files)  # early, so that the recorder works while the pictures are drawn
     history = pd.DataFrame(outcome.history)
-    write_table(report / "training.csv", history.round(8))
-    write_json(report / "training.json", training)
-    save_figure(learning_curves(history, int(training["kept_step"])), report / "training/curves.png")
-    plan.draw(report / "training")
-    run.write_run_json(report / "run.json")
+    with atomic_entries(report) as written:
+        write_table(written / "training.csv", history.round(8))
+        write_json(written / "training.json", training)
+        save_figure(learning_curves(history, int(training["kept_step"])), written / "training/curves.png")
+        plan.draw(written / "training")
+        run.write_run_json(written / "run.json")
     run.log_files([report / "training", report / "training.csv", model])

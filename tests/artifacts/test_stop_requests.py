@@ -13,10 +13,10 @@ from benchmarks.code_graph import TOP
 
 CHILD = """
 import time
-from quartet.artifacts.stop_requests import end_with_parent
-end_with_parent()
-print("ready", flush=True)
-time.sleep(20)
+from quartet.artifacts.stop_requests import ends_when_told
+with ends_when_told():
+    print("ready", flush=True)
+    time.sleep(20)
 """
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
 
@@ -42,14 +42,14 @@ def test_a_stage_ends_with_dvc_and_outlives_a_shell(parent):
             os.killpg(started.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("stage", ["download", "preprocess", "evaluate", "train_cnn"])
-def test_every_stage_that_takes_long_asks_for_it(stage, tmp_path):
+@pytest.mark.parametrize("stage", ["download", "preprocess", "evaluate", "train_cnn", "report"])
+def test_every_stage_asks_for_it(stage, tmp_path):
     script = f"""
 import sys
 import quartet.artifacts.stop_requests as interruption
 def asked():
     raise SystemExit(77)
-interruption.end_with_parent = asked
+interruption.ends_when_told = asked
 import runpy
 sys.argv[1:] = {["images"] if stage in ("download", "preprocess") else ["cnn"] if stage == "evaluate" else []}
 runpy.run_module("stages.{stage}", run_name="__main__")

@@ -11,7 +11,7 @@ from quartet.classification.report import report_classification
 from quartet.datasets.images import load_images, to_unit_range
 
 
-def evaluate(*, batch_size: int, seed: int, device: torch.device) -> dict[str, float]:
+def evaluate(*, folder: Path, batch_size: int, seed: int, device: torch.device) -> dict[str, float]:
     """Score the perceptron on the test images."""
     card = read_card_for(paths.model("mlp"), paths.processed("images"))
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("mlp"))).to(device)
