@@ -1,8 +1,9 @@
-"""Look at your data, use the trained models, change settings, search settings, and look at runs."""
+"""Look at your data, use the trained models, change settings, search settings, look at runs, and clean up."""
 
 import typer
 
 from quartet.commands.classify import classify
+from quartet.commands.clean import clean
 from quartet.commands.draw import draw
 from quartet.commands.generate import generate
 from quartet.commands.inspect import inspect
@@ -18,6 +19,7 @@ from quartet.commands.verify import verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.command()(classify)
+app.command()(clean)
 app.command()(draw)
 app.command()(generate)
 app.command()(inspect)

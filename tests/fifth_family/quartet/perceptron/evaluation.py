@@ -1,5 +1,7 @@
 """How the perceptron is scored."""
 
+from pathlib import Path
+
 import torch
 from quartet.perceptron.network import NETWORKS
 
@@ -17,5 +19,5 @@ def evaluate(*, folder: Path, batch_size: int, seed: int, device: torch.device) 
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("mlp"))).to(device)
     images, labels = load_images(paths.processed("images"), "test")
     logits = logits_over(network, images, to_unit_range, batch_size)
-    scores = report_classification(paths.report("mlp"), logits, labels, card["data"]["classes"], "Perceptron")
+    scores = report_classification(folder, logits, labels, card["data"]["classes"], "Perceptron")
     return {**scores, "parameters": count_parameters(network)}
