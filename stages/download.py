@@ -44,10 +44,10 @@ def download(item: str, settings: "Settings", folder: Path) -> None:
     from pkgutil import resolve_name
 
     from quartet.artifacts import paths
-    from quartet.artifacts.writing import write_json
+    from quartet.artifacts.verification import write_described
 
     manifest = resolve_name(ITEMS[item].download)(settings.source(item), settings.fetching, folder)
-    write_json(folder / "manifest.json", manifest)
+    write_described(folder / "manifest.json", manifest)
     print(f"{paths.raw(item)}: {manifest['source']} from {manifest['origin']}")
 
 

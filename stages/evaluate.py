@@ -38,9 +38,12 @@ def evaluate(family: Family, settings: "Settings") -> None:
     from pkgutil import resolve_name
 
     from quartet.artifacts import paths
+    from quartet.artifacts.shapes import info_shape
+    from quartet.artifacts.verification import read_described, restoring
     from quartet.tracking.runs import tracked_run
 
-    model, report = paths.model(family.key), paths.report(family.key)
+    model, report, data = paths.model(family.key), paths.report(family.key), paths.processed(family.item)
+    read_described(data / "info.json", info_shape(family.item), restoring(data, f"preprocess@{family.item}"))
     sections = {name: settings.section(name) for name in family.evaluation_reads}
     described: dict[str, object] = {"seed": settings.seed, "batch_size": settings.batch_size}
     own = sections.get(family.evaluation_section)

@@ -17,22 +17,15 @@ def md5(path: Path) -> str:
         return hashlib.file_digest(stream, "md5").hexdigest()
 
 
-def sha256_of_folder(folder: Path) -> str:
-    """SHA-256 over the names and bytes of every file below `folder`."""
-    digest = hashlib.sha256()
-    for path in _files(folder):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256(path)}\n".encode())
-    return digest.hexdigest()
-
-
 def dvc_md5(path: Path) -> str:
     """The checksum under which DVC stores a file or folder; that of a folder ends in `.dir`."""
     if path.is_file():
         return md5(path)
-    listing = [{"md5": dvc_md5(file), "relpath": file.relative_to(path).as_posix()} for file in _files(path)]
+    listing = [{"md5": dvc_md5(file), "relpath": file.relative_to(path).as_posix()} for file in files_below(path)]
     listing.sort(key=lambda entry: entry["relpath"])
     return hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
-def _files(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
+    """Every file below a folder, in one order."""
     return sorted(path for path in folder.rglob("*") if path.is_file())

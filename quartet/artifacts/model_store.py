@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quartet.artifacts.checksums import sha256
-from quartet.artifacts.writing import atomic_folder, atomic_path, read_json, write_bytes, write_json
+from quartet.artifacts.shapes import CARD
+from quartet.artifacts.verification import read_sealed, write_described
+from quartet.artifacts.writing import atomic_folder, atomic_path, read_json, write_bytes
 
 if TYPE_CHECKING:
     import numpy
@@ -45,22 +47,23 @@ def save_model(
             **({"start": dict(start)} if start else {}),
             "sha256": sha256(temporary / "model.safetensors"),
         }
-        write_json(temporary / "card.json", card)
+        write_described(temporary / "card.json", card)
 
 
 def read_card(folder: Path) -> dict:
     """Read a model's card.
 
     Raises:
-        ValueError: the card is missing or broken, or does not match the weights beside it.
+        ValueError: the card is missing, broken or changed, or does not match the weights beside it.
     """
-    card = read_json(folder / "card.json")
-    found = sha256(folder / "model.safetensors")
+    remedy = f"delete {folder} and run `dvc checkout` or `dvc repro`"
+    card = read_sealed(folder / "card.json", CARD, remedy)
+    try:
+        found = sha256(folder / "model.safetensors")
+    except OSError as error:
+        raise ValueError(f"{folder / 'model.safetensors'}: {error.strerror or error}; {remedy}") from error
     if found != card["sha256"]:
-        raise ValueError(
-            f"{folder / 'model.safetensors'}: expected sha256 {card['sha256']}, found {found}; "
-            f"delete {folder} and run `dvc checkout` or `dvc repro`"
-        )
+        raise ValueError(f"{folder / 'model.safetensors'}: expected sha256 {card['sha256']}, found {found}; {remedy}")
     return card
 
 
@@ -71,7 +74,7 @@ def read_card_for(folder: Path, processed: Path) -> dict:
         ValueError: as `read_card`; or the model was trained on other data, so its tokens or classes may differ.
     """
     card = read_card(folder)
-    if card["data"]["sha256"] != read_json(processed / "info.json")["sha256"]:
+    if card["data"].get("sha256") != read_json(processed / "info.json").get("sha256"):
         raise ValueError(
             f"{folder} was not trained on the data that is now in {processed}; "
             "`dvc repro` retrains it, `dvc checkout` restores the last matching pair"

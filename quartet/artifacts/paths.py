@@ -57,6 +57,11 @@ def checkpoints() -> Path:
     return repository() / ".checkpoints"
 
 
+def verified() -> Path:
+    """Which large files were compared with their checksums."""
+    return repository() / ".quartet" / "verified"
+
+
 def locks() -> Path:
     """Lock files shared by all experiments."""
     return repository() / ".quartet" / "locks"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quartet.artifacts.exchanging import put_in_place, restore
+from quartet.artifacts.json_reading import parse_object
 from quartet.artifacts.unfinished import unfinished_file, unfinished_folder
 
 if TYPE_CHECKING:
@@ -82,14 +83,14 @@ def read_json(path: Path) -> dict:
     """Read a JSON object.
 
     Raises:
-        ValueError: the file is missing or broken.
+        ValueError: the file is missing or is no JSON object.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_object(path.read_bytes(), path, "delete it and run `dvc repro`")
     except FileNotFoundError as error:
         raise ValueError(f"{path} is missing; `dvc repro` builds it") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); delete it and run `dvc repro`") from error
+    except IsADirectoryError as error:
+        raise ValueError(f"{path} is a folder; delete it and run `dvc repro`") from error
 
 
 def rounded(scores: Mapping[str, float], digits: int = 6) -> dict[str, float]:

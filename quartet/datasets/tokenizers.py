@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from quartet.artifacts.verification import check_file, restoring
+
 AT_ONCE = 2**21  # characters that are encoded at once; the library needs a hundred bytes and more for each
 MAX_PIECE = 2048  # characters; the time to merge a string without spaces or punctuation grows with its square
 
@@ -83,6 +85,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
     Raises:
         ValueError: the file is missing or broken.
     """
+    check_file(path, restoring(path.parent, f"preprocess@{path.parent.name}"))
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # The library raises bare Exception for every cause.

@@ -12,8 +12,10 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from quartet.artifacts import paths
+from quartet.artifacts.shapes import info_shape
 from quartet.artifacts.stage_process import writing_stage
-from quartet.artifacts.writing import atomic_entries, read_json, rounded, write_json, write_table
+from quartet.artifacts.verification import read_described, restoring
+from quartet.artifacts.writing import atomic_entries, rounded, write_json, write_table
 from quartet.tracking.runs import Run, tracked_run
 from quartet.training.start_weights import read_start, say_if_moved, take_weights
 
@@ -56,7 +58,8 @@ def run_training(family: Family, settings: Training, *, seed: int, runtime: Runt
 
 def _train(family: Family, settings: Training, *, seed: int, runtime: Runtime) -> None:
     folder, brought = paths.processed(family.item), paths.raw("weights") / family.key
-    info = read_json(folder / "info.json")
+    remedy = restoring(folder, f"preprocess@{family.item}")
+    info = read_described(folder / "info.json", info_shape(family.item), remedy, unread=("test",))
     start = read_start(settings.starts_from, brought)
     described = {"seed": seed, **dataclasses.asdict(settings)}
     if start:

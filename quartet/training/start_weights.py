@@ -14,7 +14,8 @@ from quartet.artifacts.errors import BadInput, listed
 from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.model_store import load_tensors, read_card
 from quartet.artifacts.paths import user_path
-from quartet.artifacts.writing import read_json, write_json
+from quartet.artifacts.shapes import START
+from quartet.artifacts.verification import read_described, restoring, write_described
 from quartet.params.shared import Training
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ def bring_weights(
         found = _bring_own_model(settings.start_from, family, folder)
     elif published:
         found = published(settings, fetching, folder)
-    write_json(folder / "manifest.json", {"from": settings.starts_from, **(found or {})})
+    brought = folder / "model.safetensors"
+    checksums = {"checksums": {brought.name: sha256(brought)}} if brought.exists() else {}
+    write_described(folder / "manifest.json", {"from": settings.starts_from, **(found or {}), **checksums})
 
 
 def _bring_own_model(start_from: str, family: str, folder: Path) -> dict[str, Any]:
@@ -71,10 +74,12 @@ def read_start(wanted: str | None, folder: Path) -> dict[str, Any] | None:
 
     Raises:
         BadInput: others are there than the settings want.
+        ValueError: they are damaged.
     """
     if wanted is None:
         return None
-    manifest = read_json(folder / "manifest.json")
+    remedy = restoring(folder, "download@weights")
+    manifest = read_described(folder / "manifest.json", START, remedy)
     if manifest["from"] != wanted:
         raise BadInput(f"{folder} holds weights of {manifest['from']}, not of {wanted}: {AGAIN}")
     return manifest

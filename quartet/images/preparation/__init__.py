@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from quartet.artifacts.checksums import sha256_of_folder
 from quartet.artifacts.errors import BadInput, listed
 from quartet.artifacts.model_store import save_rows
-from quartet.artifacts.writing import read_json, write_json, write_table
+from quartet.artifacts.shapes import MANIFEST
+from quartet.artifacts.verification import described_files, read_described, restoring, write_described
+from quartet.artifacts.writing import write_table
 from quartet.datasets.splits import Examples, Splits, split_examples
 from quartet.images.preparation.pixel_file import PixelFile
 from quartet.images.preparation.preview import SHOWN, save_preview
@@ -29,7 +30,7 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
     Raises:
         BadInput: images are broken, or they cannot be split; the message names them.
     """
-    manifest = read_json(raw / "manifest.json")
+    manifest = read_described(raw / "manifest.json", MANIFEST["images"], restoring(raw, "download@images"))
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / ".pixels"
     images, size, broken = _read_resized(raw, manifest, settings.size, settings.fit, kept)
@@ -70,9 +71,9 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
         "counts": {name: len(indices) for name, indices in splits.indices.items()},
         "splits": splits.report,
         "left_out": {**manifest.get("left_out", {}), **({"broken": broken} if broken else {})},
-        "sha256": sha256_of_folder(folder),
+        **described_files(folder),
     }
-    write_json(folder / "info.json", info)
+    write_described(folder / "info.json", info)
     save_preview(folder / "preview.png", raw, manifest, [images[index] for index in shown], prepared)
     return info
 

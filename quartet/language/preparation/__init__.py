@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from quartet.artifacts.checksums import sha256_of_folder
 from quartet.artifacts.errors import BadInput
-from quartet.artifacts.writing import atomic_path, read_json, write_json, write_text
+from quartet.artifacts.shapes import MANIFEST
+from quartet.artifacts.verification import described_files, read_described, restoring, write_described
+from quartet.artifacts.writing import atomic_path, write_text
 from quartet.datasets.reading.documents import index_documents
 from quartet.datasets.reading.text_files import CHUNK
 from quartet.datasets.splits import SPLITS, print_report
@@ -25,7 +26,7 @@ def prepare_text(raw: Path, folder: Path, settings: PreprocessText) -> dict:
     Raises:
         BadInput: the text is too short for three splits, or cannot be split as the settings say.
     """
-    manifest = read_json(raw / "manifest.json")
+    manifest = read_described(raw / "manifest.json", MANIFEST["text"], restoring(raw, "download@text"))
     source = manifest["source"]
     splits = _split(raw, manifest, settings)
     print_report(source, splits.report)
@@ -52,9 +53,9 @@ def prepare_text(raw: Path, folder: Path, settings: PreprocessText) -> dict:
         "dtype": np.dtype(dtype).name,
         "counts": counts,
         "splits": splits.report,
-        "sha256": sha256_of_folder(folder),
+        **described_files(folder),
     }
-    write_json(folder / "info.json", info)
+    write_described(folder / "info.json", info)
     return info
 
 

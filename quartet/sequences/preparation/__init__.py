@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from quartet.artifacts import paths
-from quartet.artifacts.checksums import sha256_of_folder
 from quartet.artifacts.errors import BadInput, listed
 from quartet.artifacts.model_store import save_arrays
-from quartet.artifacts.writing import read_json, write_json, write_table, write_text
+from quartet.artifacts.shapes import INFO, MANIFEST
+from quartet.artifacts.verification import described_files, read_described, restoring, write_described
+from quartet.artifacts.writing import write_table, write_text
 from quartet.datasets.images import load_images
 from quartet.datasets.reading.passages import Passages, passages_from_table
 from quartet.datasets.reading.tables import NumberStyle, read_table
@@ -42,7 +43,7 @@ def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, im
     Raises:
         BadInput: a user's file is malformed, or its sequences cannot be split.
     """
-    manifest = read_json(raw / "manifest.json")
+    manifest = read_described(raw / "manifest.json", MANIFEST["sequences"], restoring(raw, "download@sequences"))
     source = manifest["source"]
     kind = source.partition(":")[0]
     if kind in TIME_SERIES:
@@ -58,8 +59,8 @@ def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, im
         info = _from_passages(_docstring_topics(raw), source, folder, settings, label="topic")
     else:
         info = _from_images(kind, images or paths.processed("images"), folder, settings)
-    info = {**info, "kind": "time-series" if kind in TIME_SERIES else kind, "sha256": sha256_of_folder(folder)}
-    write_json(folder / "info.json", info)
+    info = {**info, "kind": "time-series" if kind in TIME_SERIES else kind, **described_files(folder)}
+    write_described(folder / "info.json", info)
     return info
 
 
@@ -144,7 +145,7 @@ def split_sequences(found: TimeSeries | Passages, source: str, settings: Preproc
 
 def _from_images(kind: str, images: Path, folder: Path, settings: PreprocessSequences) -> dict:
     """Read images by row, from top to bottom, or by pixel; the splits are those of the images."""
-    described = read_json(images / "info.json")
+    described = read_described(images / "info.json", INFO["images"], restoring(images, "preprocess@images"))
     channels, height, width = described["channels"], described["size"], described["size"]
     steps, features = (height, width) if kind == "image-rows" else (height * width, 1)
     info = {

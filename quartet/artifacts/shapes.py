@@ -1,0 +1,44 @@
+"""What must be in the JSON files that one stage writes and another reads, as shapes of `json_reading.py`."""
+
+from typing import Any
+
+_COUNTS = {"train": int, "validation": int, "test": int}
+_INFO = {"source": str, "counts": dict, "splits": dict, "sha256": str}
+_TEXT_COUNTS = {"bytes": int, "characters": int, "tokens": int}
+
+# `data/processed/<item>/info.json`, by item; others have what all have.
+INFO: dict[str, dict[str, Any]] = {
+    "images": {
+        **_INFO,
+        "classes": [str],
+        "caption_subject": str,
+        "size": int,
+        "channels": int,
+        "mean": [float],
+        "std": [float],
+        "counts": _COUNTS,
+    },
+    "text": {
+        **_INFO,
+        "tokenizer": str,
+        "vocabulary_size": int,
+        "dtype": str,
+        "counts": dict.fromkeys(_COUNTS, _TEXT_COUNTS),
+    },
+    "sequences": {**_INFO, "kind": str, "input": str, "classes": [str], "steps": int, "features": int},
+}
+
+# `data/raw/<item>/manifest.json`, by item.
+MANIFEST: dict[str, dict[str, Any]] = {
+    "images": {"source": str, "classes": [str], "caption_subject": str},
+    "text": {"source": str, "split": str},
+    "sequences": {"source": str},
+}
+START = {"from": (str, None)}  # `data/raw/weights/<family>/manifest.json`
+
+CARD = {"family": str, "network": {"name": str}, "data": dict, "training": {"steps": int}, "sha256": str}
+
+
+def info_shape(item: str) -> dict[str, Any]:
+    """What must be in the `info.json` of an item."""
+    return INFO.get(item, _INFO)
