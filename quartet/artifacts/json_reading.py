@@ -11,14 +11,7 @@ from typing import Any
 
 LONGEST_SHOWN = 60  # characters of a wrong value in a message
 DIGITS = 19  # the most digits of a whole number; what has more overflows as soon as somebody calculates with it
-_NAMES = {
-    str: "text",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    dict: "an object",
-    list: "a list",
-}
+_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", dict: "an object"}
 
 
 def parse_object(text: str | bytes, where: object, remedy: str) -> dict[str, Any]:

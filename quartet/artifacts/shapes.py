@@ -36,7 +36,7 @@ MANIFEST: dict[str, dict[str, Any]] = {
 }
 START = {"from": (str, None)}  # `data/raw/weights/<family>/manifest.json`
 
-CARD = {"family": str, "network": {"name": str}, "data": dict, "training": {"steps": int}, "sha256": str}
+CARD = {"family": str, "network": {"name": str}, "data": dict, "training": dict, "sha256": str}
 
 
 def info_shape(item: str) -> dict[str, Any]:

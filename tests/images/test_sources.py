@@ -149,7 +149,9 @@ def test_raw_data_that_is_damaged_after_its_download_is_named(tmp_path, source, 
     raw = tmp_path / "raw"
     bring(raw, source, str(tmp_path / "mirror"))
     (raw / name).write_bytes((raw / name).read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"raw: damaged after its download .* `dvc repro --force download@images`"):
+    with pytest.raises(
+        ValueError, match=rf"{name}: expected sha256 .* damaged since .* `dvc repro --force download@images`"
+    ):
         prepare_images(raw, tmp_path / "processed", PreprocessImages())
 
 

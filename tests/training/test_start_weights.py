@@ -77,7 +77,7 @@ def test_a_folder_without_a_model_and_another_family_are_refused(data, tmp_path)
 def test_nothing_to_bring_is_a_manifest_alone(tmp_path):
     bring_weights("lm", Training(), None, Fetching(), tmp_path / "lm")
     assert [path.name for path in (tmp_path / "lm").iterdir()] == ["manifest.json"]
-    assert read_json(tmp_path / "lm/manifest.json") == {"from": None} and read_start(None, tmp_path / "x") is None
+    assert read_json(tmp_path / "lm/manifest.json")["from"] is None and read_start(None, tmp_path / "x") is None
 
 
 def test_no_fitting_weight_is_an_error(data, tmp_path):
