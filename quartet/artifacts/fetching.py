@@ -6,13 +6,17 @@ import gzip
 import hashlib
 import shutil
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quartet.artifacts.checksums import sha256
+from quartet.artifacts.disk_space import NoRoom
 from quartet.artifacts.paths import user_path
+from quartet.artifacts.secrets import without_secrets
+from quartet.artifacts.transfers import TOTAL_SECONDS, Attempt
 from quartet.artifacts.writing import atomic_path
 from quartet.params.fields import setting
 
@@ -26,7 +30,9 @@ class Fetching:
 
     mirror: str | None = setting(None, "folder or URL to download from instead of the official sites")
     retries: int = setting(4, "retries after a failed download, with growing pauses", at_least=0, at_most=20)
-    timeout: float = setting(30.0, "seconds without a response before an attempt counts as failed", above=0)
+    timeout: float = setting(
+        30.0, "seconds without a response before an attempt counts as failed", above=0, at_most=3600
+    )
 
 
 class FetchError(RuntimeError):
@@ -57,6 +63,7 @@ def fetch(
             _transfer(source, temporary, settings.retries, settings.timeout)
         else:
             _copy(user_path(source), temporary)
+        source = without_secrets(source)
         try:
             found = checksum_of(temporary)
         except (OSError, EOFError, zlib.error, struct.error) as error:
@@ -66,13 +73,29 @@ def fetch(
     return found
 
 
+LARGEST_UNPACKED = 2**28  # bytes of a file of images or labels
 _REMEDY = "Nothing was kept. Try again, or set download.mirror; `dvc checkout` restores earlier data."
 
 
 def sha256_unpacked(path: Path) -> str:
-    """SHA-256 of a gzip file's content, which stays the same however it is compressed."""
+    """SHA-256 of a gzip file's content, which stays the same however it is compressed.
+
+    Raises:
+        OSError: it is damaged, or unpacks to more than `LARGEST_UNPACKED`.
+    """
+    digest, size = hashlib.sha256(), 0
     with gzip.open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while chunk := stream.read(2**20):
+            size += len(chunk)
+            refuse_larger(size, LARGEST_UNPACKED)
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def refuse_larger(size: int, limit: int) -> None:
+    """Raise OSError if an archive unpacks to more bytes than the data set has."""
+    if size > limit:
+        raise OSError(f"it unpacks to more than {limit / 2**20:,.0f} MiB, which this data set does not have")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -88,17 +111,21 @@ def _transfer(url: str, target: Path, retries: int, timeout: float) -> None:
 
     pooch.get_logger().setLevel("ERROR")
 
+    shown, deadline = without_secrets(url), time.monotonic() + TOTAL_SECONDS
+
     def download(url: str, output: str, pup: pooch.Pooch) -> None:
         """Make one attempt; an error that a retry cannot fix, such as 404, is raised as FetchError and ends them."""
-        with contextlib.closing(_Progress(url)) as progress:
+        with contextlib.closing(_Progress(shown)) as progress:
             try:
-                pooch.HTTPDownloader(progressbar=progress, timeout=timeout)(url, output, pup)
+                Attempt(url, Path(output), timeout, progress).finish(deadline)
             except requests.RequestException as error:
                 answer = error.response
                 if answer is not None and 400 <= answer.status_code < 500 and answer.status_code not in (408, 429):
-                    raise FetchError(f"{url}: {error}. {_REMEDY}") from error
-                print(f"{url}: {error}", flush=True)
+                    raise FetchError(f"{shown}: {without_secrets(str(error))}. {_REMEDY}") from error
+                print(f"{shown}: {without_secrets(str(error))}", flush=True)
                 raise
+            except NoRoom as error:
+                raise FetchError(f"{shown}: {error}") from error
 
     # `fetch` compares the checksum, which may be of the unpacked content, so pooch gets none.
     pup = pooch.create(
@@ -107,8 +134,10 @@ def _transfer(url: str, target: Path, retries: int, timeout: float) -> None:
     target.unlink()
     try:
         pup.fetch(target.name, downloader=download)
-    except (requests.RequestException, OSError) as error:
-        raise FetchError(f"{url}: {error} (after {retries + 1} attempts). {_REMEDY}") from error
+    except TimeoutError as error:
+        raise FetchError(f"{shown}: {error}. {_REMEDY}") from error
+    except (requests.RequestException, OSError, ValueError) as error:
+        raise FetchError(f"{shown}: {without_secrets(str(error))} (after {retries + 1} attempts). {_REMEDY}") from error
 
 
 class _Progress:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,19 +155,33 @@ def open_array(path: Path, name: str) -> "numpy.ndarray":
         return numpy.memmap(path, ARRAY_TYPES[about["dtype"]], "r", start, tuple(about["shape"]))
     except FileNotFoundError as error:
         raise ValueError(f"{path} is missing; `dvc repro` builds it") from error
-    except (KeyError, ValueError, OSError) as error:
+    except (
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+        OSError,
+        ArithmeticError,
+        MemoryError,
+        RecursionError,
+    ) as error:
         raise ValueError(f"{path} is broken ({error}); delete it and run `dvc checkout` or `dvc repro`") from error
 
 
-def load_tensors(path: Path) -> dict[str, "torch.Tensor"]:
-    """Read a safetensors file.
+def load_tensors(path: Path, names: Collection[str] = ()) -> dict[str, "torch.Tensor"]:
+    """Read a safetensors file, in which the tensors with these `names` must be.
 
     Raises:
-        ValueError: the file is missing or broken.
+        ValueError: the file is missing or broken, or lacks one of them.
     """
     from safetensors.torch import load
 
-    return _loaded(path, load)
+    tensors = _loaded(path, load)
+    if missing := sorted(set(names) - set(tensors)):
+        raise ValueError(
+            f"{path} is broken (it holds no {missing[0]}); delete it and run `dvc checkout` or `dvc repro`"
+        )
+    return tensors
 
 
 def _loaded(path: Path, load: Callable[[bytes], dict]) -> dict:
@@ -178,5 +192,5 @@ def _loaded(path: Path, load: Callable[[bytes], dict]) -> dict:
         return load(path.read_bytes())
     except FileNotFoundError as error:
         raise ValueError(f"{path} is missing; `dvc repro` builds it") from error
-    except (SafetensorError, json.JSONDecodeError) as error:
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"{path} is broken ({error}); delete it and run `dvc checkout` or `dvc repro`") from error

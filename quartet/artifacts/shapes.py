@@ -38,6 +38,17 @@ START = {"from": (str, None)}  # `data/raw/weights/<family>/manifest.json`
 
 CARD = {"family": str, "network": {"name": str}, "data": dict, "training": dict, "sha256": str}
 
+SCORES = {str: float}  # `metrics.json` and `training.json` of a report
+RUN = {"run_id": str}  # `run.json` of a training that was tracked
+# `evaluation/data.json` of a report.
+DATA = {
+    "origin": str,
+    "warnings": [str],
+    "examples": {str: int},
+    "classes": [str],
+    "class_counts": {str: [int]},
+}
+
 
 def info_shape(item: str) -> dict[str, Any]:
     """What must be in the `info.json` of an item."""

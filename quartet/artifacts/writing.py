@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quartet.artifacts.disk_space import naming_full_disks
 from quartet.artifacts.exchanging import put_in_place, restore
 from quartet.artifacts.json_reading import parse_object
 from quartet.artifacts.unfinished import unfinished_file, unfinished_folder
@@ -27,9 +28,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     # Image writers choose the format by the suffix.
     with unfinished_file(path.parent, path.suffix) as temporary:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        with naming_full_disks(path):
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
         temporary.chmod(0o644)
         put_in_place(temporary, path)
 
@@ -39,7 +41,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; it replaces `path` if the block ends without error."""
     restore(path)
     with unfinished_folder(path.parent) as temporary:
-        yield temporary
+        with naming_full_disks(path):
+            yield temporary
         temporary.chmod(0o755)
         put_in_place(temporary, path)
 
@@ -51,7 +54,8 @@ def atomic_entries(folder: Path) -> Iterator[Path]:
     Each of its files and folders replaces the one of its name; others in `folder` stay.
     """
     with unfinished_folder(folder.parent) as temporary:
-        yield temporary
+        with naming_full_disks(folder):
+            yield temporary
         folder.mkdir(exist_ok=True)
         for entry in sorted(temporary.iterdir()):
             restore(folder / entry.name)
@@ -60,7 +64,7 @@ def atomic_entries(folder: Path) -> Iterator[Path]:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path` atomically."""
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, naming_full_disks(path, len(content)):
         temporary.write_bytes(content)
 
 

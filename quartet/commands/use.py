@@ -104,7 +104,7 @@ def parse(text: str, known: Mapping[str, Setting]) -> tuple[str, object]:
         return name, value
     try:
         return name, YAML(typ="safe").load(io.StringIO(value))
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise BadSettings(Path("--with"), [f"{name}: found {value!r}, allowed is {known[name].allowed}"]) from error
 
 

@@ -25,7 +25,7 @@ def load_images(folder: Path, split: str) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: the file is missing or broken.
     """
-    tensors = load_tensors(folder / f"{split}.safetensors")
+    tensors = load_tensors(folder / f"{split}.safetensors", ("images", "labels"))
     return tensors["images"], tensors["labels"]
 
 

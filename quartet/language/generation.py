@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quartet.artifacts.time_limits import check_time
 from quartet.language.incremental_decoding import IncrementalDecoder
 from quartet.language.networks.encoder_decoder import EncoderDecoder
 from quartet.language.networks.interface import LanguageModel
@@ -78,6 +79,7 @@ def generate(network: LanguageModel, prompt: Tensor, count: int, *, cached: bool
     read, advance = start_decoding(network, window)
     start, prompted = tokens.shape[1] - window.shape[1], tokens.shape[1]
     for number in range(count):
+        check_time()
         if number:
             if tokens.shape[1] - start > network.context:
                 start, prompted = tokens.shape[1] - network.context // 2, tokens.shape[1]
@@ -149,6 +151,7 @@ def fill_blanks(
         logits, past = network.decode(torch.tensor([[network.sentinel_tokens[number]]], device=device), past)
         span: list[int] = []
         while len(span) < longest:
+            check_time()
             allowed = _without_other_sentinels(logits[:, -1], network, number + 1)
             token = sample_token(allowed, **choice)
             if token.item() == network.sentinel_tokens[number + 1]:

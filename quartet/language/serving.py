@@ -18,7 +18,7 @@ from quartet.tracking.served import Column, Interface, Parameter, Served, check_
 
 PROMPT = Column("prompt", "string")
 PARAMETERS = (
-    Parameter("tokens", 64),
+    Parameter("tokens", 64, at_most=4096),
     Parameter("temperature", 0.8),
     Parameter("top_k", 0),
     Parameter("top_p", 1.0),

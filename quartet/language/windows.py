@@ -10,12 +10,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quartet.artifacts.json_reading import shown
 from quartet.artifacts.writing import read_json
+
+TYPES = ("uint16", "uint32")
 
 
 def token_stream(folder: Path, split: str) -> np.ndarray:
-    """The token ids of a split, `(tokens,)`, memory-mapped and read-only."""
-    return np.memmap(folder / f"{split}.bin", dtype=read_json(folder / "info.json")["dtype"], mode="r")
+    """The token ids of a split, `(tokens,)`, memory-mapped and read-only.
+
+    Raises:
+        ValueError: the file is missing or empty, or `info.json` does not say of which type they are.
+    """
+    path, dtype = folder / f"{split}.bin", read_json(folder / "info.json").get("dtype")
+    if dtype not in TYPES:
+        raise ValueError(f"{folder / 'info.json'}: dtype: found {shown(dtype)}, wanted one of {', '.join(TYPES)}")
+    try:
+        return np.memmap(path, dtype=dtype, mode="r")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is missing or broken ({error}); delete it and run `dvc repro`") from error
 
 
 class TrainingWindows:

@@ -1,10 +1,11 @@
 """A setting: a dataclass field with a default, a range and one line of documentation."""
 
 import dataclasses
-import math
 import types
 import typing
 from collections.abc import Iterable, Iterator
+
+LARGEST = 1e18  # of any number in the settings: what is larger overflows where it is calculated with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Rule:
             if not (self.choices or self.prefixes):
                 return value != ""
             return value in self.choices or any(value.startswith(p) and len(value) > len(p) for p in self.prefixes)
-        if not isinstance(value, int | float) or not math.isfinite(value):
+        if not isinstance(value, int | float) or not abs(value) <= LARGEST:  # which neither NaN nor infinity is
             return False
         if float not in kinds and not (int in kinds and isinstance(value, int)):
             return False

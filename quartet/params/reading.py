@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import reprlib
 import typing
 from pathlib import Path
 
@@ -44,7 +45,9 @@ def read_yaml(path: Path) -> typing.Any:
     except OSError as error:
         reason = f"cannot be read: {error.strerror}; run from the top of the checkout"
         raise BadSettings(path, [reason]) from error
-    except (YAMLError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise BadSettings(path, ["is nested too deeply"]) from error
+    except (YAMLError, ValueError) as error:  # ValueError: no UTF-8, a date that does not exist, thousands of digits
         raise BadSettings(path, [f"is not valid YAML 1.2: {' '.join(str(error).split())}"]) from error
     return {} if given is None else given
 
@@ -65,12 +68,13 @@ def section_of(kind: type[Section], given: dict) -> Section:
 def build(kind: type[Section], given: object, where: str, errors: list[str]) -> Section:
     """Build section `kind` from the mapping `given`, and append a line to `errors` for each setting that is wrong."""
     if not isinstance(given, dict):
-        errors.append(f"{where or 'the file'}: found {given!r}, expected a mapping of settings")
+        errors.append(f"{where or 'the file'}: found {brief(given)}, expected a mapping of settings")
         return kind()
     fields = {field.name: field for field in dataclasses.fields(typing.cast(typing.Any, kind))}
     for key in given:
         if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, n=1)
+            key = key if isinstance(key, str) else brief(key)
+            near = difflib.get_close_matches(key, fields, n=1)
             hint = f"did you mean `{near[0]}`?" if near else "allowed are " + ", ".join(fields)
             errors.append(f"{_join(where, key)}: unknown key; {hint}")
     values: dict[str, typing.Any] = {}
@@ -87,8 +91,18 @@ def build(kind: type[Section], given: object, where: str, errors: list[str]) -> 
             exact = float if annotation in (float, float | None) and value is not None else lambda same: same
             values[name] = exact(value)
         else:
-            errors.append(f"{_join(where, name)}: found {value!r}, allowed is {rule.allowed(annotation)}")
+            errors.append(f"{_join(where, name)}: found {brief(value)}, allowed is {rule.allowed(annotation)}")
     return kind(**values)
+
+
+def brief(value: object) -> str:
+    """A value as it stands in a message, shortened: it may have hundreds of digits, or be nested without end."""
+    return _BRIEF.repr(value)
+
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 200
+_BRIEF.maxlong = 60
 
 
 def _join(where: str, key: object) -> str:

@@ -78,10 +78,13 @@ class Training:
     ema: float = setting(
         0.99, "decay of the exponential moving average of the weights; 0 switches it off", at_least=0, below=1
     )
-    clip: float = setting(1.0, "gradients are clipped to this norm; 0 does not clip", at_least=0)
+    clip: float = setting(1.0, "gradients are clipped to this norm; 0 does not clip", at_least=0, at_most=1e9)
     accumulate: int = setting(1, "batches whose gradients are averaged for one step", at_least=1, at_most=65536)
     patience: int | None = setting(
-        None, "end training after this many validations without a better score; null never ends early", at_least=1
+        None,
+        "end training after this many validations without a better score; null never ends early",
+        at_least=1,
+        at_most=10**9,
     )
     keep: str = setting(
         "best",
@@ -94,15 +97,18 @@ class Training:
         choices=("auto", "float32", "bfloat16"),
     )
     max_seconds: float | None = setting(
-        None, "for benchmarks: train for as many steps as fit in this time; the card records how many", above=0
+        None,
+        "for benchmarks: train for as many steps as fit in this time; the card records how many",
+        above=0,
+        at_most=10**9,
     )
     start_from: str | None = setting(
         None,
         "weights to start from: the folder of a model, or one of the registry such as `models:/quartet-cnn@champion`; "
         "null starts from random ones",
     )
-    steps: int = setting(280, "training steps, regardless of the data's size", at_least=1)
-    validate_every: int = setting(70, "steps between validations", at_least=1)
+    steps: int = setting(280, "training steps, regardless of the data's size", at_least=1, at_most=10**9)
+    validate_every: int = setting(70, "steps between validations", at_least=1, at_most=10**9)
 
     @property
     def starts_from(self) -> str | None:

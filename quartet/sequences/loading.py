@@ -55,8 +55,12 @@ def load_sequences(folder: Path, split: str) -> Sequences:
     Raises:
         ValueError: the file is missing or broken.
     """
-    tensors = load_tensors(folder / f"{split}.safetensors")
-    return Sequences(tensors["values"], tensors["lengths"], tensors["targets" if "targets" in tensors else "labels"])
+    path = folder / f"{split}.safetensors"
+    tensors = load_tensors(path, ("values", "lengths"))
+    goals = tensors.get("targets", tensors.get("labels"))
+    if goals is None:
+        raise ValueError(f"{path} is broken (it holds no labels); delete it and run `dvc checkout` or `dvc repro`")
+    return Sequences(tensors["values"], tensors["lengths"], goals)
 
 
 def network_inputs(values: Tensor, info: Mapping[str, Any]) -> Tensor:

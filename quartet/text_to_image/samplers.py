@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quartet.artifacts.time_limits import check_time
 from quartet.text_to_image.networks.text_encoder import without_caption
 from quartet.text_to_image.networks.text_to_image import TextToImage
 from quartet.text_to_image.noise_schedules import STEPS, clean_and_noise, remaining_signal, signal_and_noise
@@ -97,6 +98,7 @@ def denoising_steps(
     """
     pictures = noise
     for now, then in itertools.pairwise(times.to(noise.device)):
+        check_time()
         predicted = predict(pictures, now.expand(len(pictures)))
         if sampler in ("euler", "heun"):
             ahead = pictures + (then - now) * predicted

@@ -1,7 +1,6 @@
 """The DVC state of the running stage: experiment, revision, checksums, and the `dvc` process."""
 
 import functools
-import json
 import os
 import subprocess
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ import psutil
 from ruamel.yaml import YAML
 
 from quartet.artifacts.checksums import dvc_md5
+from quartet.artifacts.json_reading import parse_object
 from quartet.artifacts.writing import read_json
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def read_json_at(path: Path, revision: str | None) -> dict:
     if revision is None:
         return read_json(path) if path.exists() else {}
     try:
-        return json.loads(_at(revision).read_text(path.as_posix()))
+        text = _at(revision).read_text(path.as_posix())
+        return parse_object(text, f"{path} of {revision}", "commit a whole one")
     except FileNotFoundError:
         return {}
 

@@ -8,7 +8,7 @@ import base64
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from quartet.datasets.questions import Questions
 LAST_SEED = 2**63 - 1
 FORECAST = ("forecast", "low", "median", "high")  # the mean, and the quantiles of 10 %, 50 % and 90 %
 FROM_0 = "(counted from 0)"
+# What one question to a server may hold: it is answered as a whole, within `served_model.SECONDS`.
+MOST, MOST_DRAWN = 256, 32  # inputs
+MOST_CHARACTERS, MOST_BYTES = 2**20, 2**25  # of all inputs; of series, their steps
 WANTED = {"string": "text", "binary": "the base64 of a file"}
 
 
@@ -108,10 +111,11 @@ class Array:
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
-    """An optional parameter with its default."""
+    """An optional parameter with its default, and the most that a server takes."""
 
     name: str
     default: int | float | str
+    at_most: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +179,31 @@ class Served(ABC):
             BadInput: there are none, or they cannot be read.
         """
         raise BadInput(f"{path}: no file or folder is read for this model")
+
+
+def refuse_too_much(interface: Interface, given: Sequence[Any], parameters: Mapping[str, Any]) -> None:
+    """Check that a server can answer a question in the time that it has.
+
+    Raises:
+        BadInput: there are too many inputs, they are too large, or a parameter asks for too much.
+    """
+    inputs, most = interface.inputs, MOST_DRAWN if interface.output == "pictures" else MOST
+    name = inputs.name if isinstance(inputs, Column) else "series"
+    if len(given) > most:
+        raise BadInput(f"{name}: found {len(given):,} in the request, allowed are {most}; ask in several requests")
+    of_text = isinstance(inputs, Column) and inputs.kind == "string"
+    size, largest = sum(map(_size, given)), MOST_CHARACTERS if of_text else MOST_BYTES
+    if size > largest:
+        unit = "characters" if of_text else "bytes" if isinstance(inputs, Column) else "steps"
+        raise BadInput(f"{name}: found {size:,} {unit} in the request, allowed are {largest:,}")
+    for parameter in interface.parameters:
+        value = parameters.get(parameter.name)
+        if parameter.at_most is not None and isinstance(value, int | float) and value > parameter.at_most:
+            raise BadInput(f"{parameter.name}: found {_shown(value)}, allowed is at most {parameter.at_most:g}")
+
+
+def _size(value: object) -> int:
+    return len(value) if isinstance(value, Sized) else 0
 
 
 def check_seed(seed: int) -> None:

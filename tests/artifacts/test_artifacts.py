@@ -216,3 +216,18 @@ def test_too_little_memory_is_said_in_a_line(error, capsys):
 def test_a_mistake_in_the_code_keeps_its_traceback():
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), clear_errors("train_cnn"):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("/lib/libtorch_cpu.so: failed to map segment from shared object"),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+    ],
+    ids=["import", "system", "thread"],
+)
+def test_too_little_memory_while_importing_is_said_in_a_line(error, capsys):
+    with pytest.raises(SystemExit) as ended, clear_errors("train_cnn"):
+        raise error
+    assert ended.value.code == 1 and "train_cnn: out of memory; lower" in capsys.readouterr().err

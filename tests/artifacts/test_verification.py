@@ -60,7 +60,7 @@ def flip(path):
     content = bytearray(path.read_bytes())
     place = len(content) // 2
     if path.suffix == ".json":
-        place = content.index(b'"source": "') + len('"source": "')
+        place = max(place, content.find(b'"source": "') + len('"source": "'))
     content[place] ^= 1
     path.write_bytes(content)
 

@@ -67,7 +67,7 @@ def _copying() -> dict[str, Any]:
     """The `pid` and `cmd` of the process that has DVC's write lock on the workspace, if any."""
     try:
         return json.loads(_LOCKS.read_text(encoding="utf-8"))["write"]["workspace"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
 
 

@@ -13,6 +13,7 @@ from quartet.artifacts.errors import BadInput
 
 PACKED = (".gz", ".zst")
 CHUNK = 2**22  # bytes
+MUCH, LARGEST_RATIO = 2**26, 200  # bytes from which it counts how often a text is as large as it was packed
 _SAMPLE = 2**16  # bytes from which an encoding is guessed
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 # The likely ones, the likeliest first, with the names that iconv knows them by.
@@ -39,7 +40,13 @@ def text_chunks(path: Path) -> Iterator[str]:
         mark, encoding = _mark_and_encoding(path)
         file.read(len(mark))
         decoder, place = codecs.getincrementaldecoder(encoding)(), len(mark)
+        packed = path.stat().st_size if path.suffix.lower() in PACKED else None
         while piece := file.read(CHUNK):
+            if packed is not None and place > MUCH and place > LARGEST_RATIO * packed:
+                raise BadInput(
+                    f"{path}: unpacks to more than {LARGEST_RATIO} times its size, as no text does; "
+                    "if it is one, unpack it yourself and name the unpacked file"
+                )
             undecoded = len(decoder.getstate()[0])  # the first bytes of a character that the last piece cut
             try:
                 text = decoder.decode(piece)

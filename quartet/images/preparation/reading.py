@@ -118,6 +118,7 @@ def _cifar10(folder: Path) -> Iterator[RawImage]:
                 yield RawImage(f"{file_name} record {number}", pixels, int(record[0]), _checksum(pixels), split)
 
 
+_GTSRB_CLASSES = 43
 _WRONG_GTSRB_LAYOUT = "it is not the GTSRB layout that torchvision reads"
 
 
@@ -128,8 +129,7 @@ def _gtsrb(folder: Path) -> Iterator[RawImage]:
         answers = [name for name in names if name.endswith("GT-final_test.csv")]
         if not answers:
             raise ValueError(f"{path}: holds no GT-final_test.csv; {_WRONG_GTSRB_LAYOUT}")
-        rows = csv.DictReader(io.StringIO(archive.read(answers[0]).decode()), delimiter=";")
-        test_labels = {row["Filename"]: int(row["ClassId"]) for row in rows}
+        test_labels = _gtsrb_answers(f"{path}: {answers[0]}", archive.read(answers[0]))
         missing = {"training", "test"}
         for name in names:
             parts = Path(name).parts
@@ -140,12 +140,41 @@ def _gtsrb(folder: Path) -> Iterator[RawImage]:
                 # Files are CLASS/TRACK_FRAME.ppm; a track is one physical sign.
                 missing.discard("training")
                 track = parts[-2] + "/" + parts[-1].partition("_")[0]
-                yield RawImage(name, pixels, int(parts[-2]), _checksum(pixels), "train", track)
+                label = _gtsrb_class(f"{path}: {name}", "the folder", parts[-2])
+                yield RawImage(name, pixels, label, _checksum(pixels), "train", track)
             elif parts[-1] in test_labels:
                 missing.discard("test")
                 yield RawImage(name, pixels, test_labels[parts[-1]], _checksum(pixels), "test")
         if missing:
             raise ValueError(f"{path}: holds no {' and no '.join(sorted(missing))} pictures; {_WRONG_GTSRB_LAYOUT}")
+
+
+def _gtsrb_answers(where: str, content: bytes) -> dict[str, int]:
+    """The class of each test picture by its file name."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = content[error.start]
+        raise ValueError(f"{where}: byte {error.start} ({byte:#04x}) is not UTF-8; {_WRONG_GTSRB_LAYOUT}") from error
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=";")
+    try:
+        missing = sorted({"Filename", "ClassId"} - set(rows.fieldnames or ()))
+        if missing:
+            raise ValueError(f"{where}: has no column {' and no '.join(missing)}; {_WRONG_GTSRB_LAYOUT}")
+        return {
+            row["Filename"]: _gtsrb_class(f"{where}: row {rows.line_num}", "ClassId", row["ClassId"]) for row in rows
+        }
+    except csv.Error as error:
+        raise ValueError(f"{where}: row {rows.line_num}: {error}; {_WRONG_GTSRB_LAYOUT}") from error
+
+
+def _gtsrb_class(where: str, what: str, text: str | None) -> int:
+    """The number of a class, which is one of 43."""
+    if text is None or not (text.isascii() and text.isdigit()) or len(text) > 5 or int(text) >= _GTSRB_CLASSES:
+        raise ValueError(
+            f"{where}: {what}: found {text!r}, allowed is 0 to {_GTSRB_CLASSES - 1}; {_WRONG_GTSRB_LAYOUT}"
+        )
+    return int(text)
 
 
 def _own_pictures(

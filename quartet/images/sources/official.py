@@ -11,12 +11,14 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, cast
 
 from quartet.artifacts.checksums import md5, sha256
-from quartet.artifacts.fetching import Fetching, fetch, sha256_unpacked
+from quartet.artifacts.fetching import LARGEST_UNPACKED, Fetching, fetch, refuse_larger, sha256_unpacked
 from quartet.artifacts.writing import atomic_path
 from quartet.images.sources.class_names import CIFAR10, DIGITS, FASHION, TRAFFIC_SIGNS
 
+_LARGEST_ARCHIVE = 2**32  # bytes that an archive of pictures unpacks to; GTSRB has less than 2**30
 _IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _MNIST_HOME = "https://ossci-datasets.s3.amazonaws.com/mnist"
 _MNIST_UNPACKED = (
@@ -126,11 +128,12 @@ SOURCES = {
 
 
 def _checked_zip(path: Path) -> str:
-    """Check every entry of a zip; returns its SHA-256."""
+    """Check every entry of a zip, once the sizes that they declare are known; returns its SHA-256."""
     try:
         with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except zipfile.BadZipFile as error:
+            refuse_larger(sum(entry.file_size for entry in archive.infolist()), _LARGEST_ARCHIVE)
+            broken = archive.testzip()  # an entry that is larger than it says has another checksum at its end
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:  # or it is encrypted
         raise OSError(str(error)) from error
     if broken is not None:
         raise OSError(f"its entry {broken} is damaged")
@@ -138,24 +141,41 @@ def _checked_zip(path: Path) -> str:
 
 
 def _checked_tar(path: Path) -> str:
-    """Read a tar archive to its end; returns its SHA-256."""
+    """Read a tar archive to its end, or to the most that it may unpack to; returns its SHA-256."""
     try:
-        with tarfile.open(path, "r:gz") as archive:
+        with (
+            gzip.open(path, "rb") as stream,
+            tarfile.open(fileobj=cast("IO[bytes]", _Bounded(stream)), mode="r|") as archive,
+        ):
             for member in archive:
-                if member.isfile() and (stream := archive.extractfile(member)):
-                    stream.read()
-    except tarfile.TarError as error:
+                refuse_larger(member.size, _LARGEST_ARCHIVE)
+    except (tarfile.TarError, OverflowError) as error:
         raise OSError(str(error)) from error
     return sha256(path)
+
+
+class _Bounded:
+    """A stream of which no more is read than a data set has."""
+
+    def __init__(self, stream: gzip.GzipFile):
+        self._stream, self._read = stream, 0
+
+    def read(self, size: int) -> bytes:
+        self._read += size
+        refuse_larger(self._read, _LARGEST_ARCHIVE)
+        return self._stream.read(size)
 
 
 def _checked_idx(path: Path) -> str:
     """Check that an IDX file has the length that its header says; returns the SHA-256 of its unpacked content."""
     with gzip.open(path, "rb") as stream:
-        content = stream.read()
-    dimensions = content[3] if len(content) > 3 else 0
-    sizes = struct.unpack(f">{dimensions}I", content[4 : 4 + 4 * dimensions])
-    length = 4 + 4 * dimensions + math.prod(sizes)
+        start = stream.read(4)
+        dimensions = start[3] if len(start) > 3 else 0
+        start += stream.read(4 * dimensions)
+        sizes = struct.unpack(f">{dimensions}I", start[4:])
+        length = 4 + 4 * dimensions + math.prod(sizes)
+        refuse_larger(length, LARGEST_UNPACKED)
+        content = start + stream.read(length - len(start) + 1)
     if content[:3] != b"\0\0\x08" or len(content) != length:
-        raise OSError(f"not a complete IDX file of bytes: {len(content)} bytes, but its header says {length}")
+        raise OSError(f"not a complete IDX file of bytes: {len(content)} bytes or more, but its header says {length}")
     return hashlib.sha256(content).hexdigest()

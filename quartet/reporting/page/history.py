@@ -17,11 +17,15 @@ def previous_metrics(path: Path, current: dict[str, float]) -> tuple[str, dict[s
     for commit in (history or "").split():
         try:
             metrics = json.loads(_git("show", f"{commit}:./{path.as_posix()}") or "null")
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(metrics, dict) and metrics != current:
+        if isinstance(metrics, dict) and metrics != current and all(map(_is_a_score, metrics.values())):
             return commit, metrics
     return None
+
+
+def _is_a_score(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e300
 
 
 def _git(*arguments: str) -> str | None:

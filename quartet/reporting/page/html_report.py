@@ -4,19 +4,21 @@ import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from quartet.artifacts import paths
+from quartet.artifacts.json_reading import check_shape
+from quartet.artifacts.shapes import DATA, SCORES
 from quartet.artifacts.writing import read_json, write_text
 from quartet.reporting.page.history import previous_metrics
 from quartet.reporting.page.html_tables import (
     class_counts,
     class_report,
+    confusion_of,
     few_examples,
-    rows_of,
     shaded_confusion,
     span,
     table_of,
@@ -90,10 +92,11 @@ def write_report(page: Path, families: "Iterable[Family]") -> None:
 
 def _description(family: "Family", compression: Compression) -> dict:
     folder = paths.report(family.key)
-    metrics, training = read_json(folder / "metrics.json"), read_json(folder / "training.json")
+    metrics = _read(folder / "metrics.json", SCORES, f"evaluate@{family.key}")
+    training = _read(folder / "training.json", SCORES, f"train-{family.key}")
     described = folder / "evaluation/data.json"
-    data = read_json(described) if described.exists() else NO_DATA
-    confusion = rows_of(folder / "confusion_matrix.csv")
+    data = _read(described, DATA, f"evaluate@{family.key}") if described.exists() else NO_DATA
+    confusion = confusion_of(folder / "confusion_matrix.csv")
     sizes = {f"{split}_examples": count for split, count in data["examples"].items()}
     intervals = _intervals({**sizes, **metrics}, confusion) | _intervals({**sizes, **training}, [])
     before = previous_metrics(folder / "metrics.json", metrics)
@@ -107,7 +110,7 @@ def _description(family: "Family", compression: Compression) -> dict:
     return {
         "name": family.key,
         "title": family.title,
-        "headline": score(next(each.score for each in family.headlines.values() if each.score in metrics)),
+        "headline": score(_headline(family, metrics, folder / "metrics.json")),
         "before": before[0] if before else "",
         "lead": leads[0],
         "pictures": [picture for picture in pictures if picture is not leads[0]],
@@ -128,6 +131,22 @@ def _description(family: "Family", compression: Compression) -> dict:
         ],
         "samples": samples.read_text(encoding="utf-8") if samples.exists() else "",
     }
+
+
+def _read(path: Path, shape: Any, stage: str) -> dict[str, Any]:
+    content = read_json(path)
+    check_shape(content, shape, path, f"`dvc repro --force {stage}` writes it again")
+    return content
+
+
+def _headline(family: "Family", metrics: Mapping[str, float], path: Path) -> str:
+    """The name of the headline score of the task that the metrics are of."""
+    names = [each.score for each in family.headlines.values()]
+    for name in names:
+        if name in metrics:
+            return name
+    again = f"`dvc repro --force evaluate@{family.key}` writes it again"
+    raise ValueError(f"{path}: found none of the scores {', '.join(names)}; {again}")
 
 
 def _intervals(scores: Mapping[str, float], confusion: Sequence[Sequence[str]]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from quartet.reporting.page.numbers import format_number, wilson_interval
 
 FEW = 5  # a class with fewer test examples is named beside the score
 MAX_CONFUSION = 30  # classes of a confusion matrix that is also a table
+REPRO = "`dvc repro --force evaluate` writes it again"
 SPLITS = ("train", "validation", "test")
 
 
@@ -34,7 +35,10 @@ def class_report(path: Path) -> list[list[str]]:
     shown = [[*rows[0], "95 % of recall"]]
     averages = len(rows) - 2  # the last two rows
     for place, row in enumerate(rows[1:], start=1):
-        recall, support = float(row[2]), int(float(row[4]))
+        try:
+            recall, support = float(row[2]), int(float(row[4]))
+        except (ValueError, IndexError, OverflowError) as error:
+            raise ValueError(f"{path}: row {place}: found {row}, wanted four numbers; {REPRO}") from error
         interval = wilson_interval(recall, support) if support and place < averages else None
         shown.append([row[0], *map(_cell, row[1:4]), f"{support:,}", span(interval) if interval else ""])
     return shown
@@ -67,12 +71,34 @@ def table_of(path: Path) -> list[list[str]]:
     return [[_cell(value) for value in row] for row in rows_of(path)]
 
 
+def confusion_of(path: Path) -> list[list[str]]:
+    """The rows of a confusion matrix, including its header; empty if there is no file.
+
+    Raises:
+        ValueError: a row is not a class and its counts.
+    """
+    rows = rows_of(path)
+    for place, row in enumerate(rows[1:], start=1):
+        if len(row) != len(rows[0]) or not all(count.isascii() and count.isdigit() for count in row[1:]):
+            raise ValueError(
+                f"{path}: row {place}: found {row[:10]}, wanted a class and {len(rows[0]) - 1} counts; {REPRO}"
+            )
+    return rows
+
+
 def rows_of(path: Path) -> list[list[str]]:
-    """The rows of a CSV file, including its header; empty if there is no file."""
+    """The rows of a CSV file, including its header; empty if there is no file.
+
+    Raises:
+        ValueError: it is no table.
+    """
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as lines:
-        return list(csv.reader(lines))
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            return [row for row in csv.reader(lines) if row]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: is no table ({error}); {REPRO}") from error
 
 
 def _cell(text: str) -> str:
