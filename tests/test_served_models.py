@@ -2,11 +2,9 @@
 
 import asyncio
 import base64
-import contextlib
 import dataclasses
 import io
 import json
-import sys
 from functools import partial
 from pkgutil import resolve_name
 
@@ -14,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from family_plans import save_trained, sequence_plan, train_each_family
-from mlflow.pyfunc import load_model, scoring_server
 from mlflow.types import DataType
+from model_server import a_store, png, posted, server
 from PIL import Image
 
 from quartet.artifacts.errors import BadInput
@@ -26,8 +24,7 @@ from quartet.families import FAMILIES
 from quartet.sequences.preparation import prepare_sequences
 from quartet.sequences.settings import PreprocessSequences
 from quartet.sequences.sources import download_sequences
-from quartet.tracking import store
-from quartet.tracking.model_logging import example_from, log_model, signature_of
+from quartet.tracking.model_logging import example_from, signature_of
 from quartet.tracking.served import Array
 
 
@@ -48,12 +45,6 @@ def interface(data, key):
     """As the recorder gets it: through JSON."""
     card = read_card(data / "models" / key)
     return json.loads(json.dumps(dataclasses.asdict(resolve_name(FAMILIES[key].served).interface(card))))
-
-
-def png(shade, size=(20, 30)):
-    stream = io.BytesIO()
-    Image.new("RGB", size, (shade, shade, shade)).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def test_pictures_of_any_size_get_classes_and_probabilities(data):
@@ -125,23 +116,6 @@ def test_the_example_is_an_input_that_the_model_takes(data, key, monkeypatch):
     assert len(served(data, key).predict(inputs, how)) == len(inputs)
 
 
-async def posted(server, body):
-    """What MLflow's server, called without a network, answers to JSON: the status and the content."""
-    sent = []
-
-    async def receive():
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message):
-        sent.append(message)
-
-    headers = [(b"content-type", b"application/json")]
-    about = {"type": "http", "method": "POST", "path": "/invocations", "query_string": b"", "headers": headers}
-    await server(about, receive, send)
-    content = b"".join(message.get("body", b"") for message in sent)
-    return sent[0]["status"], json.loads(content)
-
-
 @pytest.fixture(scope="module")
 def ask(data, tmp_path_factory):
     """Ask the model of a family over HTTP, as MLflow logs and serves it; returns the status and the answer."""
@@ -155,34 +129,6 @@ def ask(data, tmp_path_factory):
 
     with a_store(tmp_path_factory.mktemp("store")):
         yield asked
-
-
-@contextlib.contextmanager
-def a_store(folder):
-    """An MLflow database of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(folder))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setenv("QUARTET_TRACKING", "on")
-        patch.setattr("sys.path", list(sys.path))  # to which MLflow adds the logged code
-        yield
-
-
-def server(model, key, tokenizer=None):
-    """MLflow's server of a model folder, as it is logged and loaded."""
-    kind, files, card = resolve_name(FAMILIES[key].served), {"model": model}, read_card(model)
-    if key == "lm":
-        files["tokenizer"] = tokenizer
-    client, experiment = store.open_store()
-    run_id = client.create_run(experiment).info.run_id
-    example = {"cnn": [png(0)], "lm": ["The "], "diffusion": ["the two"]}.get(key)
-    features = card["data"].get("features")
-    taken = kind.interface(card).inputs
-    sent = {"array": [[[0] * features] * 8], "dtype": taken.dtype} if key == "rnn" else taken.example(example)
-    described = json.loads(json.dumps(dataclasses.asdict(kind.interface(card))))
-    log_model(run_id, key, FAMILIES[key].served, files, described, sent)
-    (logged,) = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
-    return scoring_server.init(load_model(logged.model_uri))
 
 
 def trained_on(rows, folder, **settings):

@@ -16,7 +16,7 @@ from mlflow.pyfunc import PythonModel
 
 # MLflow's server tells no model that its client has left, and answers with status 504 after a minute; the work goes on.
 SECONDS = 30.0  # that a question may take
-AT_ONCE = 4  # questions; more would take each other's processor until none is answered in time
+AT_ONCE = 2  # questions; more would take each other's processor until none is answered in time
 
 
 class RefusedError(MlflowException):

@@ -18,7 +18,7 @@ from quartet.artifacts.fetching import LARGEST_UNPACKED, Fetching, fetch, refuse
 from quartet.artifacts.writing import atomic_path
 from quartet.images.sources.class_names import CIFAR10, DIGITS, FASHION, TRAFFIC_SIGNS
 
-_LARGEST_ARCHIVE = 2**32  # bytes that an archive of pictures unpacks to; GTSRB has less than 2**30
+_LARGEST_ARCHIVE = 2**31  # bytes that an archive of pictures unpacks to; GTSRB has less than 2**30
 _IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _MNIST_HOME = "https://ossci-datasets.s3.amazonaws.com/mnist"
 _MNIST_UNPACKED = (
