@@ -3,8 +3,10 @@
 import asyncio
 import base64
 import dataclasses
+import inspect
 import io
 import json
+import time
 from functools import partial
 from pkgutil import resolve_name
 
@@ -12,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from family_plans import save_trained, sequence_plan, train_each_family
+from mlflow.pyfunc import scoring_server
 from mlflow.types import DataType
-from model_server import a_store, png, posted, server
+from model_server import a_store, loaded, png, posted, server
 from PIL import Image
 
 from quartet.artifacts.errors import BadInput
@@ -121,11 +124,17 @@ def ask(data, tmp_path_factory):
     """Ask the model of a family over HTTP, as MLflow logs and serves it; returns the status and the answer."""
     servers = {}
 
-    def asked(key, question):
+    def of(key):
         if key not in servers:
-            servers[key] = server(data / "models" / key, key, data / "text/tokenizer.json")
+            model = loaded(data / "models" / key, key, data / "text/tokenizer.json")
+            servers[key] = model, scoring_server.init(model)
+        return servers[key]
+
+    def asked(key, question):
         body = question if isinstance(question, str) else json.dumps(question)
-        return asyncio.run(posted(servers[key], body.encode()))
+        return asyncio.run(posted(of(key)[1], body.encode()))
+
+    asked.of = of
 
     with a_store(tmp_path_factory.mktemp("store")):
         yield asked
@@ -238,3 +247,71 @@ def test_numbers_beyond_the_models_type_are_refused():
     for number in (1e39, 10**400, float("-inf")):
         with pytest.raises(BadInput, match=r"series 0, step 1, feature 0 .*wanted a finite number within the range of"):
             series.checked([[[0.0], [number]]])
+
+
+LONG = {"dataframe_records": [{"prompt": "The "}] * 100, "params": {"tokens": 4096}}
+GOOD = {"dataframe_records": [{"prompt": "The "}], "params": {"tokens": 4}}
+
+
+def limit_time(ask, key, monkeypatch, seconds):
+    """Answer within another time; returns the server."""
+    model, server = ask.of(key)
+    monkeypatch.setitem(inspect.unwrap(type(model.unwrap_python_model()).predict).__globals__, "SECONDS", seconds)
+    return server
+
+
+ENCODED = base64.b64encode(png(0)).decode()
+TOO_MUCH = [
+    (
+        "lm",
+        {"dataframe_records": [{"prompt": "a"}], "params": {"tokens": 10**6}},
+        "tokens: found 1000000",
+    ),
+    ("lm", {"dataframe_records": [{"prompt": "a"}] * 300}, "prompt: found 300 in the request, allowed are 256"),
+    ("lm", {"dataframe_records": [{"prompt": "a" * 2**21}]}, "prompt: found 2,097,152 characters"),
+    (
+        "diffusion",
+        {"dataframe_records": [{"caption": "the two"}] * 33},
+        "caption: found 33",
+    ),
+    ("diffusion", {"dataframe_records": [{"caption": "the two"}], "params": {"steps": 10**6}}, "steps: found 1000000"),
+    ("cnn", {"dataframe_records": [{"image": ENCODED}] * 257}, "image: found 257 in the request"),
+]
+
+
+@pytest.mark.parametrize(("key", "question", "words"), TOO_MUCH, ids=[words for _, _, words in TOO_MUCH])
+def test_too_much_in_a_question_is_refused_at_once(ask, key, question, words):
+    began = time.monotonic()
+    status, answer = ask(key, question)
+    assert status == 400 and words in answer["message"] and time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("key", ["lm", "diffusion"])
+def test_an_answer_that_takes_too_long_ends(ask, key, monkeypatch):
+    limit_time(ask, key, monkeypatch, 0.3)
+    drawn = {"dataframe_records": [{"caption": "the two"}] * 32, "params": {"steps": 1000}}
+    began = time.monotonic()
+    status, answer = ask(key, LONG if key == "lm" else drawn)
+    assert status == 504 and "takes longer than 0.3 s" in answer["message"] and time.monotonic() - began < 5
+
+
+def test_abandoned_questions_do_not_starve_a_good_one(ask, monkeypatch):
+    server = limit_time(ask, "lm", monkeypatch, 1.5)
+
+    async def asked():
+        abandoned = [asyncio.create_task(posted(server, json.dumps(LONG).encode())) for _ in range(45)]
+        done, _ = await asyncio.wait(abandoned, timeout=5)
+        refused = [task.result()[0] for task in done if task.result()[0] != 504]
+        for task in abandoned:
+            task.cancel()
+        began = time.monotonic()
+        while True:
+            status, answer = await posted(server, json.dumps(GOOD).encode())
+            if status == 200 or time.monotonic() - began > 20:
+                return refused, status, time.monotonic() - began
+            assert status == 429 and "other questions are being answered; ask again" in answer["message"]
+            await asyncio.sleep(0.1)
+
+    refused, status, waited = asyncio.run(asked())
+    assert len(refused) >= 30 and set(refused) == {429}
+    assert status == 200 and waited < 10
