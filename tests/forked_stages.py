@@ -3,7 +3,7 @@
 `test_kills.py` starts such a process in the folder of a small pipeline: that of the tests has threads, and cannot fork.
 """
 
-import contextlib
+import functools
 import hashlib
 import importlib
 import os
@@ -94,7 +94,8 @@ def killed_at_every_rename(stage, words, outputs, *, exchanges):
         for number in range(1, 1000):
             for folder in filter(Path.is_dir, map(Path, outputs)):
                 (folder / "of-the-old.txt").touch()
-            code, text = forked(stage, *words, prepare=lambda: kill_at_rename(number, after=after, exchanges=exchanges))
+            kill = functools.partial(kill_at_rename, number, after=after, exchanges=exchanges)
+            code, text = forked(stage, *words, prepare=kill)
             if code == 0:
                 break
             assert code == -KILLED, text
@@ -134,5 +135,3 @@ def import_everything():
         importlib.import_module(name)
     for name in ("loop", "checkpoints", "seeding", "devices"):
         importlib.import_module(f"quartet.training.{name}")
-    with contextlib.suppress(ImportError):
-        importlib.import_module("torch._dynamo")

@@ -73,7 +73,7 @@ def _check_same(part: str, found: Mapping[str, Tensor], expected: Mapping[str, T
 
 
 def _check_optimizers(tensors: Mapping[str, Tensor], optimizers: Sequence[Optimizer], step: int) -> None:
-    """Each parameter of an optimizer has the same kinds of tensors, each a number or of the parameter's shape."""
+    """Each parameter of an optimizer has the same kinds of tensors, each a number or of the parameter's size."""
     kinds: dict[tuple[int, int], set[str]] = defaultdict(set)
     parameters = [[p for group in optimizer.param_groups for p in group["params"]] for optimizer in optimizers]
     for key, tensor in tensors.items():
@@ -83,8 +83,8 @@ def _check_optimizers(tensors: Mapping[str, Tensor], optimizers: Sequence[Optimi
             raise ValueError(f"optimizers.{key} belongs to no optimizer")
         if int(index) >= len(parameters[int(owner)]):
             raise ValueError(f"optimizers.{key} belongs to no parameter")
-        if tensor.numel() != 1 and tensor.shape != parameters[int(owner)][int(index)].shape:
-            raise ValueError(f"optimizers.{key} has another shape")
+        if tensor.numel() not in (1, parameters[int(owner)][int(index)].numel()):
+            raise ValueError(f"optimizers.{key} has another size")
         kinds[int(owner), int(index)].add(name)
     for number, own in enumerate(parameters):
         found = [names for (belongs_to, _), names in kinds.items() if belongs_to == number]
