@@ -10,9 +10,12 @@ import os
 import runpy
 import signal
 import sys
+import traceback
 from pathlib import Path
+from pkgutil import resolve_name
 
 from quartet.artifacts import exchanging
+from quartet.families import FAMILIES
 
 KILLED = signal.SIGKILL
 
@@ -131,7 +134,31 @@ def stop_training(number, steps):
 
 def import_everything():
     """What stages import late, so that children need not."""
-    for name in ("torch", "pandas", "matplotlib.pyplot", "quartet.settings", "quartet.training.run"):
+    late = ["typer", "pandas", "sklearn.metrics", "matplotlib.pyplot", "torch._dynamo", "quartet.training.run"]
+    late += [f"quartet.training.{name}" for name in ("loop", "checkpoints", "seeding", "devices")]
+    late += ["quartet.settings", "quartet.layers.layer_table", "quartet.reporting.page.html_report"]
+    for name in late:
         importlib.import_module(name)
-    for name in ("loop", "checkpoints", "seeding", "devices"):
-        importlib.import_module(f"quartet.training.{name}")
+    for family in FAMILIES.values():
+        resolve_name(family.plan), resolve_name(family.evaluation)
+
+
+def serve():
+    """Run each script that a line of the input names in a child, and answer with its exit code."""
+    import_everything()
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                exec(compile(Path(line.strip()).read_text(), "script", "exec"), globals())
+                code = 0
+            except BaseException:
+                traceback.print_exc(file=sys.stdout)
+            sys.stdout.flush()
+            os._exit(code)
+        print(f"ended with {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}", flush=True)
+
+
+if __name__ == "__main__":
+    serve()

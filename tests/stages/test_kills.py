@@ -24,57 +24,69 @@ TRAINED = [f"reports/{{key}}/{name}" for name in ("training", "training.csv", "t
 EVALUATED = ["evaluation", "confusion.png", "confusion.csv", "confusion_matrix.csv", "metrics.json"]
 
 
-def in_process_of_its_own(folder, script, **environment):
-    """What a Python script prints that has imported everything which stages use."""
-    variables = {"PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}", "QUARTET_TRACKING": "off", **environment}
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "QUARTET_"))}
-    done = subprocess.run(
-        [sys.executable, "-c", f"from forked_stages import *\nimport_everything()\n{script}"],
-        cwd=folder,
-        env={**inherited, "OMP_NUM_THREADS": "1", **variables},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return done.stdout
+class Pipeline:
+    """A folder in which everything is built, small, and a process that runs scripts with `forked_stages` in it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "params.yaml").write_text(PARAMS)
+        (folder / "own.txt").write_text(REFERENCE[:100_000])
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "QUARTET_"))}
+        own = {"PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}", "QUARTET_TRACKING": "off", "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "forked_stages"],
+            cwd=folder,
+            env={**inherited, **own},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, script):
+        """What a script prints, which must succeed."""
+        (self.folder / "script.py").write_text(script)
+        print("script.py", file=self.process.stdin, flush=True)
+        printed = []
+        for line in self.process.stdout:
+            if line.startswith("ended with "):
+                assert line == "ended with 0\n", "".join(printed)[-3000:]
+                return "".join(printed)
+            printed.append(line)
+        pytest.fail("".join(printed)[-3000:])
 
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory):
-    """A folder in which everything is built, small."""
-    folder = tmp_path_factory.mktemp("pipeline")
-    (folder / "params.yaml").write_text(PARAMS)
-    (folder / "own.txt").write_text(REFERENCE[:100_000])
-    script = f"""
+    made = Pipeline(tmp_path_factory.mktemp("pipeline"))
+    made.run(f"""
 stages = [("download", "weights")]
 stages += [(stage, item) for item in ("images", "text", "sequences") for stage in ("download", "preprocess")]
 stages += [stage for key in {list(FAMILIES)} for stage in [("train_" + key,), ("evaluate", key)]] + [("report",)]
 for stage in stages:
     code, text = forked(*stage)
     assert code == 0, text
-"""
-    in_process_of_its_own(folder, script)
-    return folder
+""")
+    yield made
+    made.process.stdin.close()
+    made.process.wait()
 
 
 @pytest.mark.parametrize("key", FAMILIES)
 def test_every_output_of_a_killed_and_resumed_training_has_the_same_bytes(pipeline, key):
-    """History and pictures too; killed by SIGKILL between two validations, with a validation behind it and before."""
+    """History and pictures too; killed by SIGKILL between two validations."""
     outputs = [place.format(key=key) for place in TRAINED]
     script = f"""
-import shutil
 whole = checksums({outputs})
 assert all(whole.values()), whole
-for steps in (2, 5):
-    for output in {outputs}:
-        exchanging.remove(Path(output))
-    code, text = forked("train_{key}", prepare=lambda: stop_training(KILLED, steps))
-    assert code == -KILLED, text
-    code, text = forked("train_{key}")
-    assert code == 0 and f"resuming from step {{steps}} of 8" in text, text
-    assert checksums({outputs}) == whole, steps
+for output in {outputs}:
+    exchanging.remove(Path(output))
+code, text = forked("train_{key}", prepare=lambda: stop_training(KILLED, 5))
+assert code == -KILLED, text
+code, text = forked("train_{key}")
+assert code == 0 and "resuming from step 5 of 8" in text, text
+assert checksums({outputs}) == whole
 """
-    in_process_of_its_own(pipeline, script)
+    pipeline.run(script)
 
 
 @pytest.mark.parametrize("signal", ["SIGINT", "SIGHUP", "SIGTERM"])
@@ -88,24 +100,25 @@ code, text = forked("train_rnn")
 assert code == 0 and "resuming from step 5 of 8" in text, text
 assert checksums({outputs}) == whole
 """
-    in_process_of_its_own(pipeline, script)
+    pipeline.run(script)
 
 
-@pytest.mark.parametrize("exchanges", [True, False], ids=["exchanges", "no exchanges"])
 @pytest.mark.parametrize(
-    ("stage", "words", "outputs", "least"),
+    ("stage", "words", "outputs", "exchanges", "least"),
     [
-        ("download", ["images"], ["data/raw/images"], 1),
-        ("preprocess", ["images"], ["data/processed/images"], 1),
-        ("train_cnn", [], [place.format(key="cnn") for place in TRAINED], 5),
-        ("evaluate", ["cnn"], [f"reports/cnn/{name}" for name in EVALUATED], 5),
-        ("report", [], ["reports/index.html"], 1),
+        ("download", ["images"], ["data/raw/images"], True, 1),
+        ("preprocess", ["images"], ["data/processed/images"], True, 1),
+        ("preprocess", ["images"], ["data/processed/images"], False, 2),
+        ("train_cnn", [], [place.format(key="cnn") for place in TRAINED], True, 5),
+        ("train_cnn", [], [place.format(key="cnn") for place in TRAINED], False, 7),
+        ("evaluate", ["cnn"], [f"reports/cnn/{name}" for name in EVALUATED], True, 5),
+        ("report", [], ["reports/index.html"], True, 1),
     ],
-    ids=["download", "preprocess", "train", "evaluate", "report"],
+    ids=["download", "preprocess", "preprocess, no exchange", "train", "train, no exchange", "evaluate", "report"],
 )
-def test_a_kill_at_any_rename_leaves_every_output_whole(pipeline, stage, words, outputs, least, exchanges):
+def test_a_kill_at_any_rename_leaves_every_output_whole(pipeline, stage, words, outputs, exchanges, least):
     script = f"print(killed_at_every_rename({stage!r}, {words}, {outputs}, exchanges={exchanges}))"
-    kills = int(in_process_of_its_own(pipeline, script).split()[-1])
+    kills = int(pipeline.run(script).split()[-1])
     assert kills >= 2 * least
 
 
@@ -121,4 +134,4 @@ assert forked("download", "images", prepare=lambda: kill_at_rename(1, after=Fals
 code, text = forked("download", "images")
 assert code == 0, text
 """
-    in_process_of_its_own(pipeline, script)
+    pipeline.run(script)
