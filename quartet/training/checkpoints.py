@@ -73,7 +73,7 @@ class Checkpoint:
             try:
                 progress = _read(generation)
                 check(progress)
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, RecursionError) as error:
                 print(f"checkpoint {generation} is removed, since it is damaged: {error}", flush=True)
                 remove(generation)
             else:
@@ -158,7 +158,7 @@ def _read(generation: Path) -> Progress:
     """Read a checkpoint.
 
     Raises:
-        ValueError, OSError: a file is missing or is not what was written.
+        ValueError, OSError, RecursionError: a file is missing or is not what was written.
     """
     expected = read_json(generation / "checksums.json")
     if not isinstance(expected, dict) or set(expected) != set(_FILES):
