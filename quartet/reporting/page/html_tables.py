@@ -37,8 +37,12 @@ def class_report(path: Path) -> list[list[str]]:
     for place, row in enumerate(rows[1:], start=1):
         try:
             recall, support = float(row[2]), int(float(row[4]))
+            if not (0 <= recall <= 1 and support >= 0):
+                raise ValueError
         except (ValueError, IndexError, OverflowError) as error:
-            raise ValueError(f"{path}: row {place}: found {row}, wanted four numbers; {REPRO}") from error
+            raise ValueError(
+                f"{path}: row {place}: found {row}, wanted a class, three shares and a count; {REPRO}"
+            ) from error
         interval = wilson_interval(recall, support) if support and place < averages else None
         shown.append([row[0], *map(_cell, row[1:4]), f"{support:,}", span(interval) if interval else ""])
     return shown
