@@ -8,6 +8,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from quartet.artifacts.fetching import Fetching
+from quartet.artifacts.secrets import without_secrets
 from quartet.families import FAMILIES, ITEMS
 from quartet.params.fields import section, setting
 from quartet.params.reading import BadSettings, build, read_yaml
@@ -65,6 +66,11 @@ class Settings:
 
     def conflicts(self) -> Iterator[str]:
         """Errors that checking each setting by itself cannot find."""
+        if self.fetching.mirror and without_secrets(self.fetching.mirror) != self.fetching.mirror:
+            yield (
+                "download.mirror: found an address with a login or a token, which `dvc.lock` would show to everybody; "
+                "put the login into ~/.netrc, which downloads read"
+            )
         for item in ITEMS:
             yield from self.preparation(item).conflicts()
         for family in FAMILIES.values():

@@ -18,7 +18,7 @@ _SECRETS = (
 _ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 # `//user:password@host`; a password may hold / and @, and ends at the last @ before white space or a quote.
-_LOGIN = re.compile(r"(?<=//)[^\s'\"<>]*@(?=[\w.\[-])")
+LOGIN = re.compile(r"(?<=//)[^\s'\"<>]*@(?=[\w.\[-])")
 _NAMED = re.compile(
     r"(?i)([?&;](?:[\w.-]*(?:password|passwd|pwd|token|secret|signature|api[_-]?key|access[_-]?key|credential)[\w.-]*"
     r"|sig|auth|key)=)[^&\s'\"<>#;]+"
@@ -29,7 +29,7 @@ def without_secrets(text: str) -> str:
     """A text with the logins of addresses removed, and with secrets of the environment and of queries hidden."""
     for secret in _known():
         text = text.replace(secret, HIDDEN)
-    return _NAMED.sub(rf"\g<1>{HIDDEN}", _LOGIN.sub("", text))
+    return _NAMED.sub(rf"\g<1>{HIDDEN}", LOGIN.sub("", text))
 
 
 def _known() -> list[str]:

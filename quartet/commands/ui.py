@@ -25,7 +25,7 @@ def ui(
         except store.ExperimentDeletedError as error:  # whoever looks for deleted runs needs the UI
             print(f"warning: {error}", file=sys.stderr, flush=True)
         if store.address().startswith(("http://", "https://")):
-            typer.echo(f"MLFLOW_TRACKING_URI is a server, which has its own UI: {store.address()}")
+            typer.echo(f"MLFLOW_TRACKING_URI is a server, which has its own UI: {store.shown_address()}")
             return
         _refuse_taken(host, port)
         print(f"MLflow UI at http://{host}:{port} (press Ctrl-C to stop)", flush=True)

@@ -41,7 +41,7 @@ def runs_of_revision(revision: str | None, families: Iterable[str], ui: str) -> 
         TrackingUnreachableError: there is a tracking server and it does not answer.
     """
     client, experiment = store.open_store()
-    server = store.address() if store.address().startswith("http") else ui
+    server = store.shown_address() if store.address().startswith("http") else ui
     return [
         FoundRun(
             stage=run.data.tags.get("dvc.stage", ""),

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quartet.artifacts.secrets import without_secrets
 from quartet.artifacts.writing import read_json
 from quartet.tracking import dvc_state, store
 
@@ -142,7 +143,7 @@ def _system_metrics_monitor(run_id: str) -> "SystemMetricsMonitor":
 def _log_params(client: "MlflowClient", run_id: str, settings: Mapping[str, object]) -> None:
     from mlflow.entities import Param
 
-    entries = [Param(name, str(value)) for name, value in _flat(settings, "")]
+    entries = [Param(name, without_secrets(str(value))) for name, value in _flat(settings, "")]
     for start in range(0, len(entries), 100):  # MLflow's limit per call
         client.log_batch(run_id, params=entries[start : start + 100])
 

@@ -120,7 +120,7 @@ def load_registered(uri: str, family: str) -> "Served":
     try:
         served = mlflow.pyfunc.load_model(uri).unwrap_python_model().model
     except mlflow.exceptions.MlflowException as error:
-        raise BadInput(f"{uri} cannot be loaded from {store.address()}: {store.first_line(error)}") from error
+        raise BadInput(f"{uri} cannot be loaded from {store.shown_address()}: {store.first_line(error)}") from error
     if served.card["family"] != family:
         raise BadInput(f"{uri} is a model of the family {served.card['family']}, not {family}")
     return served
@@ -143,7 +143,7 @@ def version_of(uri: str) -> str:
         name, _, number = name.partition("/")
         return str(client.get_model_version(name, number).version)
     except mlflow.exceptions.MlflowException as error:
-        raise BadInput(f"{uri} is not in {store.address()}: {store.first_line(error)}") from error
+        raise BadInput(f"{uri} is not in {store.shown_address()}: {store.first_line(error)}") from error
 
 
 def download_registered(uri: str) -> tuple[Path, str]:
@@ -160,7 +160,7 @@ def download_registered(uri: str) -> tuple[Path, str]:
     try:
         found = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"models:/{name}/{version}"))
     except mlflow.exceptions.MlflowException as error:
-        raise BadInput(f"{uri} cannot be loaded from {store.address()}: {store.first_line(error)}") from error
+        raise BadInput(f"{uri} cannot be loaded from {store.shown_address()}: {store.first_line(error)}") from error
     cards = sorted(found.rglob("card.json"))
     if not cards:
         raise BadInput(f"{uri}: holds no card.json, and so is no model of this pipeline")
@@ -200,7 +200,7 @@ def _register(client: "MlflowClient", family: str) -> "ModelVersion":
         raise ValueError(f"{model} was trained without tracking; retrain it with `dvc repro --force train-{family}`")
     training = store.get_or_none(client.get_run, run_id)
     if training is None:
-        raise ValueError(f"the MLflow at {store.address()} does not have the run {run_id}, which trained {model}")
+        raise ValueError(f"the MLflow at {store.shown_address()} does not have the run {run_id}, which trained {model}")
     if store.is_deleted(training.info):
         raise ValueError(
             f"the run {run_id}, which trained {model}, was deleted in MLflow; restore it with "

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 from filelock import FileLock
 
 from quartet.artifacts import paths
+from quartet.artifacts.secrets import LOGIN, without_secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -180,7 +181,7 @@ def unavailable_message(reason: object) -> str:
             "and its -wal and -shm files away, and the next run creates a new one; or set QUARTET_TRACKING=off to "
             "continue without tracking"
         )
-    return _without_login(
+    return without_secrets(
         f"MLflow at {address()} does not answer ({why}). Start its server, unset MLFLOW_TRACKING_URI to use the local "
         "database, or set QUARTET_TRACKING=off to continue without tracking"
     )
@@ -188,9 +189,14 @@ def unavailable_message(reason: object) -> str:
 
 def _without_login(text: str) -> str:
     """Remove logins from all addresses in a text: urllib does not take them, and messages must not show them."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
+    return LOGIN.sub("", text)
+
+
+def shown_address() -> str:
+    """The address of the runs, for messages and tags: without logins and tokens."""
+    return without_secrets(address())
 
 
 def first_line(reason: object) -> str:
-    """The first line of an error's message, or its type if the message is empty."""
-    return next(iter(str(reason).splitlines()), type(reason).__name__)
+    """The first line of an error's message, without secrets, or its type if the message is empty."""
+    return without_secrets(next(iter(str(reason).splitlines()), type(reason).__name__))

@@ -49,7 +49,7 @@ evaluate: {batch_size: 256, lm: {confusion_tokens: 20}}
 def test_settings_that_are_no_settings(tmp_path):
     path = tmp_path / "params.yaml"
     for rng in generators(400, "yaml"):
-        path.write_bytes(damaged(YAML_TEXT, rng))
+        path.write_bytes(damaged(YAML_TEXT, rng).replace(b"[" * 3000, b"[["))  # which takes ruamel half a second
         case(lambda: settings_of(read_yaml(path), path), named="params.yaml")
     for text in (
         "a: " + "[" * 3000,
@@ -65,7 +65,7 @@ def test_settings_that_are_no_settings(tmp_path):
 
 def test_changes_on_the_command_line():
     names = list(SETTINGS)
-    for rng in generators(1500, "changes"):
+    for rng in generators(500, "changes"):
         text = damaged(f"{rng.choice(names)}={rng.choice(JUNK)}"[:600].encode(errors="replace"), rng).decode(
             errors="replace"
         )
@@ -74,7 +74,7 @@ def test_changes_on_the_command_line():
 
 def test_ranges_of_a_search():
     names = list(SETTINGS)
-    for rng in generators(1500, "ranges"):
+    for rng in generators(400, "ranges"):
         text = f"{rng.choice(names)}={rng.choice(('', 'log:'))}{rng.choice(JUNK)}..{rng.choice(JUNK)}"[:600]
         text = damaged(text.encode(errors="replace"), rng).decode(errors="replace")[:600]
         case(lambda text=text: ranges.parse([text], FAMILIES["lm"]))

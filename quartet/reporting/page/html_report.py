@@ -15,6 +15,7 @@ from quartet.artifacts.shapes import DATA, SCORES
 from quartet.artifacts.writing import read_json, write_text
 from quartet.reporting.page.history import previous_metrics
 from quartet.reporting.page.html_tables import (
+    check_counts,
     class_counts,
     class_report,
     confusion_of,
@@ -96,6 +97,7 @@ def _description(family: "Family", compression: Compression) -> dict:
     training = _read(folder / "training.json", SCORES, f"train-{family.key}")
     described = folder / "evaluation/data.json"
     data = _read(described, DATA, f"evaluate@{family.key}") if described.exists() else NO_DATA
+    check_counts(data, described)
     confusion = confusion_of(folder / "confusion_matrix.csv")
     sizes = {f"{split}_examples": count for split, count in data["examples"].items()}
     intervals = _intervals({**sizes, **metrics}, confusion) | _intervals({**sizes, **training}, [])

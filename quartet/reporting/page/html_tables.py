@@ -13,6 +13,19 @@ REPRO = "`dvc repro --force evaluate` writes it again"
 SPLITS = ("train", "validation", "test")
 
 
+def check_counts(data: Mapping, path: Path) -> None:
+    """Check that `evaluation/data.json` has a count of each class in each split, where there are classes.
+
+    Raises:
+        ValueError: it has not.
+    """
+    for split in SPLITS if data["classes"] else ():
+        counts = data["class_counts"].get(split, [])
+        if len(counts) != len(data["classes"]):
+            found, wanted = len(counts), len(data["classes"])
+            raise ValueError(f"{path}: class_counts.{split}: found {found} counts, wanted {wanted}; {REPRO}")
+
+
 def few_examples(data: Mapping) -> str:
     """The classes that have too few test examples for their scores to say much, with their numbers; empty if none."""
     counts = zip(data["classes"], data["class_counts"].get("test", ()), strict=False)
@@ -40,9 +53,7 @@ def class_report(path: Path) -> list[list[str]]:
             if not (0 <= recall <= 1 and support >= 0):
                 raise ValueError
         except (ValueError, IndexError, OverflowError) as error:
-            raise ValueError(
-                f"{path}: row {place}: found {row}, wanted a class, three shares and a count; {REPRO}"
-            ) from error
+            raise ValueError(f"{path}: row {place}: found {row}, wanted a class and its scores; {REPRO}") from error
         interval = wilson_interval(recall, support) if support and place < averages else None
         shown.append([row[0], *map(_cell, row[1:4]), f"{support:,}", span(interval) if interval else ""])
     return shown
