@@ -49,9 +49,12 @@ import _pickle, pickle, runpy, sys
 def forbidden(*arguments, **more):
     raise AssertionError("pickle is read")
 
+class Forbidden(pickle._Unpickler):  # libraries derive classes from it
+    __init__ = load = forbidden
+
+pickle._Unpickler.load = pickle._load = pickle._loads = forbidden
 for module in (pickle, _pickle):
-    module.load = module.loads = module.Unpickler = forbidden
-pickle._load = pickle._loads = pickle._Unpickler = forbidden
+    module.load, module.loads, module.Unpickler = forbidden, forbidden, Forbidden
 for words in sys.argv[1].split(","):
     sys.argv = words.split()
     try:
@@ -64,12 +67,10 @@ PARAMS = """
 download: {text: "file:own.txt"}
 preprocess: {text: {tokenizer: character}}
 train_cnn: {steps: 4, validate_every: 2, width: 8}
-train_rnn: {steps: 4, validate_every: 2, hidden_size: 8, layers: 1}
 train_lm: {steps: 4, validate_every: 2, width: 16, layers: 1, heads: 2, context: 16, ngrams: 64}
 """
-RUN = [f"stages.{stage} {item}" for item in ("images", "text", "sequences") for stage in ("download", "preprocess")]
-RUN += ["stages.download weights", *(f"stages.train_{key}" for key in ("cnn", "rnn", "lm"))]
-RUN += [f"stages.evaluate {key}" for key in ("cnn", "rnn", "lm")]
+RUN = [f"stages.{stage} {item}" for item in ("images", "text") for stage in ("download", "preprocess")]
+RUN += ["stages.download weights", "stages.train_cnn", "stages.train_lm", "stages.evaluate cnn"]
 RUN += ["quartet generate the --tokens 5"]
 
 
@@ -86,7 +87,7 @@ def test_data_and_models_are_read_where_pickle_is_forbidden(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(written) > 50
+    assert len(written) > 30
     for path in written:
         assert path.suffix not in (".pkl", ".pickle", ".pt", ".pth", ".joblib")
         with path.open("rb") as file:
