@@ -8,9 +8,10 @@ from quartet.params.shared import Preparation, Training, compile_setting, splits
 
 SOURCE: str = setting(
     "docstrings",
-    "text for the language model: a text file, a folder of `.txt` and `.md` files, or JSON lines with a field `text`",
-    choices=("docstrings", "tinyshakespeare"),
-    prefixes=("file:", "folder:", "jsonl:"),
+    "text for the language model: a text file, a folder of `.txt` and `.md` files, or JSON lines with a field `text`; "
+    "or pairs to translate: a table, JSON lines with source and target, or a folder of parallel files",
+    choices=("docstrings", "tinyshakespeare", "multi30k"),
+    prefixes=("file:", "folder:", "jsonl:", "pairs:"),
 )
 
 
@@ -21,6 +22,10 @@ class PreprocessText(Preparation):
     splits: str = splits_setting()
     split_seed: int = setting(
         0, "seed of the splits of text that consists of separate passages or documents", at_least=0, below=2**32
+    )
+    languages: str | None = setting(
+        None,
+        "pairs: source and target language, such as `de-en`; null takes a source's own order, or English first",
     )
     tokenizer: str = setting("bpe", "kind of tokenizer", choices=("bpe", "character", "byte"))
     vocabulary_size: int = setting(2048, "BPE vocabulary size, including the 256 bytes", at_least=256, at_most=65536)
@@ -55,11 +60,19 @@ class TrainLm(Training):
     continuation: float = setting(
         0.5, "encoder-decoder: share of the batches with one hole that reaches to the end", at_least=0, at_most=1
     )
+    label_smoothing: float = setting(
+        0.0, "translation: share of the target probability that is spread over all tokens", at_least=0, below=1
+    )
     dropout: float = setting(0.0, "dropout after attention and feed-forward", at_least=0, below=1)
     optimizer: str = with_default(Training, "optimizer", "muon")
     learning_rate: float = with_default(Training, "learning_rate", 0.01)
     weight_decay: float = with_default(Training, "weight_decay", 0.05)
-    batch_size: int = with_default(Training, "batch_size", 16)
+    batch_size: int = setting(
+        16,
+        "windows per step; of pairs, as many as have at most `batch_size` · `context` tokens on either side",
+        at_least=2,
+        at_most=65536,
+    )
     precision: str = with_default(Training, "precision", "auto")
     steps: int = with_default(Training, "steps", 400)
     validate_every: int = with_default(Training, "validate_every", 100)
@@ -82,4 +95,11 @@ class EvaluateLm:
 
     confusion_tokens: int = setting(
         20, "how many of the most frequent tokens the confusion matrix shows", at_least=2, at_most=100
+    )
+    beam: int = setting(5, "translation: hypotheses that beam search keeps; 1 is greedy", at_least=1, at_most=64)
+    length_penalty: float = setting(
+        1.0,
+        "translation: beam search divides a log-probability by its tokens to this power",
+        at_least=0,
+        at_most=5,
     )

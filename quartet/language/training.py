@@ -1,4 +1,4 @@
-"""Train a language model: windows of text, next-token or span-filling loss, validation."""
+"""Train a language model: windows of text, next-token or span-filling loss, validation; or on pairs, to translate."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,12 +10,14 @@ from torch.nn import functional as F
 from quartet.artifacts.rebuilding import build_network
 from quartet.datasets.batches import ShuffledBatches
 from quartet.datasets.tokenizers import load_tokenizer
+from quartet.language import TRANSLATION
 from quartet.language.networks import NETWORKS
 from quartet.language.networks.encoder_decoder import EncoderDecoder
 from quartet.language.networks.interface import LanguageModel
 from quartet.language.scoring import validation_scores
 from quartet.language.settings import TrainLm
 from quartet.language.span_corruption import corrupt_spans
+from quartet.language.translation.training import TranslationTraining
 from quartet.language.windows import TrainingWindows, token_stream
 from quartet.training.compiling import compiled
 from quartet.training.loop import Batch, Task
@@ -23,12 +25,18 @@ from quartet.training.run import Plan
 
 
 def plan(settings: TrainLm, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
-    """The plan of a training on the processed text in `folder`; `info` is its `info.json`."""
-    training = LanguageTraining(settings, folder, info, device, seed=seed)
+    """The plan of a training on the processed text or pairs in `folder`; `info` is its `info.json`."""
+    description = describe_network(settings, info)
+    if info.get("task") == TRANSLATION:
+        task = TranslationTraining(settings, folder, description, device, seed=seed).task()
+        card_keys: tuple[str, ...] = ("tokenizer", "vocabulary_size", "task", "languages")
+    else:
+        task = LanguageTraining(settings, folder, info, device, seed=seed).task()
+        card_keys = ("tokenizer", "vocabulary_size")
     return Plan(
-        task=training.task(),
-        description=training.description,
-        card_keys=("tokenizer", "vocabulary_size"),
+        task=task,
+        description=description,
+        card_keys=card_keys,
         model_files={"tokenizer": folder / "tokenizer.json"},
     )
 
@@ -68,8 +76,7 @@ class LanguageTraining:
         self.batches = ShuffledBatches(self.windows.count, settings.batch_size, seed, torch.device("cpu"))
         self.held_out = token_stream(folder, "validation")
         self.held_out_bytes = info["counts"]["validation"]["bytes"]
-        self.description = describe_network(settings, info)
-        self.network = build_network(NETWORKS, self.description).to(device)
+        self.network = build_network(NETWORKS, describe_network(settings, info)).to(device)
 
     def task(self) -> Task:
         """The task for the training loop."""

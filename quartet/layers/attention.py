@@ -128,9 +128,17 @@ class MultiHeadAttention(nn.Module):
             mask = torch.ones(steps, past_steps + steps, dtype=torch.bool, device=tokens.device).tril(past_steps)
         return self._mixed(queries, key_values, mask=mask), key_values
 
-    def cross(self, tokens: Tensor, key_values: KeyValues) -> Tensor:
-        """Attend from `tokens` `(batch, steps, features)` to the keys and values of another sequence."""
-        return self._mixed(self._split(self.query(tokens)), key_values)
+    def cross(self, tokens: Tensor, key_values: KeyValues, mask: Tensor | None = None) -> Tensor:
+        """Attend from `tokens` `(batch, steps, features)` to the keys and values of another sequence.
+
+        `mask` is `(batch, context steps)`, True where attention is allowed.
+        """
+        allowed = None if mask is None else mask[:, None, None, :]
+        return self._mixed(self._split(self.query(tokens)), key_values, mask=allowed)
+
+    def cross_weights(self, tokens: Tensor, key_values: KeyValues) -> Tensor:
+        """The attention of `tokens` to each step of another sequence: `(batch, heads, steps, context steps)`."""
+        return attention_weights(self._split(self.query(tokens)), key_values.keys)
 
     def keys_and_values(self, context: Tensor) -> KeyValues:
         """The keys and values of `context` `(batch, steps, context features)`."""

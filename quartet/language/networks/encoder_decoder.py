@@ -7,7 +7,10 @@ first span, ⟨1⟩, the second span, …, and ends with one more sentinel token
     encoder    the ⟨0⟩ on the ⟨1⟩
     decoder    ⟨0⟩ cat sat ⟨1⟩ mat ⟨2⟩
 
-A text to be continued has one hole, at its end.
+A text to be continued has one hole, at its end. A translation fills the hole at the end of its source:
+
+    source     the cat ⟨0⟩
+    target     ⟨0⟩ die Katze ⟨1⟩
 """
 
 import dataclasses
@@ -35,23 +38,45 @@ class DecoderBlock(nn.Module):
         self.feed_forward_norm = nn.RMSNorm(features)
         self.feed_forward = FeedForward(features, dropout)
 
-    def forward(self, tokens: Tensor, read: KeyValues, past: KeyValues | None) -> tuple[Tensor, KeyValues]:
+    def forward(
+        self, tokens: Tensor, read: KeyValues, past: KeyValues | None, mask: Tensor | None = None
+    ) -> tuple[Tensor, KeyValues]:
         """`(batch, steps, features)` to the same shape, and the key-value cache.
 
-        `read` are the keys and values of the encoder's text for the cross-attention.
+        `read` are the keys and values of the encoder's text for the cross-attention; `mask` is False at its padding.
         """
         attended, cache = self.attention.causal(self.attention_norm(tokens), past)
         tokens = tokens + attended
-        tokens = tokens + self.cross_attention.cross(self.cross_norm(tokens), read)
+        tokens = tokens + self.cross_attention.cross(self.cross_norm(tokens), read, mask)
         return tokens + self.feed_forward(self.feed_forward_norm(tokens)), cache
 
 
 @dataclasses.dataclass(frozen=True)
 class Past:
-    """The decoder's state, one item per block: keys and values of the encoder's text, and its own key-value cache."""
+    """The decoder's state, one item per block: keys and values of the encoder's text, and its own key-value cache.
+
+    `mask` `(batch, steps read)` is False at the padding of the encoder's text; None where nothing is padded.
+    """
 
     read: list[KeyValues]
     caches: list[KeyValues | None]
+    mask: Tensor | None = None
+
+    def rows(self, chosen: Tensor) -> "Past":
+        """The state of the chosen rows of the batch, in their order; a row may be chosen several times."""
+        caches = [None if cache is None else _rows(cache, chosen) for cache in self.caches]
+        return Past(
+            [_rows(read, chosen) for read in self.read], caches, None if self.mask is None else self.mask[chosen]
+        )
+
+    def caches_of(self, chosen: Tensor) -> "Past":
+        """Only the key-value caches of the chosen rows, where each row has read the same text as the one it replaces."""
+        caches = [None if cache is None else _rows(cache, chosen) for cache in self.caches]
+        return dataclasses.replace(self, caches=caches)
+
+
+def _rows(key_values: KeyValues, chosen: Tensor) -> KeyValues:
+    return KeyValues(key_values.keys[chosen], key_values.values[chosen])
 
 
 class EncoderDecoder(LanguageModel):
@@ -127,22 +152,31 @@ class EncoderDecoder(LanguageModel):
         logits, past = self.decode(tokens, past)
         return logits[..., : self.vocabulary_size], past
 
-    def encode(self, corrupted: Tensor) -> Past:
-        """Read a text with holes, `(batch, steps)`; returns the state of a decoder that has written nothing."""
+    def encode(self, corrupted: Tensor, mask: Tensor | None = None) -> Past:
+        """Read a text with holes, `(batch, steps)`; returns the state of a decoder that has written nothing.
+
+        `mask`, of the same shape, is False at padding, which then changes no result.
+        """
         hidden = self._embedded(corrupted, 0)
         for block in self.encoder:
-            hidden = block(hidden)
+            hidden = block(hidden, mask)
         read = self.encoder_norm(hidden)
-        return Past([block.cross_attention.keys_and_values(read) for block in self.blocks], [None] * len(self.blocks))
+        key_values = [block.cross_attention.keys_and_values(read) for block in self.blocks]
+        return Past(key_values, [None] * len(self.blocks), mask)
 
     def decode(self, written: Tensor, past: Past) -> tuple[Tensor, Past]:
         """`(batch, steps)` further tokens to `(batch, steps, vocabulary + SENTINELS)` logits, and the new past."""
+        hidden, past = self.decode_hidden(written, past)
+        return F.linear(hidden, self.embedding.weight), past
+
+    def decode_hidden(self, written: Tensor, past: Past) -> tuple[Tensor, Past]:
+        """Like `decode`, but returns the `(batch, steps, width)` inputs of the output layer instead of logits."""
         before = 0 if past.caches[0] is None else past.caches[0].keys.shape[2]
         hidden, caches = self._embedded(written, before), []
         for block, read, cache in zip(self.blocks, past.read, past.caches, strict=True):
-            hidden, extended = block(hidden, read, cache)
+            hidden, extended = block(hidden, read, cache, past.mask)
             caches.append(extended)
-        return F.linear(self.output_norm(hidden), self.embedding.weight), Past(past.read, caches)
+        return self.output_norm(hidden), Past(past.read, caches, past.mask)
 
     def attention_maps(self, tokens: Tensor) -> list[Tensor]:
         """The attention of each token to each token: `(batch, heads, steps, steps)` per block of the encoder."""
@@ -150,6 +184,15 @@ class EncoderDecoder(LanguageModel):
         for block in self.encoder:
             maps.append(block.attention.weights(block.attention_norm(hidden), causal=False))
             hidden = block(hidden)
+        return maps
+
+    def cross_attention_maps(self, read: Tensor, written: Tensor) -> list[Tensor]:
+        """The attention of each written token to each token read: `(batch, heads, written, read)` per decoder block."""
+        past, hidden, maps = self.encode(read), self._embedded(written, 0), []
+        for block, key_values in zip(self.blocks, past.read, strict=True):
+            attended = hidden + block.attention.causal(block.attention_norm(hidden))[0]
+            maps.append(block.cross_attention.cross_weights(block.cross_norm(attended), key_values))
+            hidden, _ = block(hidden, key_values, None)
         return maps
 
     def _embedded(self, tokens: Tensor, before: int) -> Tensor:

@@ -13,6 +13,7 @@ from quartet.datasets.reading.documents import index_documents
 from quartet.datasets.reading.text_files import CHUNK
 from quartet.datasets.splits import SPLITS, print_report
 from quartet.datasets.tokenizers import encoded_lines, train_tokenizer, training_sample
+from quartet.language.preparation.pairs import prepare_pairs
 from quartet.language.preparation.splitting import SplitDocuments, SplitPassages, split_documents, split_passages
 from quartet.language.settings import PreprocessText
 
@@ -28,6 +29,8 @@ def prepare_text(raw: Path, folder: Path, settings: PreprocessText) -> dict:
     """
     manifest = read_described(raw / "manifest.json", MANIFEST["text"], restoring(raw, "download@text"))
     source = manifest["source"]
+    if manifest["split"] == "pairs":
+        return prepare_pairs(source, raw / manifest["documents"], folder, settings)
     splits = _split(raw, manifest, settings)
     print_report(source, splits.report)
     characters = {name: _write(folder / f"{name}.txt", splits.text(name)) for name in SPLITS}

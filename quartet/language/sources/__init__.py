@@ -1,26 +1,40 @@
 """Where text comes from: each source writes its text and a manifest.
 
 The manifest says how to split the text: `passages` (independent passages between blank lines; each goes to one split),
-`tail` (continuous text; the end is held out) or `documents` (each goes to one split). Documents are in the file or
-folder that the manifest names, other text is in `text.txt`.
+`tail` (continuous text; the end is held out), `documents` (each goes to one split) or `pairs` (of a source and a target,
+to translate). Documents and pairs are in the file or folder that the manifest names, other text is in `text.txt`.
 """
 
+import json
 import shutil
+import tempfile
 from pathlib import Path
 
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.errors import BadInput, listed
-from quartet.artifacts.fetching import Fetching, fetch
+from quartet.artifacts.fetching import Fetching, fetch, sha256_unpacked
 from quartet.artifacts.paths import user_path
 from quartet.artifacts.writing import atomic_path, write_text
 from quartet.datasets.reading.documents import index_documents, list_text_files
 from quartet.datasets.reading.text_files import PACKED, text_chunks
+from quartet.language.sources.pairs import pair_records, read_pairs
 
 _SHAKESPEARE = (
     "tinyshakespeare/input.txt",
     "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
     "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
 )
+
+# Captions of photographs (Elliott et al. 2016); the checksums are of the unpacked files.
+_MULTI30K_HOME = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/"
+_MULTI30K = {
+    "train.en.gz": "460a15fbd157e34a7a9957ee388c1ca247fe47af3ef25fb50442af6c274e0fc6",
+    "train.de.gz": "2c2b73fd2b548fbcde3a875e0a78d6ee94d498bfdee6bd3eae3945779e9ddf72",
+    "val.en.gz": "1f2a23d992769b5b3d209b0a10dd0b77c08cceb1f20dfb97ed0aafa49d107227",
+    "val.de.gz": "660e09eb7e1da2f856ea13ee5ad3cf6d36b3d5b0b733c857e94c5747a3dfc660",
+    "test_2016_flickr.en.gz": "399a4382932c1aadd3ceb9bef1008d388a64c76d4ae4e9d4728c6f4301cac182",
+    "test_2016_flickr.de.gz": "4be6b5b3236b79c25475c6bb829800a7ce559e9ba7a1f6c2394fe4d40be46d16",
+}
 
 
 def download_text(source: str, fetching: Fetching, folder: Path) -> dict:
@@ -35,6 +49,10 @@ def download_text(source: str, fetching: Fetching, folder: Path) -> dict:
     if kind in ("folder", "jsonl"):
         copy = _copy_folder if kind == "folder" else _copy_json_lines
         return {"source": source, "licence": "the user's own", "split": "documents", **copy(user_path(path), folder)}
+    if kind == "pairs":
+        return {"source": source, "licence": "the user's own", **_copy_pairs(user_path(path), folder)}
+    if kind == "multi30k":
+        return {"source": source, **_multi30k(fetching, folder)}
     target = folder / "text.txt"
     if kind == "docstrings":
         about = _docstrings(target)
@@ -49,6 +67,31 @@ def download_text(source: str, fetching: Fetching, folder: Path) -> dict:
         **about,
         "checksums": {target.name: sha256(target)},
         "counts": {"characters": sum(map(len, text_chunks(target))), "bytes": target.stat().st_size},
+    }
+
+
+def _multi30k(fetching: Fetching, folder: Path) -> dict:
+    with tempfile.TemporaryDirectory(dir=folder) as parts:
+        for name, checksum in _MULTI30K.items():
+            target = Path(parts, name)
+            home, check = _MULTI30K_HOME + name, {"expected": checksum, "checksum_of": sha256_unpacked}
+            fetch(f"multi30k/{name}", home, target, fetching, **check)
+        about = _copy_pairs(Path(parts), folder)
+    return {**about, "origin": _MULTI30K_HOME, "licence": "of its texts: research only, as Flickr30k"}
+
+
+def _copy_pairs(source: Path, folder: Path) -> dict:
+    """Write pairs in any form as JSON lines, once all of them are known to be readable."""
+    pairs = read_pairs(source)
+    target = folder / "pairs.jsonl"
+    lines = (json.dumps(record, ensure_ascii=False) for record in pair_records(pairs))
+    write_text(target, "".join(f"{line}\n" for line in lines))
+    return {
+        "origin": source.name,
+        "split": "pairs",
+        "documents": target.name,
+        "checksums": {target.name: sha256(target)},
+        "counts": {"pairs": len(pairs), "languages": list(pairs.texts)},
     }
 
 

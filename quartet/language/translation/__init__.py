@@ -1,0 +1,1 @@
+"""Translation: an encoder-decoder that turns a source into a target."""
