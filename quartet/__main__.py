@@ -13,6 +13,7 @@ from quartet.commands.runs import runs
 from quartet.commands.search.command import search
 from quartet.commands.settings import settings
 from quartet.commands.summary import summary
+from quartet.commands.translate import translate
 from quartet.commands.ui import ui
 from quartet.commands.use import use
 from quartet.commands.verify import verify
@@ -29,6 +30,7 @@ app.command()(runs)
 app.command()(search)
 app.command()(settings)
 app.command()(summary)
+app.command()(translate)
 app.command()(ui)
 app.command()(use)
 app.command()(verify)

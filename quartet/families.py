@@ -103,7 +103,7 @@ _ITEMS = (
         download="quartet.language.sources:download_text",
         prepare="quartet.language.preparation:prepare_text",
         inspect="quartet.language.inspection:inspect_texts",
-        own={"file": (".txt", ".md"), "folder": ("/",), "jsonl": (".jsonl",)},
+        own={"file": (".txt", ".md"), "folder": ("/",), "jsonl": (".jsonl",), "pairs": (".csv", ".tsv")},
     ),
     Item(
         key="sequences",
@@ -154,7 +154,7 @@ _FAMILIES = (
         key="lm",
         title="Language model",
         item="text",
-        headlines={"text": Headline("bits_per_byte", higher_is_better=False)},
+        headlines={"text": Headline("bits_per_byte", higher_is_better=False), "translation": Headline("bleu")},
         sections={
             "train_lm": "quartet.language.settings:TrainLm",
             "evaluate.lm": "quartet.language.settings:EvaluateLm",

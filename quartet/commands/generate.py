@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from quartet.artifacts import paths
-from quartet.artifacts.errors import clear_errors
+from quartet.artifacts.errors import BadInput, clear_errors
 from quartet.language import BLANK
 
 
@@ -37,6 +37,8 @@ def generate(
         model, processed = paths.model("lm"), paths.processed("text")
         read_card_for(model, processed)
         generator = TextGenerator(model, {"tokenizer": processed / "tokenizer.json"})
+        if generator.translator is not None:
+            raise BadInput(f"{model}: was trained on pairs, and translates: python -m quartet translate TEXT")
         choice: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         if BLANK in prompt:
             typer.echo(generator.filled(prompt, **choice))

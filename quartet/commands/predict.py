@@ -207,7 +207,7 @@ def _steps_ahead(answer: Mapping[str, list], features: Sequence[str]) -> Iterato
 
 
 def scores_of(answered: list[Answered], classes: Sequence[str]) -> dict[str, float]:
-    """The scores of the answers to the questions whose labels or numbers are known; empty if there are none.
+    """The scores of the answers to the questions whose labels, numbers or texts are known; empty if there are none.
 
     Raises:
         BadInput: a label is none of the model's classes.
@@ -217,6 +217,10 @@ def scores_of(answered: list[Answered], classes: Sequence[str]) -> dict[str, flo
     known = [(question.label, answer) for question, answer, _ in answered if answer and question.label is not None]
     if not known:
         return {}
+    if isinstance(known[0][1], str):
+        from quartet.language.translation.scores import translation_scores
+
+        return translation_scores([answer for _, answer in known], [str(label) for label, _ in known])
     if not classes:
         from quartet.sequences.number_scores import number_scores
 

@@ -1,4 +1,7 @@
-"""Score the language model on every byte of the test text, and compressors and an n-gram model for comparison."""
+"""Score the language model on every byte of the test text, and compressors and an n-gram model for comparison.
+
+A model that translates is scored on the test pairs (`translation/evaluation.py`).
+"""
 
 import math
 from pathlib import Path
@@ -14,15 +17,18 @@ from quartet.artifacts.writing import read_json, write_text
 from quartet.classification.confusion_files import write_confusion
 from quartet.classification.split_files import write_splits
 from quartet.datasets.tokenizers import load_tokenizer, token_texts
+from quartet.language import TRANSLATION
 from quartet.language.baselines import compression_bits_per_byte, ngram_bits_per_byte
 from quartet.language.networks import NETWORKS
+from quartet.language.networks.encoder_decoder import SENTINELS, EncoderDecoder
 from quartet.language.pictures import draw_baselines, draw_insights
 from quartet.language.samples import samples
 from quartet.language.scoring import score_stream
 from quartet.language.settings import EvaluateLm
+from quartet.language.translation.evaluation import evaluate_translation
 from quartet.language.windows import token_stream
 
-OTHER = "(other)"
+OTHER, START, END = "(other)", "(start)", "(end)"
 BASELINE_BYTES = 2**24  # the baselines use the end of the training text: n-gram counts take 20 times its memory
 
 
@@ -32,6 +38,12 @@ def evaluate(how: EvaluateLm, *, folder: Path, batch_size: int, seed: int, devic
     card = read_card_for(paths.model("lm"), processed)
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("lm"))).to(device)
     tokenizer = load_tokenizer(processed / "tokenizer.json")
+    info = read_json(processed / "info.json")
+    write_splits(folder, info)
+    if isinstance(network, EncoderDecoder) and info.get("task") == TRANSLATION:
+        scores, actual, predicted = evaluate_translation(network, tokenizer, processed, folder, how, device)
+        _report_confusion(folder, tokenizer, actual, predicted, how.confusion_tokens)
+        return scores
     stream = token_stream(processed, "test")
     test_bytes = (processed / "test.txt").read_bytes()
 
@@ -52,7 +64,6 @@ def evaluate(how: EvaluateLm, *, folder: Path, batch_size: int, seed: int, devic
     scores |= compression_bits_per_byte(train_bytes, test_bytes)
     scores["baseline_ngram_bits_per_byte"] = ngram_bits_per_byte(train_bytes, test_bytes)
 
-    write_splits(folder, read_json(processed / "info.json"))
     _report_confusion(folder, tokenizer, stream, scored["predicted"], how.confusion_tokens)
     pictures = folder / "evaluation"
     draw_baselines(pictures, scores)
@@ -71,9 +82,10 @@ def _report_confusion(folder: Path, tokenizer: Tokenizer, stream: np.ndarray, pr
     """Write the confusion files of the most frequent test tokens; all others form one more class."""
     tokens, counts = np.unique(stream, return_counts=True)
     frequent = tokens[np.argsort(-counts, kind="stable")][:most]
-    place = np.full(tokenizer.get_vocab_size(), len(frequent))
+    # The sentinel tokens, which end translations, are beyond the vocabulary.
+    place = np.full(tokenizer.get_vocab_size() + SENTINELS, len(frequent))
     place[frequent] = np.arange(len(frequent))
-    texts = token_texts(tokenizer)
+    texts = [*token_texts(tokenizer), START, END]
     names = [texts[token] for token in frequent.tolist()] + [OTHER]
     title = f"Next token, the {len(frequent)} most frequent and all others"
     write_confusion(folder, place[np.asarray(stream)], place[predicted], names, title)

@@ -1,4 +1,4 @@
-"""Serve the language model: continue a prompt, predict the next words, or fill blanks."""
+"""Serve the language model: continue a prompt, predict the next words, fill blanks, or translate."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +11,11 @@ from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.datasets.questions import Questions, text_questions
 from quartet.datasets.tokenizers import load_tokenizer
-from quartet.language import BLANK, generation
+from quartet.language import BLANK, TRANSLATION, generation
 from quartet.language.networks import NETWORKS
 from quartet.language.networks.encoder_decoder import EncoderDecoder
+from quartet.language.translation.decoding import Search
+from quartet.language.translation.translator import Translator
 from quartet.tracking.served import Column, Interface, Parameter, Served, check_seed
 
 PROMPT = Column("prompt", "string")
@@ -24,28 +26,44 @@ PARAMETERS = (
     Parameter("top_p", 1.0),
     Parameter("seed", 0),
 )
+SOURCE = Column("source", "string")
+SEARCH = (Parameter("beam", Search.beam), Parameter("length_penalty", Search.length_penalty))
 
 
 class TextGenerator(Served):
-    """The language model in `folder`; `files` holds its `tokenizer`."""
+    """The language model in `folder`; `files` holds its `tokenizer`.
+
+    Attributes:
+        translator: translates, if the model was trained on pairs; it then does nothing else.
+    """
 
     def __init__(self, folder: Path, files: Mapping[str, Path]):
         self.card = read_card(folder)
         self.network = rebuild_network(NETWORKS, self.card, load_weights(folder))
         self.tokenizer = load_tokenizer(files["tokenizer"])
+        self.translator: Translator | None = None
+        if isinstance(self.network, EncoderDecoder) and _translates(self.card):
+            self.translator = Translator(self.network, self.tokenizer)
 
     @staticmethod
     def interface(card: Mapping) -> Interface:
-        """From prompts to texts."""
+        """From prompts to texts, or from sources to their translations."""
+        if _translates(card):
+            return Interface(SOURCE, "text", SEARCH)
         return Interface(PROMPT, "text", PARAMETERS)
 
     @staticmethod
     def example(card: Mapping) -> dict[str, object]:
-        """The beginning of a sentence."""
+        """The beginning of a sentence, or a sentence."""
+        if _translates(card):
+            return SOURCE.example(["A man sleeps."])
         return PROMPT.example(["The "])
 
     def predict(self, inputs: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
-        """Continue each prompt, or fill its blanks if it has any."""
+        """Continue each prompt, or fill its blanks if it has any; or translate each source."""
+        if self.translator is not None:
+            search = Search(parameters["beam"], parameters["length_penalty"])
+            return [found[0][0] for found in self.translator.translate(inputs, search)]
         choice = {name: parameters[name] for name in ("temperature", "top_p", "seed")}
         choice["top_k"] = parameters["top_k"] or None
         return [
@@ -56,9 +74,13 @@ class TextGenerator(Served):
     def questions(self, path: Path, preparation: Any) -> Questions:
         """Prompts, one on each line of a text file, or in the column `prompt` or `text` of a table.
 
+        For a translator, sources, in the column `source` or `text`; a column `target` has their right translations.
+
         Raises:
             BadInput: the file cannot be read.
         """
+        if self.translator is not None:
+            return text_questions(path, ("source", "text"), "target")
         return text_questions(path, ("prompt", "text"))
 
     def continued(self, prompt: str, tokens: int, *, seed: int, **choice: Any) -> str:
@@ -107,3 +129,7 @@ class TextGenerator(Served):
         except UnicodeEncodeError as error:
             raise ValueError("the prompt is not UTF-8") from error
         return self.tokenizer.encode(text).ids
+
+
+def _translates(card: Mapping) -> bool:
+    return card["data"].get("task") == TRANSLATION

@@ -1,4 +1,4 @@
-"""Figures of text: the probability of each character, and attention maps."""
+"""Figures of text: the probability of each character, attention maps and alignments."""
 
 from collections.abc import Sequence
 
@@ -22,6 +22,29 @@ def heads_sheet(maps: np.ndarray, tokens: Sequence[str]) -> Figure:
         panel.set_yticks(range(steps), names if head == 0 else [], fontsize=6)
         panel.tick_params(length=0)
     figure.suptitle("Attention of each token (down) to each token (across)", fontsize=11, color=INK)
+    return figure
+
+
+def alignment_sheet(sentences: Sequence[tuple[np.ndarray, Sequence[str], Sequence[str]]]) -> Figure:
+    """Cross-attention as alignments: a row per sentence, a column per layer.
+
+    `sentences` has for each the weights `(layers, written, read)`, the tokens read (across), and those written (down),
+    each beside what was attended to in order to write it.
+    """
+    layers = len(sentences[0][0])
+    heights = [0.16 * len(down) + 1.1 for _, _, down in sentences]
+    width = max(0.16 * len(across) for _, across, _ in sentences) + 1.1
+    figure = Figure(figsize=(width * layers, sum(heights) + 0.5), layout="constrained")
+    axes = figure.subplots(len(sentences), layers, squeeze=False, height_ratios=heights)
+    for (row, layer), panel in np.ndenumerate(axes):
+        weights, across, down = sentences[row]
+        panel.imshow(weights[layer], cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        panel.set_xticks(range(len(across)), [printable(token) for token in across], rotation=90, fontsize=7)
+        panel.set_yticks(range(len(down)), [printable(token) for token in down] if layer == 0 else [], fontsize=7)
+        panel.tick_params(length=0)
+        if row == 0:
+            panel.set_title(f"layer {layer + 1}", fontsize=9, color=INK)
+    figure.suptitle("What each written token (down) attends to in the source (across)", fontsize=11, color=INK)
     return figure
 
 

@@ -70,7 +70,7 @@ class Past:
         )
 
     def caches_of(self, chosen: Tensor) -> "Past":
-        """Only the key-value caches of the chosen rows, where each row has read the same text as the one it replaces."""
+        """Only the key-value caches of the chosen rows; each has read the same as the row whose place it takes."""
         caches = [None if cache is None else _rows(cache, chosen) for cache in self.caches]
         return dataclasses.replace(self, caches=caches)
 

@@ -13,7 +13,7 @@ from quartet.artifacts.model_store import save_arrays
 from quartet.artifacts.writing import write_json, write_text
 from quartet.datasets.splits import SPLITS, Examples, Splits, split_examples
 from quartet.datasets.tokenizers import encode_each, train_tokenizer, training_sample
-from quartet.language import TRANSLATION
+from quartet.language import TRANSLATION, begun
 from quartet.language.settings import PreprocessText
 from quartet.language.sources.pairs import SIDES, Pairs, read_pairs
 
@@ -144,11 +144,6 @@ def prepare_pairs(source: str, path: Path, folder: Path, settings: PreprocessTex
     }
     write_json(folder / "info.json", info)
     return info
-
-
-def begun(text: str) -> str:
-    """A text as it is encoded: with a space before it, so that a word has the same token wherever it stands."""
-    return f" {text}"
 
 
 def _write_split(folder: Path, name: str, texts: tuple[list[str], list[str]], tokenizer: Tokenizer) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """Where text comes from: each source writes its text and a manifest.
 
 The manifest says how to split the text: `passages` (independent passages between blank lines; each goes to one split),
-`tail` (continuous text; the end is held out), `documents` (each goes to one split) or `pairs` (of a source and a target,
-to translate). Documents and pairs are in the file or folder that the manifest names, other text is in `text.txt`.
+`tail` (continuous text; the end is held out), `documents` (each goes to one split) or `pairs` (of a source and its
+translation). Documents and pairs are in the file or folder that the manifest names, other text is in `text.txt`.
 """
 
 import json

@@ -185,7 +185,7 @@ def _files_by_stem(folder: Path) -> dict[str, dict[str, Path]]:
         stem, _, language = _unpacked(path.name).rpartition(".")
         if not path.is_file() or path.name.startswith(".") or not stem:
             continue
-        if _CODE.fullmatch(language) and language not in ("md", "txt", "csv", "tsv") or language in SIDES:
+        if (_CODE.fullmatch(language) and language not in ("md", "txt", "csv", "tsv")) or language in SIDES:
             if language in found.setdefault(stem, {}):
                 raise BadInput(f"{folder}: {found[stem][language].name} and {path.name} are the same; remove one")
             found[stem][language] = path

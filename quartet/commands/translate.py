@@ -1,0 +1,37 @@
+"""`python -m quartet translate TEXT`: translate with the trained language model."""
+
+from typing import Annotated
+
+import typer
+
+from quartet.artifacts import paths
+from quartet.artifacts.errors import BadInput, clear_errors
+
+
+def translate(
+    text: Annotated[str, typer.Argument(help="The text to translate; for many, see `predict lm`.")],
+    beam: Annotated[int, typer.Option(help="Hypotheses that beam search keeps; 1 is greedy.", min=1, max=64)] = 5,
+    length_penalty: Annotated[
+        float, typer.Option(help="Divides log-probabilities by the length to this power: more prefers longer ones.")
+    ] = 1.0,
+    best: Annotated[int, typer.Option(help="Print so many translations with their scores.", min=1)] = 1,
+) -> None:
+    """Translate a text with a model that was trained on pairs."""
+    with clear_errors("translate"):
+        if best > beam:
+            raise BadInput(f"--best: found {best}, allowed is 1 to the beam, which is {beam}")
+        from quartet.artifacts.model_store import read_card_for
+        from quartet.language.serving import TextGenerator
+        from quartet.language.translation.decoding import Search
+
+        model, processed = paths.model("lm"), paths.processed("text")
+        read_card_for(model, processed)
+        translator = TextGenerator(model, {"tokenizer": processed / "tokenizer.json"}).translator
+        if translator is None:
+            raise BadInput(
+                f"{model}: was not trained to translate; set download.text to pairs, such as multi30k, and "
+                "train_lm.architecture to encoder-decoder, or take a preset such as translation-20min"
+            )
+        (found,) = translator.translate([text], Search(beam, length_penalty, best))
+        for translation, score in found:
+            typer.echo(translation if best == 1 else f"{score:8.4f}  {translation}")

@@ -1,0 +1,38 @@
+"""Score how well a network predicts the tokens of given translations."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from quartet.language.networks.encoder_decoder import EncoderDecoder
+from quartet.language.translation.pairs import PADDING, EncodedPairs, TokenBatches, training_batch
+from quartet.training.loop import Batch
+
+TOKENS = 4096  # in a batch
+
+
+def predicting(network: EncoderDecoder, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Logits `(tokens, vocabulary)` wherever a batch of `training_batch` has a target, and these targets."""
+    read, mask, written, wanted = batch
+    hidden, _ = network.decode_hidden(written, network.encode(read, mask))
+    predicted = wanted != PADDING
+    return F.linear(hidden[predicted], network.embedding.weight).float(), wanted[predicted]
+
+
+@torch.no_grad()
+def score_pairs(network: EncoderDecoder, pairs: EncodedPairs, device: torch.device) -> dict:
+    """Score every token of the targets, and their ends, given what is before it.
+
+    Returns:
+        `nats` (the total), `actual` and `predicted`, both `(tokens,)`: the targets, and the most probable tokens.
+    """
+    nats, actual, predicted = 0.0, [], []
+    batches = TokenBatches(pairs, TOKENS, seed=0)
+    for number in range(batches.steps_per_epoch):
+        batch = training_batch(pairs, batches.indices(number), network.sentinel_tokens.start)
+        logits, targets = predicting(network, tuple(part.to(device) for part in batch))
+        nats += F.cross_entropy(logits, targets, reduction="sum").item()
+        actual.append(targets.cpu().numpy())
+        predicted.append(logits.argmax(dim=1).cpu().numpy())
+    return {"nats": nats, "actual": np.concatenate(actual), "predicted": np.concatenate(predicted)}

@@ -1,0 +1,276 @@
+"""Translation: batches of pairs, greedy and beam search, what a trained translator answers, its evaluation."""
+
+import dataclasses
+import json
+import random
+
+import pytest
+import torch
+from family_plans import CPU, trained
+from networks import build
+from torch import nn
+
+from quartet.artifacts import paths
+from quartet.artifacts.errors import BadInput
+from quartet.artifacts.fetching import Fetching
+from quartet.artifacts.model_store import save_model
+from quartet.artifacts.writing import read_json, write_json
+from quartet.language.evaluation import evaluate
+from quartet.language.preparation import prepare_text
+from quartet.language.serving import TextGenerator
+from quartet.language.settings import EvaluateLm, PreprocessText, TrainLm
+from quartet.language.sources import download_text
+from quartet.language.training import plan
+from quartet.language.translation.decoding import Search, beam_search, greedy, translate
+from quartet.language.translation.pairs import (
+    PADDING,
+    EncodedPairs,
+    TokenBatches,
+    encoded_pairs,
+    sources_batch,
+    training_batch,
+)
+from quartet.language.translation.scores import nearest_targets, translation_scores
+from quartet.language.translation.scoring import predicting, score_pairs
+
+WORDS = {"a dog": "ein Hund", "a cat": "eine Katze", "a horse": "ein Esel", "a man": "ein Mann"}
+VERBS = {"sees": "sieht", "hears": "hört", "draws": "malt", "finds": "findet"}
+PLACES = {"": "", " in the garden": " im Garten", " in the house": " im Haus", " at night": " nachts"}
+
+
+def sentences():
+    """Every sentence of a small grammar, in English and German, shuffled."""
+    found = []
+    for first, erster in WORDS.items():
+        for verb, werb in VERBS.items():
+            for second, zweiter in WORDS.items():
+                for place, ort in PLACES.items():
+                    german = f"{erster} {werb} {zweiter.replace('ein ', 'einen ')}{ort}"
+                    found.append(
+                        (f"{first} {verb} {second}{place}.".capitalize(), german[0].upper() + german[1:] + ".")
+                    )
+    random.Random(0).shuffle(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The sentences, prepared in the folder `text`."""
+    folder = tmp_path_factory.mktemp("pairs")
+    rows = [{"translation": {"en": source, "de": target}} for source, target in sentences()]
+    (folder / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_json(folder / "raw/manifest.json", download_text(f"pairs:{folder / 'own.jsonl'}", Fetching(), folder / "raw"))
+    prepare_text(folder / "raw", folder / "text", PreprocessText(vocabulary_size=400))
+    return folder
+
+
+def translation_plan(data, device, **settings):
+    """Settings and the plan of a small training on the sentences."""
+    small = TrainLm(
+        architecture="encoder-decoder",
+        precision="float32",
+        batch_size=4,
+        context=32,
+        width=32,
+        layers=1,
+        heads=2,
+        learning_rate=0.02,
+        label_smoothing=0.1,
+        steps=3,
+    )
+    chosen = dataclasses.replace(small, **settings)
+    folder = data / "text"
+    return chosen, plan(chosen, seed=0, folder=folder, info=read_json(folder / "info.json"), device=device)
+
+
+@pytest.fixture(scope="module")
+def model(data):
+    """A model that has learnt most of the grammar."""
+    _, planned = translation_plan(data, CPU)
+    info = read_json(data / "text/info.json")
+    described = {name: info[name] for name in (*planned.card_keys, "source", "sha256")}
+    weights = trained(translation_plan, data, steps=160, validate_every=160).weights
+    save_model(data / "model", weights, family="lm", network=planned.description, data=described, training={})
+    return data / "model"
+
+
+def random_network(seed=0):
+    """Weights far from zero, so that what is written differs from source to source."""
+    torch.manual_seed(seed)
+    sizes = {"vocabulary_size": 30, "context": 16, "width": 32, "layers": 2, "heads": 4, "dropout": 0.1}
+    network = build({"name": "encoder-decoder", "position": "rotary", **sizes}).eval()
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=0.25)
+    return network
+
+
+def random_sources(count=12, seed=0):
+    torch.manual_seed(seed)
+    return [torch.randint(30, (length,)) for length in torch.randint(1, 14, (count,)).tolist()]
+
+
+def ids(found):
+    return [[each.tokens for each in hypotheses] for hypotheses in found]
+
+
+def test_batches_hold_every_pair_once_and_little_padding(data):
+    pairs = encoded_pairs(data / "text", "train")
+    batches = TokenBatches(pairs, 256, seed=0)
+    epochs = [
+        [batches.indices(epoch * batches.steps_per_epoch + step) for step in range(batches.steps_per_epoch)]
+        for epoch in range(2)
+    ]
+    for epoch in epochs:
+        assert sorted(number for batch in epoch for number in batch) == list(range(len(pairs)))
+    assert epochs[0] != epochs[1]
+    tokens, places = 0, 0
+    for batch in epochs[0]:
+        read, mask, written, wanted = training_batch(pairs, batch, 400)
+        assert max(read.numel(), written.numel()) <= 256
+        tokens, places = (
+            tokens + int(mask.sum()) + int((wanted != PADDING).sum()),
+            places + read.numel() + wanted.numel(),
+        )
+    assert tokens >= 0.9 * places
+
+
+def test_a_batch_needs_no_earlier_one(data):
+    pairs = encoded_pairs(data / "text", "train")
+    used = TokenBatches(pairs, 256, seed=3)
+    for step in range(40):
+        expected = used.indices(step)
+    assert TokenBatches(pairs, 256, seed=3).indices(39) == expected
+
+
+def test_padding_changes_no_score():
+    network, sources, targets = random_network(), random_sources(6), random_sources(6, seed=1)
+    pairs = EncodedPairs(sources, targets)
+    together, wanted = predicting(network, training_batch(pairs, range(6), 30))
+    alone = [predicting(network, training_batch(pairs, [number], 30)) for number in range(6)]
+    torch.testing.assert_close(together, torch.cat([logits for logits, _ in alone]), rtol=1e-4, atol=1e-4)
+    assert wanted.tolist() == [token for _, each in alone for token in each.tolist()]
+    summed = sum(
+        score_pairs(network, EncodedPairs([s], [t]), CPU)["nats"] for s, t in zip(sources, targets, strict=True)
+    )
+    assert score_pairs(network, pairs, CPU)["nats"] == pytest.approx(summed, rel=1e-5)
+
+
+def test_what_stands_in_the_padding_changes_nothing():
+    network = random_network()
+    read, mask = sources_batch(random_sources(6), 30)
+    assert not mask.all()
+    other = torch.where(mask, read, torch.randint_like(read, 30))
+    assert not torch.equal(read, other)
+    opened = torch.full((6, 1), 30)
+    first, _ = network.decode(opened, network.encode(read, mask))
+    second, _ = network.decode(opened, network.encode(other, mask))
+    torch.testing.assert_close(first, second)
+    unmasked, _ = network.decode(opened, network.encode(read))
+    assert not torch.allclose(first, unmasked, atol=1e-3)
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_source_is_translated_the_same_alone_and_in_a_batch(beam, seed):
+    network, sources = random_network(seed), random_sources(12, seed)
+    search = Search(beam=beam, best=beam)
+    together = translate(network, sources, search)
+    assert ids(together) == [ids(translate(network, [source], search))[0] for source in sources]
+    assert len({tuple(hypotheses[0].tokens) for hypotheses in together}) > 6
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_the_cache_changes_no_translation(beam):
+    network, sources = random_network(), random_sources()
+    search = Search(beam=beam, best=beam)
+    assert ids(translate(network, sources, search)) == ids(
+        translate(network, sources, dataclasses.replace(search, cached=False))
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_beam_of_one_is_greedy(seed):
+    network, sources, search = random_network(seed), random_sources(12, seed), Search(beam=1)
+    one, other = greedy(network, sources, search), beam_search(network, sources, search)
+    assert ids(one) == ids(other)
+    for first, second in zip(one, other, strict=True):
+        assert first[0].score == pytest.approx(second[0].score, rel=1e-4)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+def test_scores_are_those_of_the_tokens(penalty):
+    network, sources = random_network(), random_sources()
+    for source, hypotheses in zip(sources, translate(network, sources, Search(5, penalty, 5)), strict=True):
+        scores = [each.score for each in hypotheses]
+        assert len(hypotheses) == 5 and scores == sorted(scores, reverse=True)
+        assert len({tuple(each.tokens) for each in hypotheses}) == 5
+        for each in hypotheses:
+            written = torch.tensor([[30, *each.tokens, 31][: network.context + 1]])
+            read, mask = sources_batch([source], 30)
+            logits, _ = network.decode(written[:, :-1], network.encode(read, mask))
+            logits = logits[0, :, :32].index_fill(1, torch.tensor([30]), -torch.inf)
+            costs = logits.log_softmax(1).gather(1, written[0, 1:, None])
+            cut = len(each.tokens) == min(network.context, 2 * len(source) + 16)
+            total, length = (costs[: len(each.tokens)] if cut else costs).sum().item(), len(each.tokens) + (not cut)
+            assert each.score == pytest.approx(total / length**penalty, rel=1e-3)
+
+
+def test_a_wider_beam_finds_likelier_translations():
+    network, sources = random_network(), random_sources(40)
+    best = [
+        sum(hypotheses[0].score for hypotheses in translate(network, sources, Search(beam, 1.0))) for beam in (1, 8)
+    ]
+    assert best[1] > best[0]
+
+
+def test_a_small_grammar_is_learnt(data, model):
+    generator = TextGenerator(model, {"tokenizer": data / "text/tokenizer.json"})
+    sources, references = ((data / f"text/test.{side}.txt").read_text().splitlines() for side in ("source", "target"))
+    answers = generator.predict(sources, {"beam": 4, "length_penalty": 1.0})
+    assert translation_scores(answers, references)["bleu"] > 60
+    assert generator.interface(generator.card).inputs.name == "source"
+    with pytest.raises(ValueError, match="no text"):
+        generator.predict([" "], {"beam": 1, "length_penalty": 1.0})
+    with pytest.raises(ValueError, match="at most 32"):
+        generator.predict(["a dog sees a cat " * 20], {"beam": 1, "length_penalty": 1.0})
+
+
+def test_an_evaluation_compares_with_baselines_and_shows_what_was_read(data, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, target in (("processed", paths.processed("text")), ("model", paths.model("lm"))):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(data / {"processed": "text"}.get(name, name))
+    scores = evaluate(EvaluateLm(beam=3), batch_size=8, seed=0, device=CPU)
+    assert scores["bleu"] > scores["baseline_nearest_bleu"] > scores["baseline_copy_bleu"]
+    assert scores["chrf"] > scores["baseline_nearest_chrf"] and 0 <= scores["exact_match"] <= 1
+    folder = paths.report("lm") / "evaluation"
+    for name in ("alignment", "baselines", "scores_by_length"):
+        assert (folder / f"{name}.png").stat().st_size > 5000
+    said = (folder / "samples.txt").read_text()
+    assert "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:" in said and "chrF: nrefs:1|case:mixed" in said
+    assert (paths.report("lm") / "confusion.png").exists()
+    table = (folder / "translations.csv").read_text().splitlines()
+    assert len(table) == 1 + scores["test_pairs"]
+
+
+def test_scores_are_those_of_sacrebleu_and_the_nearest_source_is_found():
+    references = ["ein Hund sieht eine Katze im Garten.", "zwei Männer."]
+    perfect = translation_scores(references, references)
+    assert perfect["bleu"] == pytest.approx(100) and perfect["chrf"] == 100 and perfect["exact_match"] == 1
+    assert translation_scores(["Ein Hund sieht eine Katze im Garten.", "zwei Männer."], references)["bleu"] < 100
+    train = (["a dog runs", "two men sit on a bench"], ["ein Hund rennt", "zwei Männer sitzen"])
+    assert nearest_targets(train, ["men on a bench", "the dog"]) == ["zwei Männer sitzen", "ein Hund rennt"]
+
+
+@pytest.mark.parametrize("architecture", ["decoder", "gru"])
+def test_pairs_take_an_encoder_decoder(data, architecture):
+    with pytest.raises(BadInput, match=r"train_lm.architecture: found .* 'encoder-decoder'"):
+        translation_plan(data, CPU, architecture=architecture)
+
+
+def test_pairs_longer_than_the_context_are_left_out_and_said(data, capsys):
+    translation_plan(data, CPU, context=7)
+    assert "pairs have more than 7 tokens and are not used" in capsys.readouterr().out
+    with pytest.raises(BadInput, match=r"train_lm.context: found 2, but every pair of train is longer"):
+        translation_plan(data, CPU, context=2)
