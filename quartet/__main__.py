@@ -10,6 +10,7 @@ from quartet.commands.inspect import inspect
 from quartet.commands.predict import predict
 from quartet.commands.promote import promote
 from quartet.commands.runs import runs
+from quartet.commands.score import score
 from quartet.commands.search.command import search
 from quartet.commands.settings import settings
 from quartet.commands.summary import summary
@@ -27,6 +28,7 @@ app.command()(inspect)
 app.command()(predict)
 app.command()(promote)
 app.command()(runs)
+app.command()(score)
 app.command()(search)
 app.command()(settings)
 app.command()(summary)

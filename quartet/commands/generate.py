@@ -22,12 +22,18 @@ def generate(
         float | None,
         typer.Option(help="Sample among the most probable tokens that reach this total probability.", min=0, max=1),
     ] = None,
+    repetition_penalty: Annotated[
+        float, typer.Option(help="Above 1, tokens that the text already has become less likely.", min=0.01)
+    ] = 1.0,
+    stop: Annotated[
+        list[str] | None, typer.Option(help="End the text before this string; may be given several times.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same text.", min=0, max=2**63 - 1)] = 0,
     next_words: Annotated[
         int, typer.Option(help="Instead, print this many of the most probable next words.", min=0)
     ] = 0,
 ) -> None:
-    """Continue a text, fill its blanks, or print the most probable next words."""
+    """Continue a text, printing it as it is written; fill its blanks, or print the most probable next words."""
     with clear_errors("generate"):
         if BLANK in prompt and next_words:
             raise ValueError(f"--next-words takes a text without {BLANK}")
@@ -46,4 +52,7 @@ def generate(
             for word, probability in generator.next_words(prompt, next_words):
                 typer.echo(f"{probability:7.2%}  {word}")
         else:
-            typer.echo(generator.continued(prompt, tokens, **choice))
+            going_on: dict[str, Any] = {"repetition_penalty": repetition_penalty, "stop": stop or []}
+            for piece in generator.pieces(prompt, tokens, **choice, **going_on):
+                typer.echo(piece, nl=False)
+            typer.echo()

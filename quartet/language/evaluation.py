@@ -23,7 +23,7 @@ from quartet.language.networks import NETWORKS
 from quartet.language.networks.encoder_decoder import SENTINELS, EncoderDecoder
 from quartet.language.pictures import draw_baselines, draw_insights
 from quartet.language.samples import samples
-from quartet.language.scoring import score_stream
+from quartet.language.scoring import score_stream, word_perplexity
 from quartet.language.settings import EvaluateLm
 from quartet.language.translation.evaluation import evaluate_translation
 from quartet.language.windows import token_stream
@@ -60,6 +60,8 @@ def evaluate(how: EvaluateLm, *, folder: Path, batch_size: int, seed: int, devic
         "test_tokens": len(stream),
         "parameters": count_parameters(network),
     }
+    if (per_word := word_perplexity(scored["nats"], test_bytes.decode())) is not None:
+        scores["word_perplexity"] = per_word
     train_bytes = _end_of(processed / "train.txt", BASELINE_BYTES)
     scores |= compression_bits_per_byte(train_bytes, test_bytes)
     scores["baseline_ngram_bits_per_byte"] = ngram_bits_per_byte(train_bytes, test_bytes)

@@ -1,6 +1,6 @@
 """Generate text with temperature, top-k and nucleus (top-p) sampling; predict next words; fill in blanks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -64,11 +64,41 @@ def _sample_index(weights: Tensor, generator: torch.Generator | None) -> Tensor:
     return found.clamp(max=weights.shape[-1] - 1)
 
 
-@torch.inference_mode()
+def penalised(logits: Tensor, tokens: Tensor, penalty: float) -> Tensor:
+    """Make the `tokens` `(batch, steps)` that a text already has less likely to come again (Keskar et al. 2019).
+
+    Their `logits` `(batch, vocabulary)` are divided by `penalty` if they are positive, else multiplied by it.
+
+    Raises:
+        ValueError: `penalty` is not above 0.
+    """
+    if penalty <= 0:
+        raise ValueError(f"repetition_penalty: found {penalty}, allowed is above 0")
+    known = logits.gather(1, tokens)
+    return logits.scatter(1, tokens, torch.where(known > 0, known / penalty, known * penalty))
+
+
 def generate(network: LanguageModel, prompt: Tensor, count: int, *, cached: bool = True, **choice: Any) -> Tensor:
     """Continue `(batch, steps)` token ids by `count` tokens; returns `(batch, steps + count)`.
 
-    `choice` are the arguments of `sample_token`.
+    The other arguments are those of `generated_tokens`.
+    """
+    return torch.cat([prompt, *generated_tokens(network, prompt, count, cached=cached, **choice)], dim=1)
+
+
+@torch.inference_mode()
+def generated_tokens(
+    network: LanguageModel,
+    prompt: Tensor,
+    count: int,
+    *,
+    cached: bool = True,
+    repetition_penalty: float = 1.0,
+    **choice: Any,
+) -> Iterator[Tensor]:
+    """The `count` tokens that continue `(batch, steps)` token ids, one after another: `(batch, 1)` each.
+
+    `choice` are the arguments of `sample_token`; `repetition_penalty` is that of `penalised`, 1 for none.
 
     With `cached`, the network keeps its state (keys and values, or hidden states), so that each token needs one step.
     Without, it reads everything again for each token; the text is the same. When the network's context is full,
@@ -89,8 +119,11 @@ def generate(network: LanguageModel, prompt: Tensor, count: int, *, cached: bool
             else:
                 _, past = network.begin(tokens[:, start:prompted])
                 read = network.advance(tokens[:, prompted:], past)[0][:, -1]
-        tokens = torch.cat([tokens, sample_token(read, **choice)], dim=1)
-    return tokens
+        if repetition_penalty != 1:
+            read = penalised(read, tokens, repetition_penalty)
+        following = sample_token(read, **choice)
+        yield following
+        tokens = torch.cat([tokens, following], dim=1)
 
 
 def start_decoding(network: LanguageModel, prompt: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

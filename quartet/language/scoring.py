@@ -52,6 +52,15 @@ def score_stream(
     }
 
 
+def word_perplexity(nats: float, text: str) -> float | None:
+    """Perplexity per word, as published for WikiText: words stand between white space, and each line's end is one.
+
+    None where words are so long that it is no number, as in text without spaces.
+    """
+    words = len(text.split()) + text.count("\n")
+    return math.exp(nats / words) if words and nats / words < 100 else None
+
+
 def validation_scores(
     network: LanguageModel, stream: np.ndarray, tokenizer: Tokenizer, byte_count: int, device: torch.device
 ) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Serve the language model: continue a prompt, predict the next words, fill blanks, or translate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ PARAMETERS = (
     Parameter("temperature", 0.8),
     Parameter("top_k", 0),
     Parameter("top_p", 1.0),
+    Parameter("repetition_penalty", 1.0),
+    Parameter("stop", ""),
     Parameter("seed", 0),
 )
 SOURCE = Column("source", "string")
@@ -66,8 +68,12 @@ class TextGenerator(Served):
             return [found[0][0] for found in self.translator.translate(inputs, search)]
         choice = {name: parameters[name] for name in ("temperature", "top_p", "seed")}
         choice["top_k"] = parameters["top_k"] or None
+        going_on = {"repetition_penalty": parameters["repetition_penalty"]}
+        going_on["stop"] = [parameters["stop"]] if parameters["stop"] else []
         return [
-            self.filled(prompt, **choice) if BLANK in prompt else self.continued(prompt, parameters["tokens"], **choice)
+            self.filled(prompt, **choice)
+            if BLANK in prompt
+            else self.continued(prompt, parameters["tokens"], **choice, **going_on)
             for prompt in inputs
         ]
 
@@ -83,10 +89,23 @@ class TextGenerator(Served):
             return text_questions(path, ("source", "text"), "target")
         return text_questions(path, ("prompt", "text"))
 
-    def continued(self, prompt: str, tokens: int, *, seed: int, **choice: Any) -> str:
-        """Continue a prompt; returns the whole text.
+    def continued(self, prompt: str, tokens: int, **choice: Any) -> str:
+        """Continue a prompt; returns the whole text. The other arguments are those of `pieces`.
 
-        `choice`: `temperature`, `top_k`, `top_p`, as for `generation.sample_token`.
+        Raises:
+            ValueError: an argument is out of its range.
+        """
+        return "".join(self.pieces(prompt, tokens, **choice))
+
+    def pieces(self, prompt: str, tokens: int, *, seed: int, stop: Sequence[str] = (), **choice: Any) -> Iterator[str]:
+        """Continue a prompt; yields the prompt and then the text as it is written, in pieces of whole characters.
+
+        Args:
+            prompt: to continue.
+            tokens: how many to write at most.
+            seed: of the sampling.
+            stop: strings; the text ends before the first of them that is written.
+            choice: `temperature`, `top_k`, `top_p`, as for `generation.sample_token`, and `repetition_penalty`.
 
         Raises:
             ValueError: an argument is out of its range.
@@ -95,8 +114,10 @@ class TextGenerator(Served):
             raise ValueError(f"tokens: found {tokens}, allowed is 1 or more")
         check_seed(seed)
         generator = torch.Generator().manual_seed(seed)
-        text = generation.generate(self.network, self._encoded(prompt), tokens, generator=generator, **choice)
-        return self.tokenizer.decode(text[0].tolist())
+        encoded = self._encoded(prompt)
+        yield self.tokenizer.decode(encoded[0].tolist())
+        tokens_of_text = generation.generated_tokens(self.network, encoded, tokens, generator=generator, **choice)
+        yield from pieces_before(stop, map(int, tokens_of_text), self.tokenizer.decode)
 
     def filled(self, text: str, *, seed: int, **choice: Any) -> str:
         """Fill every blank `___` of a text.
@@ -129,6 +150,34 @@ class TextGenerator(Served):
         except UnicodeEncodeError as error:
             raise ValueError("the prompt is not UTF-8") from error
         return self.tokenizer.encode(text).ids
+
+
+def pieces_before(stop: Sequence[str], tokens: Iterator[int], decode: Callable[[list[int]], str]) -> Iterator[str]:
+    """The text of tokens as they come, up to the first of the strings `stop`.
+
+    What may be the beginning of such a string is held back, and so are bytes that may be the beginning of a character.
+    """
+    written: list[int] = []
+    said, text = 0, ""
+    for token in tokens:
+        written.append(token)
+        text = decode(written)
+        if ends := [place for place in (text.find(string) for string in stop if string) if place >= 0]:
+            yield text[said : min(ends)]
+            return
+        safe = len(text) - max((_begun(text, string) for string in stop), default=0)
+        while safe > said and text[safe - 1] == "\ufffd":
+            safe -= 1
+        if safe > said:
+            yield text[said:safe]
+            said = safe
+    if said < len(text):
+        yield text[said:]
+
+
+def _begun(text: str, string: str) -> int:
+    """The number of characters at the end of a text with which a string may begin."""
+    return next((length for length in range(len(string) - 1, 0, -1) if text.endswith(string[:length])), 0)
 
 
 def _translates(card: Mapping) -> bool:

@@ -74,8 +74,8 @@ def _multi30k(fetching: Fetching, folder: Path) -> dict:
     with tempfile.TemporaryDirectory(dir=folder) as parts:
         for name, checksum in _MULTI30K.items():
             target = Path(parts, name)
-            home, check = _MULTI30K_HOME + name, {"expected": checksum, "checksum_of": sha256_unpacked}
-            fetch(f"multi30k/{name}", home, target, fetching, **check)
+            home, found = _MULTI30K_HOME + name, f"multi30k/{name}"
+            fetch(found, home, target, fetching, expected=checksum, checksum_of=sha256_unpacked)
         about = _copy_pairs(Path(parts), folder)
     return {**about, "origin": _MULTI30K_HOME, "licence": "of its texts: research only, as Flickr30k"}
 

@@ -152,7 +152,8 @@ def _parallel_files(folder: Path) -> Pairs:
             f"{folder}: has no parallel files, such as train.en and train.de (maybe packed as .gz or .zst), of two "
             f"languages; found are {', '.join(languages) or 'none'}"
         )
-    pairs, stem_of = Pairs([], [], {name: [] for name in languages}), {}
+    pairs = Pairs([], [], {name: [] for name in languages})
+    stem_of: dict[str, str] = {}  # by split
     for stem, parts in files.items():
         split = _split_of_stem(stem)
         if split is not None and stem_of.setdefault(split, stem) != stem:
