@@ -165,9 +165,8 @@ def pieces_before(stop: Sequence[str], tokens: Iterator[int], decode: Callable[[
         if ends := [place for place in (text.find(string) for string in stop if string) if place >= 0]:
             yield text[said : min(ends)]
             return
-        safe = len(text) - max((_begun(text, string) for string in stop), default=0)
-        while safe > said and text[safe - 1] == "\ufffd":
-            safe -= 1
+        whole = text.rstrip("\ufffd")
+        safe = len(whole) - max((_begun(whole, string) for string in stop), default=0)
         if safe > said:
             yield text[said:safe]
             said = safe

@@ -4,11 +4,14 @@ import dataclasses
 import json
 import random
 
+import pandas as pd
 import pytest
 import torch
 from family_plans import CPU, trained
+from in_process import quartet
 from networks import build
 from torch import nn
+from typer.testing import CliRunner
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import BadInput
@@ -33,6 +36,7 @@ from quartet.language.translation.pairs import (
 from quartet.language.translation.scores import nearest_targets, translation_scores
 from quartet.language.translation.scoring import predicting, score_pairs
 
+SIDES = ("source", "target")
 WORDS = {"a dog": "ein Hund", "a cat": "eine Katze", "a horse": "ein Esel", "a man": "ein Mann"}
 VERBS = {"sees": "sieht", "hears": "hört", "draws": "malt", "finds": "findet"}
 PLACES = {"": "", " in the garden": " im Garten", " in the house": " im Haus", " at night": " nachts"}
@@ -92,6 +96,21 @@ def model(data):
     weights = trained(translation_plan, data, steps=160, validate_every=160).weights
     save_model(data / "model", weights, family="lm", network=planned.description, data=described, training={})
     return data / "model"
+
+
+@pytest.fixture
+def workspace(data, model, tmp_path, monkeypatch):
+    """A folder with the model and its data, in which commands run."""
+    monkeypatch.chdir(tmp_path)
+    for target, place in ((paths.processed("text"), data / "text"), (paths.model("lm"), model)):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(place)
+    (tmp_path / "params.yaml").write_text("{}\n")
+    return tmp_path
+
+
+def run(*words):
+    return CliRunner().invoke(quartet, [*map(str, words)])
 
 
 def random_network(seed=0):
@@ -226,7 +245,7 @@ def test_a_wider_beam_finds_likelier_translations():
 
 def test_a_small_grammar_is_learnt(data, model):
     generator = TextGenerator(model, {"tokenizer": data / "text/tokenizer.json"})
-    sources, references = ((data / f"text/test.{side}.txt").read_text().splitlines() for side in ("source", "target"))
+    sources, references = ((data / f"text/test.{side}.txt").read_text().splitlines() for side in SIDES)
     answers = generator.predict(sources, {"beam": 4, "length_penalty": 1.0})
     assert translation_scores(answers, references)["bleu"] > 60
     assert generator.interface(generator.card).inputs.name == "source"
@@ -236,11 +255,7 @@ def test_a_small_grammar_is_learnt(data, model):
         generator.predict(["a dog sees a cat " * 20], {"beam": 1, "length_penalty": 1.0})
 
 
-def test_an_evaluation_compares_with_baselines_and_shows_what_was_read(data, model, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name, target in (("processed", paths.processed("text")), ("model", paths.model("lm"))):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(data / {"processed": "text"}.get(name, name))
+def test_an_evaluation_compares_with_baselines_and_shows_what_was_read(workspace):
     scores = evaluate(EvaluateLm(beam=3), batch_size=8, seed=0, device=CPU)
     assert scores["bleu"] > scores["baseline_nearest_bleu"] > scores["baseline_copy_bleu"]
     assert scores["chrf"] > scores["baseline_nearest_chrf"] and 0 <= scores["exact_match"] <= 1
@@ -274,3 +289,32 @@ def test_pairs_longer_than_the_context_are_left_out_and_said(data, capsys):
     assert "pairs have more than 7 tokens and are not used" in capsys.readouterr().out
     with pytest.raises(BadInput, match=r"train_lm.context: found 2, but every pair of train is longer"):
         translation_plan(data, CPU, context=2)
+
+
+def test_a_text_is_translated_on_the_shell(workspace):
+    source, target = ((paths.processed("text") / f"train.{s}.txt").read_text().split("\n")[0] for s in SIDES)
+    done = run("translate", source, "--best", "3")
+    lines = done.output.splitlines()
+    assert done.exit_code == 0 and len(lines) == 3
+    assert [float(line.split()[0]) for line in lines] == sorted((float(x.split()[0]) for x in lines), reverse=True)
+    only = run("translate", source).output
+    assert only.strip() == lines[0].split("  ")[-1] and set(only.split()) & set(target.split())
+    for words, message in ((("--best", "9"), "allowed is 1 to the beam"), ((), "no text")):
+        refused = run("translate", source if words else " ", *words)
+        assert refused.exit_code in (1, 2) and message in refused.stderr
+    for words in (("generate", "a"), ("score", "params.yaml")):
+        refused = run(*words)
+        assert refused.exit_code == 2 and "was trained on pairs" in refused.stderr
+
+
+def test_a_file_is_translated_and_scored_where_the_targets_are_known(workspace):
+    texts = [(paths.processed("text") / f"test.{side}.txt").read_text().splitlines()[:12] for side in SIDES]
+    (workspace / "sources.txt").write_text("".join(f"{source}\n" for source in texts[0]))
+    pd.DataFrame(dict(zip(SIDES, texts, strict=True))).to_csv(workspace / "pairs.csv", index=False)
+    done = run("predict", "lm", "sources.txt", "--out", "a.csv", "--with", "beam=2")
+    assert done.exit_code == 0, done.output
+    done = run("predict", "lm", "pairs.csv", "--out", "b.csv", "--with", "beam=2")
+    first, second = pd.read_csv("a.csv"), pd.read_csv("b.csv")
+    assert first["text"].tolist() == second["text"].tolist() and second["label"].tolist() == texts[1]
+    scores = translation_scores(second["text"].tolist(), texts[1])
+    assert f"bleu {scores['bleu']:.6g}" in done.output and "chrf" in done.output
