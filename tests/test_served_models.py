@@ -13,7 +13,7 @@ from pkgutil import resolve_name
 import numpy as np
 import pandas as pd
 import pytest
-from family_plans import save_trained, sequence_plan, train_each_family
+from family_plans import language_plan, save_trained, sequence_plan, train_each_family
 from mlflow.pyfunc import scoring_server
 from mlflow.types import DataType
 from model_server import a_store, loaded, png, posted, server
@@ -24,6 +24,9 @@ from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.model_store import read_card
 from quartet.artifacts.writing import read_json, write_json
 from quartet.families import FAMILIES
+from quartet.language.preparation import prepare_text
+from quartet.language.settings import PreprocessText
+from quartet.language.sources import download_text
 from quartet.sequences.preparation import prepare_sequences
 from quartet.sequences.settings import PreprocessSequences
 from quartet.sequences.sources import download_sequences
@@ -178,6 +181,23 @@ def test_a_number_is_served_over_http(tmp_path):
         question = {"inputs": [[[4.0], [5.0]], [[20.0], [21.0], [22.0]]]}
         status, answer = asyncio.run(posted(server(model, "rnn"), json.dumps(question).encode()))
     assert status == 200 and all(np.isfinite(row["number"]) for row in answer["predictions"])
+
+
+def test_translations_are_served_over_http(tmp_path):
+    rows = [{"source": f"a dog sees {number} cats", "target": f"ein Hund sieht {number}"} for number in range(20)]
+    pd.DataFrame(rows).to_csv(tmp_path / "own.csv", index=False)
+    raw, text = tmp_path / "raw", tmp_path / "text"
+    write_json(raw / "manifest.json", download_text(f"pairs:{tmp_path / 'own.csv'}", Fetching(), raw))
+    info = prepare_text(raw, text, PreprocessText(tokenizer="byte"))
+    plan_of = partial(language_plan, architecture="encoder-decoder", context=64)
+    save_trained(plan_of, tmp_path, info, tmp_path / "model", "lm")
+    with a_store(tmp_path / "store"):
+        asked = server(tmp_path / "model", "lm", text / "tokenizer.json")
+        question = {"dataframe_records": [{"source": "a dog"}, {"source": "cats"}], "params": {"beam": 2}}
+        status, answer = asyncio.run(posted(asked, json.dumps(question).encode()))
+        assert status == 200 and len(answer["predictions"]) == 2
+        status, answer = asyncio.run(posted(asked, b'{"dataframe_records": [{"source": " "}]}'))
+        assert status == 400 and "no text to translate" in answer["message"]
 
 
 NO_PICTURE = base64.b64encode(b"no picture").decode()

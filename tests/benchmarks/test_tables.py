@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from benchmarks import gpu, language, photos, sequences, series
+from benchmarks import gpu, language, photos, sequences, series, translation
 
 
 def test_rates_stand_beside_their_ratio_to_the_usual_loop():
@@ -55,3 +55,14 @@ def test_photographs_have_a_row_per_arm():
     table = pd.DataFrame(rows, columns=["arm", "accuracy", "seconds", "photographs_per_second"])
     lines = photos.summary(table).splitlines()
     assert lines[2:] == ["| preset photos | 0.9500 ± 0.0707 | 65 | 305 |", "| usual loop | 0.8000 | 60 | 10 |"]
+
+
+def test_translators_stand_side_by_side_with_the_ratio_of_their_speeds():
+    scores = {"seconds": 60.0, "bleu": 31.04, "chrf": 55.8, "beam_bleu": 33.0, "beam_chrf": 57.0, "memory": 1.5}
+    rows = [
+        {"arm": translation.OURS, **scores, "tokens_per_second": 3000.0, "sentences_per_second": 200.0},
+        {"arm": translation.PEER, **scores, "tokens_per_second": 2000.0, "sentences_per_second": 50.0},
+    ]
+    lines = translation.summary(pd.DataFrame(rows)).splitlines()
+    assert "| ours | 60 s | 3,000 | 31.0 | 55.8 | 33.0 | 57.0 | 200 | 1.50 GiB |" in lines
+    assert lines[-1] == "Ours trains 1.50 and decodes 4.00 times as fast."
