@@ -107,7 +107,7 @@ def measure_peer(text: Path, settings: TrainLm, seconds: float, split: str) -> d
     vocabulary = read_json(text / "info.json")["vocabulary_size"]
     end, padding = vocabulary, vocabulary + 1
     pairs = encoded_pairs(text, "train").no_longer_than(settings.context)
-    closed = torch.tensor([end])
+    started, closed = torch.tensor([padding]), torch.tensor([end])
     examples = [
         {"input_ids": torch.cat([source, closed]), "labels": torch.cat([target, closed]), "length": len(target)}
         for source, target in zip(pairs.sources, pairs.targets, strict=True)
@@ -134,7 +134,10 @@ def measure_peer(text: Path, settings: TrainLm, seconds: float, split: str) -> d
     def collate(batch: list[dict]) -> dict[str, torch.Tensor]:
         read = padded([each["input_ids"] for each in batch], padding)
         labels = padded([each["labels"] for each in batch], -100)
-        return {"input_ids": read, "attention_mask": (read != padding).long(), "labels": labels}
+        # The trainer smooths labels outside the model, which then makes no decoder inputs of its own.
+        written = padded([torch.cat([started, each["labels"][:-1]]) for each in batch], padding)
+        mask = (read != padding).long()
+        return {"input_ids": read, "attention_mask": mask, "decoder_input_ids": written, "labels": labels}
 
     # As many pairs as have about as many tokens as our batches.
     longest = sum(max(len(each["input_ids"]), len(each["labels"])) for each in examples) / len(examples)
