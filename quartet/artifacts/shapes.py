@@ -4,7 +4,6 @@ from typing import Any
 
 _COUNTS = {"train": int, "validation": int, "test": int}
 _INFO = {"source": str, "counts": dict, "splits": dict, "sha256": str}
-_TEXT_COUNTS = {"bytes": int, "characters": int, "tokens": int}
 
 # `data/processed/<item>/info.json`, by item; others have what all have.
 INFO: dict[str, dict[str, Any]] = {
@@ -22,8 +21,7 @@ INFO: dict[str, dict[str, Any]] = {
         **_INFO,
         "tokenizer": str,
         "vocabulary_size": int,
-        "dtype": str,
-        "counts": dict.fromkeys(_COUNTS, _TEXT_COUNTS),
+        "counts": dict.fromkeys(_COUNTS, dict),
     },
     "sequences": {**_INFO, "kind": str, "input": str, "classes": [str], "steps": int, "features": int},
 }

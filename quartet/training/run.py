@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from quartet.artifacts import paths
 from quartet.artifacts.shapes import info_shape
 from quartet.artifacts.stage_process import writing_stage
+from quartet.artifacts.unfinished import remove_debris
 from quartet.artifacts.verification import read_described, restoring
 from quartet.artifacts.writing import atomic_entries, rounded, write_json, write_table
 from quartet.tracking.runs import Run, tracked_run
@@ -53,6 +54,7 @@ def run_training(family: Family, settings: Training, *, seed: int, runtime: Runt
     Writes `models/<family>` and the training's part of `reports/<family>`.
     """
     with writing_stage(paths.model(family.key)):
+        remove_debris(paths.REPORTS)
         _train(family, settings, seed=seed, runtime=runtime)
 
 

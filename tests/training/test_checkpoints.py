@@ -268,11 +268,13 @@ def leave(key, size=1000):
 
 def test_checkpoints_of_other_settings_are_pruned_to_the_newest_few(home, monkeypatch, capsys):
     left = []
+    monkeypatch.setattr(old_checkpoints, "KEPT", 100)
     for number in range(6):
         left.append(leave(number))
         for file in left[-1].rglob("*"):
             os.utime(file, (number, number))
     running = Checkpoint("stage", {"key": 0})
+    monkeypatch.setattr(old_checkpoints, "KEPT", 3)
     Checkpoint("stage", {"key": "other"}).close(finished=False)
     assert [folder.exists() for folder in left] == [True, False, False, True, True, True]
     assert "older trainings with other settings" in capsys.readouterr().out
@@ -294,4 +296,3 @@ def test_clean_shows_what_is_left_and_removes_it_when_told(home):
     assert not folder.exists() and not (home / "models/.unfinished-abc").exists() and running.folder.exists()
     assert "nothing" in run_command(home, "quartet", "clean")
     running.close(finished=True)
-    assert paths.checkpoints().exists()

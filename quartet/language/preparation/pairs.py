@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from quartet.artifacts.checksums import sha256_of_folder
 from quartet.artifacts.errors import BadInput, listed
 from quartet.artifacts.model_store import save_arrays
-from quartet.artifacts.writing import write_json, write_text
+from quartet.artifacts.verification import described_files, write_described
+from quartet.artifacts.writing import write_text
 from quartet.datasets.splits import SPLITS, Examples, Splits, split_examples
 from quartet.datasets.tokenizers import encode_each, train_tokenizer, training_sample
 from quartet.language import TRANSLATION, begun
@@ -140,9 +140,9 @@ def prepare_pairs(source: str, path: Path, folder: Path, settings: PreprocessTex
         "counts": counts,
         "splits": split.report,
         "left_out": split.left_out,
-        "sha256": sha256_of_folder(folder),
+        **described_files(folder),
     }
-    write_json(folder / "info.json", info)
+    write_described(folder / "info.json", info)
     return info
 
 
