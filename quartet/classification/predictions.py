@@ -1,19 +1,22 @@
 """A classifier's logits over a whole split, and its validation scores."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from quartet.datasets.images import Images
+if TYPE_CHECKING:
+    from quartet.datasets.images import Images
+
 
 VALIDATION_BATCH_FACTOR = 4  # validation batches are this many times larger, since they need no memory for gradients
 
 
 @torch.no_grad()
 def logits_over(
-    network: Callable[[Tensor], Tensor], inputs: Images, prepare: Callable[[Tensor], Tensor], batch_size: int
+    network: Callable[[Tensor], Tensor], inputs: "Images", prepare: Callable[[Tensor], Tensor], batch_size: int
 ) -> Tensor:
     """`(examples, classes)` logits of a whole split, computed in batches; `prepare` is applied to each batch first."""
     return torch.cat([network(prepare(batch)) for batch in inputs.split(batch_size)])

@@ -1,16 +1,19 @@
 """Score a classifier of any input, and write its tables and pictures."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from quartet.artifacts.writing import write_table
 from quartet.classification.confusion_files import write_confusion
 from quartet.classification.scores import calibration_error, class_report, classification_scores, reliability
-from quartet.datasets.images import Images
 from quartet.reporting.classification_figures import reliability_figure
 from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet
+
+if TYPE_CHECKING:
+    from quartet.datasets.images import Images
 
 MISTAKES, MISTAKES_IN_A_ROW = 10, 5
 
@@ -35,7 +38,7 @@ def report_classification(
     return scores
 
 
-def report_mistakes(folder: Path, images: Images, logits: Tensor, labels: Tensor, classes: list[str]) -> None:
+def report_mistakes(folder: Path, images: "Images", logits: Tensor, labels: Tensor, classes: list[str]) -> None:
     """Draw the most confident mistakes, if there are any.
 
     `images` is `(examples, channels, height, width)` uint8.

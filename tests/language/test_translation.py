@@ -256,7 +256,7 @@ def test_a_small_grammar_is_learnt(data, model):
 
 
 def test_an_evaluation_compares_with_baselines_and_shows_what_was_read(workspace):
-    scores = evaluate(EvaluateLm(beam=3), batch_size=8, seed=0, device=CPU)
+    scores = evaluate(EvaluateLm(beam=3), folder=paths.report("lm"), batch_size=8, seed=0, device=CPU)
     assert scores["bleu"] > scores["baseline_nearest_bleu"] > scores["baseline_copy_bleu"]
     assert scores["chrf"] > scores["baseline_nearest_chrf"] and 0 <= scores["exact_match"] <= 1
     folder = paths.report("lm") / "evaluation"

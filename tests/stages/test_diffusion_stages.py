@@ -120,7 +120,15 @@ def test_scores_are_of_the_pictures_drawn(digits, monkeypatch, drawn):
 
     monkeypatch.setattr(evaluation, "draw_classes", draw_instead)
     how = dataclasses.replace(how, images=1000, classifiers=2, classifier_steps=300)
-    scores = evaluation.evaluate(how, trained, classifier, batch_size=256, seed=0, device=torch.device("cpu"))
+    scores = evaluation.evaluate(
+        how,
+        trained,
+        classifier,
+        folder=digits / "reports/diffusion",
+        batch_size=256,
+        seed=0,
+        device=torch.device("cpu"),
+    )
     assert scores["copy_rate"] == 1 and scores["copy_rate_test"] < 0.1
     if drawn == "copies":
         assert scores["fidelity"] == pytest.approx(scores["judge_accuracy"], abs=0.1)
@@ -138,7 +146,9 @@ def test_classes_of_one_training_image_are_refused_before_any_is_drawn(digits, m
     single = torch.stack([(labels == label).nonzero()[0, 0] for label in labels.unique()])
     monkeypatch.setattr(evaluation, "load_images", lambda folder, split: (images[single], labels[single]))
     with pytest.raises(ValueError, match="every class has one training image"):
-        evaluation.evaluate(*sections(digits), batch_size=256, seed=0, device=torch.device("cpu"))
+        evaluation.evaluate(
+            *sections(digits), folder=digits / "reports/diffusion", batch_size=256, seed=0, device=torch.device("cpu")
+        )
 
 
 def test_a_judge_of_other_images_is_refused(digits):
