@@ -21,6 +21,7 @@ from quartet.reporting.page.numbers import balanced_interval, format_number, int
         (36.993, "37.0"),
         (5247232, "5,247,232"),
         (1234.5, "1,234"),
+        (9_710_091_996.4, "9.71e+09"),
         (0.0059, "0.0059"),
         (0.0, "0.000"),
         (-0.25, "-0.250"),

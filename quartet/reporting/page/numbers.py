@@ -18,9 +18,11 @@ Z = 1.959963984540054  # the normal distribution's 97.5th percentile
 
 
 def format_number(value: float) -> str:
-    """Format with three decimals: more for numbers near zero, fewer for large ones, none for integers."""
+    """Format with three decimals: more for numbers near zero, fewer for large ones; integers as they are."""
     if isinstance(value, bool) or not math.isfinite(value):
         return str(value)
+    if isinstance(value, float) and abs(value) >= 1e7:
+        return f"{value:.2e}"
     if isinstance(value, int) or abs(value) >= 1000:
         return f"{value:,.0f}"
     if abs(value) >= 10:
