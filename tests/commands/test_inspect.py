@@ -44,7 +44,7 @@ def test_a_look_at_pictures(place):
     found = run(place, "quartet", "inspect", "images", "my pets (2024), été [a]")
     lines = dict(line.split("  ", 1) for line in found.splitlines() if "  " in line)
     assert lines["pictures"].strip() == "9" and lines["sizes"].strip() == "20×30 to 27×30"
-    assert lines["prepared as"].strip() == "48×48, grey"
+    assert lines["prepared as"].strip() == "48×48, grey, the middle is cut out"
     assert "left out (not a picture): notes.md" in found and "exact cop" in found
     assert (place / "params.yaml").read_text() == (TOP / "params.yaml").read_text()
 
@@ -96,7 +96,7 @@ def test_a_look_splits_as_the_pipeline_does(tmp_path, monkeypatch, whole):
     found = inspect_images(f"folder:{tmp_path / 'own'}", PreprocessImages())
     info, _ = prepare(tmp_path, images=f"folder:{tmp_path / 'own'}")
     assert info["splits"] == found.splits and info["left_out"].keys() == {"not a picture"}
-    assert found.facts["prepared as"] == f"{info['size']}×{info['size']}, grey"
+    assert found.facts["prepared as"] == f"{info['size']}×{info['size']}, grey, the middle is cut out"
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
