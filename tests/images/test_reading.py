@@ -181,5 +181,5 @@ def test_pictures_that_were_damaged_after_their_copy_are_said(tmp_path):
     bring(tmp_path / "raw", f"folder:{tmp_path / 'own'}")
     archive = tmp_path / "raw/pictures.zip"
     archive.write_bytes(archive.read_bytes()[:-30])
-    with pytest.raises(ValueError, match=r"raw: damaged after its download .*download@images"):
+    with pytest.raises(ValueError, match=r"pictures.zip: expected sha256 .* damaged since .*download@images"):
         prepare_images(tmp_path / "raw", tmp_path / "processed", PreprocessImages())
