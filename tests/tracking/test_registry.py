@@ -39,7 +39,7 @@ def trained(family, score, value, data="a"):
     client, experiment = store.open_store()
     run_id = client.create_run(experiment).info.run_id
     model, report = paths.model(family), paths.report(family)
-    about = {"network": {}, "data": {"sha256": data}, "training": {}}
+    about = {"network": {"name": "none"}, "data": {"sha256": data}, "training": {}}
     save_model(model, {"weight": torch.tensor([value])}, family=family, **about)
     interface = dataclasses.asdict(Interface(PROMPT, "text"))
     log_model(run_id, family, "module:name", {"model": model}, interface, PROMPT.example(["The "]))
