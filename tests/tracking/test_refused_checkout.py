@@ -68,7 +68,7 @@ def test_a_checkout_of_another_user_is_recorded_as_unknown(checkout, monkeypatch
 
 
 def test_commands_that_need_a_commit_say_that_git_refuses(checkout, monkeypatch):
-    save_model(paths.model("cnn"), {}, family="cnn", network={}, data={"sha256": "a"}, training={})
+    save_model(paths.model("cnn"), {}, family="cnn", network={"name": "none"}, data={"sha256": "a"}, training={})
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     for words in (["runs", "HEAD"], ["promote", "cnn"]):
         if words[0] == "runs":

@@ -124,7 +124,7 @@ def test_a_model_whose_run_was_deleted_is_not_promoted_until_it_is_restored(chec
     monkeypatch.setattr(dvc_state, "tag_commit", lambda name, message: None)
     training, model = tracked(), paths.model("cnn")
     client, _ = store.open_store()
-    save_model(model, {}, family="cnn", network={}, data={"sha256": "a"}, training={})
+    save_model(model, {}, family="cnn", network={"name": "none"}, data={"sha256": "a"}, training={})
     prompt = Column("prompt", "string")
     interface = dataclasses.asdict(Interface(prompt, "text"))
     log_model(training, "cnn", "module:name", {"model": model}, interface, prompt.example(["The "]))
