@@ -21,7 +21,7 @@ import psutil
 import typer
 
 from benchmarks.code_graph import TOP
-from quartet.artifacts.checksums import sha256_of_folder
+from quartet.artifacts.verification import described_files
 
 SECONDS = 1.0  # between measurements
 WARM = 0.2  # share of the measurements that are not judged: caches fill
@@ -53,7 +53,7 @@ def main(
             started(whole).wait()
             kills = killed_until_done(killed)
             same = all(
-                sha256_of_folder(whole / part) == sha256_of_folder(killed / part) for part in ("models", "reports")
+                described_files(whole / part) == described_files(killed / part) for part in ("models", "reports")
             )
             print(f"{longer} steps, killed {kills} times: {'the same' if same else 'OTHER'} bytes")
             if not same:
