@@ -6,6 +6,7 @@ import typer
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import BadInput, clear_errors
+from quartet.commands.language_model import trained_generator
 from quartet.language import BLANK
 
 
@@ -37,14 +38,13 @@ def generate(
     with clear_errors("generate"):
         if BLANK in prompt and next_words:
             raise ValueError(f"--next-words takes a text without {BLANK}")
-        from quartet.artifacts.model_store import read_card_for
-        from quartet.language.serving import TextGenerator
-
-        model, processed = paths.model("lm"), paths.processed("text")
-        read_card_for(model, processed)
-        generator = TextGenerator(model, {"tokenizer": processed / "tokenizer.json"})
+        if (BLANK in prompt or next_words) and (stop or repetition_penalty != 1):
+            raise BadInput("--stop and --repetition-penalty are for a text that is continued")
+        generator = trained_generator()
         if generator.translator is not None:
-            raise BadInput(f"{model}: was trained on pairs, and translates: python -m quartet translate TEXT")
+            raise BadInput(
+                f"{paths.model('lm')}: was trained on pairs, and translates: python -m quartet translate TEXT"
+            )
         choice: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         if BLANK in prompt:
             typer.echo(generator.filled(prompt, **choice))

@@ -7,6 +7,7 @@ import typer
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import BadInput, clear_errors
+from quartet.commands.language_model import trained_generator
 
 
 def score(
@@ -23,18 +24,14 @@ def score(
 
         import torch
 
-        from quartet.artifacts.model_store import read_card_for
         from quartet.artifacts.writing import write_table
         from quartet.datasets.reading.text_files import lines_of
         from quartet.language.line_scores import line_scores
         from quartet.language.scoring import word_perplexity
-        from quartet.language.serving import TextGenerator
 
-        model, processed = paths.model("lm"), paths.processed("text")
-        read_card_for(model, processed)
-        generator = TextGenerator(model, {"tokenizer": processed / "tokenizer.json"})
+        generator = trained_generator()
         if generator.translator is not None:
-            raise BadInput(f"{model}: was trained on pairs; a text by itself has no probability under it")
+            raise BadInput(f"{paths.model('lm')}: was trained on pairs; a text by itself has no probability under it")
         lines = list(lines_of(file))
         if not lines:
             raise BadInput(f"{file}: has no text")

@@ -6,6 +6,7 @@ import typer
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import BadInput, clear_errors
+from quartet.commands.language_model import trained_generator
 
 
 def translate(
@@ -20,16 +21,12 @@ def translate(
     with clear_errors("translate"):
         if best > beam:
             raise BadInput(f"--best: found {best}, allowed is 1 to the beam, which is {beam}")
-        from quartet.artifacts.model_store import read_card_for
-        from quartet.language.serving import TextGenerator
         from quartet.language.translation.decoding import Search
 
-        model, processed = paths.model("lm"), paths.processed("text")
-        read_card_for(model, processed)
-        translator = TextGenerator(model, {"tokenizer": processed / "tokenizer.json"}).translator
+        translator = trained_generator().translator
         if translator is None:
             raise BadInput(
-                f"{model}: was not trained to translate; set download.text to pairs, such as multi30k, and "
+                f"{paths.model('lm')}: was not trained to translate; set download.text to pairs, such as multi30k, and "
                 "train_lm.architecture to encoder-decoder, or take a preset such as translation-20min"
             )
         (found,) = translator.translate([text], Search(beam, length_penalty, best))

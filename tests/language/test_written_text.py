@@ -124,6 +124,13 @@ def test_a_file_is_scored_as_a_table(folder, monkeypatch, tmp_path):
     assert run(folder, monkeypatch, "score", tmp_path / "own.txt", "--out", "a.txt").exit_code == 2
 
 
+@pytest.mark.parametrize("other", [("a ___ b",), ("The ", "--next-words", "2")])
+@pytest.mark.parametrize("option", [("--stop", "x"), ("--repetition-penalty", "1.5")])
+def test_options_of_a_continued_text_are_refused_elsewhere(folder, monkeypatch, other, option):
+    done = run(folder, monkeypatch, "generate", *other, *option)
+    assert done.exit_code == 2 and "are for a text that is continued" in done.output
+
+
 def test_generate_prints_what_it_writes(folder, generator, monkeypatch):
     whole = generator.continued("The ", 40, **CHOICE)
     done = run(folder, monkeypatch, "generate", "The ", "--tokens", "40", "--seed", "3")
