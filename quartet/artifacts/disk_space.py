@@ -32,7 +32,7 @@ def naming_full_disks(path: Path, needed: int | None = None) -> Iterator[None]:
 
     Args:
         path: what is written.
-        needed: its bytes, where they are known; otherwise the message has what was written until then.
+        needed: its bytes, where they are known; otherwise the message says that it is more than is free.
     """
     try:
         yield

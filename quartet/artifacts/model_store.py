@@ -74,7 +74,7 @@ def read_card_for(folder: Path, processed: Path) -> dict:
         ValueError: as `read_card`; or the model was trained on other data, so its tokens or classes may differ.
     """
     card = read_card(folder)
-    if card["data"].get("sha256") != read_json(processed / "info.json").get("sha256"):
+    if card["data"]["sha256"] != read_json(processed / "info.json").get("sha256"):
         raise ValueError(
             f"{folder} was not trained on the data that is now in {processed}; "
             "`dvc repro` retrains it, `dvc checkout` restores the last matching pair"

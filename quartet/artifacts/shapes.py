@@ -34,7 +34,7 @@ MANIFEST: dict[str, dict[str, Any]] = {
 }
 START = {"from": (str, None)}  # `data/raw/weights/<family>/manifest.json`
 
-CARD = {"family": str, "network": {"name": str}, "data": dict, "training": dict, "sha256": str}
+CARD = {"family": str, "network": {"name": str}, "data": {"sha256": str}, "training": dict, "sha256": str}
 
 SCORES = {str: float}  # `metrics.json` and `training.json` of a report
 RUN = {"run_id": str}  # `run.json` of a training that was tracked

@@ -19,15 +19,21 @@ from quartet.language.settings import TrainLm
 from quartet.language.span_corruption import corrupt_spans
 from quartet.language.translation.training import TranslationTraining
 from quartet.language.windows import TrainingWindows, token_stream
+from quartet.params.fields import changed, say_idle
 from quartet.training.compiling import compiled
 from quartet.training.loop import Batch, Task
 from quartet.training.run import Plan
+
+# Settings that only windows of text use, and those that only pairs do.
+OF_TEXT, OF_PAIRS = ("corruption", "span", "continuation"), ("label_smoothing",)
 
 
 def plan(settings: TrainLm, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
     """The plan of a training on the processed text or pairs in `folder`; `info` is its `info.json`."""
     description = describe_network(settings, info)
-    if info.get("task") == TRANSLATION:
+    translates = info.get("task") == TRANSLATION
+    say_idle("train_lm", changed(settings, OF_TEXT if translates else OF_PAIRS), "pairs" if translates else "text")
+    if translates:
         task = TranslationTraining(settings, folder, description, device, seed=seed).task()
         card_keys: tuple[str, ...] = ("tokenizer", "vocabulary_size", "task", "languages")
     else:

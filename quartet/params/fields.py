@@ -116,6 +116,12 @@ def changed(given: object, names: Iterable[str]) -> list[str]:
     return [name for name in names if getattr(given, name) != getattr(defaults, name)]
 
 
+def say_idle(section: str, names: Iterable[str], by: str) -> None:
+    """Print that these settings of a section, if there are any, are not used `by` what is trained."""
+    if names := [f"{section}.{name}" for name in names]:
+        print(f"{', '.join(names)}: not used by {by}", flush=True)
+
+
 def every_setting(kind: type, where: str = "") -> Iterator[Setting]:
     """The settings of section `kind` and its nested sections, in the order of declaration."""
     annotations = typing.get_type_hints(kind)

@@ -152,7 +152,7 @@ def test_packed_files_are_compared_by_their_content(tmp_path):
 
 
 def save(folder, weights):
-    save_model(folder, weights, family="cnn", network={"name": "x"}, data={}, training={})
+    save_model(folder, weights, family="cnn", network={"name": "x"}, data={"sha256": "a"}, training={})
 
 
 def test_models_come_back_and_equal_models_have_equal_bytes(tmp_path):
@@ -163,6 +163,12 @@ def test_models_come_back_and_equal_models_have_equal_bytes(tmp_path):
     for name in ("model.safetensors", "card.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert b"__metadata__" not in (tmp_path / "one/model.safetensors").read_bytes()
+
+
+def test_a_card_that_does_not_name_its_data_is_refused(tmp_path):
+    save_model(tmp_path / "m", {}, family="cnn", network={"name": "x"}, data={}, training={})
+    with pytest.raises(ValueError, match=r"data\.sha256: found nothing, wanted text"):
+        read_card(tmp_path / "m")
 
 
 def test_weights_that_do_not_belong_to_the_card_are_refused(tmp_path):

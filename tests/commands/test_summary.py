@@ -19,7 +19,9 @@ def trained(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     description = {**DESCRIPTION, "activation": "gelu"}
     network = build(description)
-    save_model(paths.model("cnn"), network.state_dict(), family="cnn", network=description, data={}, training={})
+    save_model(
+        paths.model("cnn"), network.state_dict(), family="cnn", network=description, data={"sha256": "a"}, training={}
+    )
     return count_parameters(network)
 
 

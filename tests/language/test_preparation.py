@@ -55,6 +55,13 @@ def own_text(tmp_path, text):
     return raw
 
 
+def test_languages_of_a_text_without_pairs_are_refused(tmp_path):
+    raw = tmp_path / "raw"
+    write_json(raw / "manifest.json", download_text("docstrings", Fetching(), raw))
+    with pytest.raises(BadInput, match=r"docstrings: preprocess\.text\.languages chooses the sides of pairs"):
+        prepare_text(raw, tmp_path / "out", PreprocessText(languages="de-en"))
+
+
 def test_the_tokenizer_sees_the_training_text_alone(tmp_path):
     raw = own_text(tmp_path, ("abc \n" * 500 + "日" * 300).encode())
     prepare_text(raw, tmp_path / "out", PreprocessText(tokenizer="character"))

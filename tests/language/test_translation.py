@@ -284,6 +284,11 @@ def test_pairs_take_an_encoder_decoder(data, architecture):
         translation_plan(data, CPU, architecture=architecture)
 
 
+def test_settings_of_running_text_are_named_for_pairs(data, capsys):
+    translation_plan(data, CPU, span=8.0, label_smoothing=0.2)
+    assert "train_lm.span: not used by pairs" in capsys.readouterr().out
+
+
 def test_pairs_longer_than_the_context_are_left_out_and_said(data, capsys):
     translation_plan(data, CPU, context=7)
     assert "pairs have more than 7 tokens and are not used" in capsys.readouterr().out

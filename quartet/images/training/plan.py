@@ -9,6 +9,7 @@ from quartet.artifacts.errors import BadInput
 from quartet.datasets.images import open_images
 from quartet.images.settings import TrainCnn
 from quartet.images.training.image_training import ImageTraining
+from quartet.params.fields import say_idle
 from quartet.training.run import Plan
 
 CARD_KEYS = (
@@ -33,10 +34,8 @@ def plan(settings: TrainCnn, *, seed: int, folder: Path, info: Mapping, device: 
             f"{info['source']}: there are no classes to tell apart, only captions; train-cnn needs a column `label` or "
             "a folder per class"
         )
-    if settings.idle:
-        names = ", ".join(f"train_cnn.{name}" for name in settings.idle)
-        frozen = " whose body stands still" if settings.freeze == 1 else ""
-        print(f"{names}: not used by {settings.network}{frozen}", flush=True)
+    frozen = " whose body stands still" if settings.freeze == 1 else ""
+    say_idle("train_cnn", settings.idle, f"{settings.network}{frozen}")
     train, held_out = open_images(folder, "train", device), open_images(folder, "validation", device)
     training = ImageTraining(settings, info, device, seed=seed, train=train, held_out=held_out)
     return Plan(

@@ -31,6 +31,8 @@ def prepare_text(raw: Path, folder: Path, settings: PreprocessText) -> dict:
     source = manifest["source"]
     if manifest["split"] == "pairs":
         return prepare_pairs(source, raw / manifest["documents"], folder, settings)
+    if settings.languages is not None:
+        raise BadInput(f"{source}: preprocess.text.languages chooses the sides of pairs; set it to null")
     splits = _split(raw, manifest, settings)
     print_report(source, splits.report)
     characters = {name: _write(folder / f"{name}.txt", splits.text(name)) for name in SPLITS}

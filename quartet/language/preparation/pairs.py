@@ -30,14 +30,12 @@ class SplitPairs:
         texts: by split, the sources and the targets.
         report: what there is to say about the splits.
         left_out: the pairs that are not used, by reason.
-        notes: what else a reader of the scores should know.
     """
 
     languages: tuple[str, str]
     texts: dict[str, tuple[list[str], list[str]]]
     report: dict
     left_out: dict[str, list[str]]
-    notes: list[str]
 
 
 def split_pairs(pairs: Pairs, settings: PreprocessText) -> SplitPairs:
@@ -67,7 +65,7 @@ def split_pairs(pairs: Pairs, settings: PreprocessText) -> SplitPairs:
     left_out = [name for name, blank in zip(pairs.names, empty, strict=True) if blank]
     notes = [*_doubled(examples), *_known_sources(texts), *_odd_lengths(examples.names, splits, sources, targets, used)]
     report = {**splits.report, "warnings": [*splits.report["warnings"], *notes]}
-    return SplitPairs(languages, texts, report, {"an empty side": left_out} if left_out else {}, notes)
+    return SplitPairs(languages, texts, report, {"an empty side": left_out} if left_out else {})
 
 
 def _doubled(examples: Examples) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from quartet.artifacts.errors import BadInput
-from quartet.params.fields import changed
+from quartet.params.fields import changed, say_idle
 from quartet.sequences.loading import load_sequences
 from quartet.sequences.settings import TrainRnn
 from quartet.sequences.training.forecast_training import forecast_training
@@ -63,8 +63,7 @@ def _name_idle_settings(settings: TrainRnn, info: Mapping) -> None:
     elif info["input"] == "forecast":
         idle += changed(settings, CLASSIFIER)
     idle += changed(settings, ["loss"] if info["classes"] else ["label_smoothing"])
-    if idle:
-        print(f"{', '.join(f'train_rnn.{name}' for name in idle)}: not used by this task and network", flush=True)
+    say_idle("train_rnn", idle, "this task and network")
 
 
 def _refuse_idle_settings(settings: TrainRnn, info: Mapping) -> None:
