@@ -158,20 +158,21 @@ def pieces_before(stop: Sequence[str], tokens: Iterator[int], decode: Callable[[
     What may be the beginning of such a string is held back, and so are bytes that may be the beginning of a character.
     """
     written: list[int] = []
-    said, text = 0, ""
+    said, end, text = 0, 0, ""
     for token in tokens:
         written.append(token)
         text = decode(written)
-        if ends := [place for place in (text.find(string) for string in stop if string) if place >= 0]:
-            yield text[said : min(ends)]
-            return
+        end = min((place for string in stop if string and (place := text.find(string)) >= 0), default=len(text))
+        # A longer string that began before the one that is complete may still be completed.
         whole = text.rstrip("\ufffd")
-        safe = len(whole) - max((_begun(whole, string) for string in stop), default=0)
+        safe = min(end, len(whole) - max((_begun(whole, string) for string in stop), default=0))
         if safe > said:
             yield text[said:safe]
             said = safe
-    if said < len(text):
-        yield text[said:]
+        if safe == end < len(text):
+            return
+    if said < end:
+        yield text[said:end]
 
 
 def _begun(text: str, string: str) -> int:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from family_plans import CPU, language_plan, prepare, save_trained
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from in_process import quartet
 from real_text import REFERENCE
@@ -47,6 +47,7 @@ def run(folder, monkeypatch, *words):
     return CliRunner().invoke(quartet, [*map(str, words)])
 
 
+@example(text="baa", stop=["a", "baa"])
 @given(
     text=st.text("abü日", max_size=30),
     stop=st.lists(st.text("abü日", min_size=1, max_size=3), max_size=2),

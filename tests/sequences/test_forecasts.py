@@ -321,7 +321,7 @@ def test_a_season_is_learnt_scored_drawn_and_answered(tmp_path, network):
     small = {"hidden_size": 16, "layers": 1, "dropout": 0.0}
     made, fitted, _ = trained(tmp_path, info, network=network, **small)
     calibration = made.calibrate(fitted)
-    data = {key: info[key] for key in made.card_keys}
+    data = {key: info[key] for key in (*made.card_keys, "source", "sha256")}
     folder = tmp_path / "report"
     scores = report_forecast(folder, tmp_path / "processed", fitted, data, **calibration, batch_size=16, device=CPU)
     assert scores["test_windows"] == 25 and scores["mase"] < scores["baseline_seasonal_naive_mase"]
@@ -370,7 +370,7 @@ def test_predict_continues_a_table(tmp_path, monkeypatch):
     table().drop(columns="holiday").to_csv(tmp_path / "a.csv", index=False)
     info = prepare(tmp_path / "data", tmp_path / "a.csv", horizon=5, window=24)
     made, fitted, _ = trained(tmp_path / "data", info, steps=20, validate_every=20)
-    data = {key: info[key] for key in made.card_keys}
+    data = {key: info[key] for key in (*made.card_keys, "source", "sha256")}
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text("{}\n")
     save_model(
