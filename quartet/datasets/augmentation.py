@@ -94,7 +94,8 @@ def affine(
         shifts: `(batch, 2)`, right and down, as shares of the width and height.
         scales: `(batch,)` factors.
         shears: `(batch,)` angles in degrees; a positive one moves the top to the right.
-        interpolation: `bilinear`, which blurs a little, or `bicubic` (Keys 1981, with a = −0.75), which keeps edges.
+        interpolation: `bilinear`, which blurs a little, `bicubic` (Keys 1981, with a = −0.75), which keeps edges, or
+            `nearest`, which keeps pixels, so that a shift is one by whole pixels.
     """
     height, width = images.shape[-2:]
     angles = torch.deg2rad(degrees)

@@ -40,8 +40,8 @@ class Augmentation:
     shear: float = setting(0.0, "largest shear angle in either direction, degrees", at_least=0, at_most=80)
     interpolation: str = setting(
         "bilinear",
-        "how transformed images are resampled; `bicubic` blurs less",
-        choices=("bilinear", "bicubic"),
+        "how transformed images are resampled; `bicubic` blurs less, `nearest`, for small images, not at all",
+        choices=("bilinear", "bicubic", "nearest"),
     )
     brightness: float = setting(0.2, "largest relative change of brightness", at_least=0, at_most=1)
     contrast: float = setting(0.2, "largest relative change of contrast", at_least=0, at_most=1)

@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 
@@ -57,6 +58,16 @@ def test_bicubic_resampling_follows_the_kernel_and_stays_between_black_and_white
         expected = keys_cubic(source_y - places) @ pixels @ keys_cubic(source_x - places)
         assert turned[row, column] == pytest.approx(min(max(expected, 0), 1), abs=1e-9)
     assert not np.allclose(turned, affine(image, **how)[0, 0].numpy(), atol=0.01)
+
+
+def test_nearest_resampling_shifts_by_whole_pixels():
+    images, zeros = torch.rand(2, 3, 16, 16), torch.zeros(2)
+    shifts = torch.tensor([[0.13, -0.05], [-0.01, 0.2]])  # 2.08 and -0.8 pixels, -0.16 and 3.2
+    how = {"degrees": zeros, "shifts": shifts, "scales": torch.ones(2), "shears": zeros}
+    moved = affine(images, **how, interpolation="nearest")
+    padded = F.pad(images, (4, 4, 4, 4))
+    for image, result, (right, down) in zip(padded, moved, [(2, -1), (0, 3)], strict=True):
+        torch.testing.assert_close(result, image[:, 4 - down : 20 - down, 4 - right : 20 - right], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
