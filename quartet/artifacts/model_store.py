@@ -1,4 +1,7 @@
-"""Models on disk: `model.safetensors` (the weights) and a readable `card.json` (how to rebuild the network)."""
+"""Models on disk: `model.safetensors` (the weights) and a readable `card.json` (how to rebuild the network).
+
+A model of tokens has its `tokenizer.json` beside them.
+"""
 
 import json
 import math
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.shapes import CARD
-from quartet.artifacts.verification import read_sealed, write_described
+from quartet.artifacts.verification import read_described, write_described
 from quartet.artifacts.writing import atomic_folder, atomic_path, read_json, write_bytes
 
 if TYPE_CHECKING:
@@ -29,15 +32,19 @@ def save_model(
     training: Mapping[str, object],
     calibration: Mapping[str, object] | None = None,
     start: Mapping[str, object] | None = None,
+    files: Collection[Path] = (),
 ) -> None:
     """Write a model folder atomically.
 
     `network` holds the arguments that rebuild the network, `data` describes its inputs and has their checksum,
     `training` has the steps taken and the validation scores, `calibration` what was fitted to the validation split,
-    `start` what weights the training started from.
+    `start` what weights the training started from. Copies of `files` are put beside them.
     """
     with atomic_folder(folder) as temporary:
         save_tensors(temporary / "model.safetensors", weights)
+        for path in files:
+            write_bytes(temporary / path.name, path.read_bytes())
+        beside = {path.name: sha256(temporary / path.name) for path in files}
         card = {
             "family": family,
             "network": dict(network),
@@ -45,6 +52,7 @@ def save_model(
             "training": dict(training),
             **({"calibration": dict(calibration)} if calibration else {}),
             **({"start": dict(start)} if start else {}),
+            **({"checksums": beside} if beside else {}),
             "sha256": sha256(temporary / "model.safetensors"),
         }
         write_described(temporary / "card.json", card)
@@ -54,10 +62,10 @@ def read_card(folder: Path) -> dict:
     """Read a model's card.
 
     Raises:
-        ValueError: the card is missing, broken or changed, or does not match the weights beside it.
+        ValueError: the card is missing, broken or changed, or does not match the files beside it.
     """
     remedy = f"delete {folder} and run `dvc checkout` or `dvc repro`"
-    card = read_sealed(folder / "card.json", CARD, remedy)
+    card = read_described(folder / "card.json", CARD, remedy)
     try:
         found = sha256(folder / "model.safetensors")
     except OSError as error:

@@ -63,6 +63,7 @@ def evaluate(how: EvaluateLm, *, folder: Path, batch_size: int, seed: int, devic
     if (per_word := word_perplexity(scored["nats"], test_bytes.decode())) is not None:
         scores["word_perplexity"] = per_word
     train_bytes = _end_of(processed / "train.txt", BASELINE_BYTES)
+    scores |= {name: score for name, score in card["training"].items() if name.endswith("first_text_bits_per_byte")}
     scores |= compression_bits_per_byte(train_bytes, test_bytes)
     scores["baseline_ngram_bits_per_byte"] = ngram_bits_per_byte(train_bytes, test_bytes)
 

@@ -27,7 +27,12 @@ class PreprocessText(Preparation):
         None,
         "pairs: source and target language, such as `de-en`; null takes a source's own order, or English first",
     )
-    tokenizer: str = setting("bpe", "kind of tokenizer", choices=("bpe", "character", "byte"))
+    tokenizer: str = setting(
+        "bpe",
+        "kind of tokenizer; or the one that the language model in this folder or in the registry has, to go on from it",
+        choices=("bpe", "character", "byte"),
+        prefixes=("folder:", "models:/"),
+    )
     vocabulary_size: int = setting(2048, "BPE vocabulary size, including the 256 bytes", at_least=256, at_most=65536)
 
 
@@ -64,6 +69,11 @@ class TrainLm(Training):
         0.0, "translation: share of the target probability that is spread over all tokens", at_least=0, below=1
     )
     dropout: float = setting(0.0, "dropout after attention and feed-forward", at_least=0, below=1)
+    remember: str | None = setting(
+        None,
+        "with `start_from`: a text file of the kind that the model there knows, which it was not trained on; scores of "
+        "it before and after the training say what is forgotten",
+    )
     optimizer: str = with_default(Training, "optimizer", "muon")
     learning_rate: float = with_default(Training, "learning_rate", 0.01)
     weight_decay: float = with_default(Training, "weight_decay", 0.05)
@@ -78,8 +88,15 @@ class TrainLm(Training):
     validate_every: int = with_default(Training, "validate_every", 100)
     compile: bool = compile_setting()
 
+    @property
+    def brings(self) -> dict[str, str]:
+        """The text whose scores say what is forgotten."""
+        return {"remember": self.remember} if self.remember else {}
+
     def conflicts(self, data: PreprocessText, evaluation: "EvaluateLm") -> Iterator[str]:
-        """Widths that the heads do not divide, and networks that the compiler does not speed up."""
+        """Widths that the heads do not divide, networks that the compiler does not speed up, nothing to forget."""
+        if self.remember and not self.start_from:
+            yield "train_lm.remember: compares with the model in train_lm.start_from, which is null; set both or none"
         if self.compile and self.architecture != "decoder":
             yield (
                 f"train_lm.compile: found true, but compiling does not speed up architecture {self.architecture!r}, "

@@ -115,6 +115,11 @@ class Training:
         """What weights the training starts from, in words; None for random ones."""
         return self.start_from
 
+    @property
+    def brings(self) -> dict[str, str]:
+        """Files that come with the weights to start from: their paths, by the settings that name them."""
+        return {}
+
     def conflicts(self, data: Any, evaluation: Any) -> Iterator[str]:
         """Settings that contradict each other, one line per error.
 

@@ -38,6 +38,7 @@ class Plan:
         draw: writes pictures of the training into a folder.
         calibrate: fits to the validation split what the trained network's answers need to mean what they say, such as
             a temperature; it goes into the card.
+        measure: scores of the trained network, for `training.json` and the card, that no validation takes.
     """
 
     task: Task
@@ -46,6 +47,7 @@ class Plan:
     model_files: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     draw: Callable[[Path], None] = lambda folder: None
     calibrate: Callable[[Any], Mapping[str, float]] = lambda network: {}
+    measure: Callable[[Any], Mapping[str, float]] = lambda network: {}
 
 
 def run_training(family: Family, settings: Training, *, seed: int, runtime: Runtime) -> None:
@@ -108,7 +110,11 @@ def _write_results(
     data = {key: info[key] for key in (*plan.card_keys, "source", "sha256")}
     network = plan.task.network.eval()
     network.load_state_dict(outcome.weights)
+    if measured := rounded(plan.measure(network)):
+        training |= measured
+        run.log_scores(measured)
     about: dict[str, Any] = {"data": data, "calibration": plan.calibrate(network), "start": start}
+    about["files"] = plan.model_files.values()
     save_model(model, outcome.weights, family=family.key, network=plan.description, training=training, **about)
     run.log_outputs([model])
     run.log_model(family, model, plan.model_files)  # early, so that the recorder works while the pictures are drawn

@@ -1,7 +1,8 @@
 """Start a training from weights that are there already: those of a model of one's own, or published ones.
 
 `download weights` brings them into `data/raw/weights/<family>`: a `manifest.json`, which says `"from": null` where
-nothing is wanted, and `model.safetensors`.
+nothing is wanted, and `model.safetensors`; beside it the `tokenizer.json` of a model of tokens, and files that the
+settings bring along.
 """
 
 import shutil
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 REGISTRY = "models:/"
+TOKENIZER = "tokenizer.json"
 AGAIN = "run `dvc repro --force download@weights`"
 
 
@@ -37,7 +39,7 @@ def bring_weights(
     `published` brings weights that others have trained, if the settings ask for some.
 
     Raises:
-        BadInput: there is no such model, or it is of another family.
+        BadInput: there is no such model, it is of another family, or there is no such file.
         FetchError: weights cannot be downloaded.
     """
     folder.mkdir(parents=True)
@@ -46,13 +48,25 @@ def bring_weights(
         found = _bring_own_model(settings.start_from, family, folder)
     elif published:
         found = published(settings, fetching, folder)
-    brought = folder / "model.safetensors"
-    checksums = {"checksums": {brought.name: sha256(brought)}} if brought.exists() else {}
-    write_described(folder / "manifest.json", {"from": settings.starts_from, **(found or {}), **checksums})
+    for setting, path in settings.brings.items():
+        _bring_file(f"train_{family}.{setting}", path, folder / f"{setting}.txt")
+    files = ("model.safetensors", TOKENIZER, *(f"{setting}.txt" for setting in settings.brings))
+    checksums = {name: sha256(folder / name) for name in files if (folder / name).exists()}
+    along = {"checksums": checksums, "brings": settings.brings}
+    content = {"from": settings.starts_from, **(found or {}), **{name: each for name, each in along.items() if each}}
+    write_described(folder / "manifest.json", content)
+
+
+def _bring_file(setting: str, given: str, place: Path) -> None:
+    """Copy the file that a setting names."""
+    try:
+        shutil.copyfile(user_path(given), place)
+    except OSError as error:
+        raise BadInput(f"{setting}: {user_path(given)}: {error.strerror or error}") from error
 
 
 def _bring_own_model(start_from: str, family: str, folder: Path) -> dict[str, Any]:
-    """Copy the weights of a model in a folder or in MLflow's registry into `folder`; returns what they are."""
+    """Copy a model in a folder or in MLflow's registry into `folder`; returns what it is."""
     found: dict[str, Any] = {"licence": "the user's own"}
     if start_from.startswith(REGISTRY):
         from quartet.tracking.registry import download_registered
@@ -65,8 +79,11 @@ def _bring_own_model(start_from: str, family: str, folder: Path) -> dict[str, An
     card = read_card(model)
     if card["family"] != family:
         raise BadInput(f"train_{family}.start_from: {start_from} is a model of the family {card['family']}")
-    shutil.copyfile(model / "model.safetensors", folder / "model.safetensors")
-    return {**found, "file": "model.safetensors", "sha256": card["sha256"]}
+    for name in ("model.safetensors", TOKENIZER):
+        if (model / name).exists():
+            shutil.copyfile(model / name, folder / name)
+    about = {"network": card["network"], "data_sha256": card["data"]["sha256"]}
+    return {**found, **about, "file": "model.safetensors", "sha256": card["sha256"]}
 
 
 def read_start(wanted: str | None, folder: Path) -> dict[str, Any] | None:

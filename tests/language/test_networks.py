@@ -12,7 +12,7 @@ from quartet.language.generation import fill_blanks, generate, next_words, sampl
 from quartet.language.incremental_decoding import IncrementalDecoder
 from quartet.language.networks.short_convolution import ShortConvolution, _Mixed
 from quartet.language.settings import TrainLm
-from quartet.language.span_corruption import corrupt_spans, corrupted, cut
+from quartet.language.training.span_corruption import corrupt_spans, corrupted, cut
 from quartet.layers.attention import MultiHeadAttention
 from quartet.layers.positional_encoding import RotaryPosition
 

@@ -12,7 +12,8 @@ from quartet.artifacts.writing import atomic_path, write_text
 from quartet.datasets.reading.documents import index_documents
 from quartet.datasets.reading.text_files import CHUNK
 from quartet.datasets.splits import SPLITS, print_report
-from quartet.datasets.tokenizers import encoded_lines, train_tokenizer, training_sample
+from quartet.datasets.tokenizers import encoded_lines
+from quartet.language.preparation.fitting import fit_tokenizer
 from quartet.language.preparation.pairs import prepare_pairs
 from quartet.language.preparation.splitting import SplitDocuments, SplitPassages, split_documents, split_passages
 from quartet.language.settings import PreprocessText
@@ -37,10 +38,8 @@ def prepare_text(raw: Path, folder: Path, settings: PreprocessText) -> dict:
     print_report(source, splits.report)
     characters = {name: _write(folder / f"{name}.txt", splits.text(name)) for name in SPLITS}
     refuse_small_splits(source, characters)
-    lines = lines_of(folder / "train.txt")
-    if settings.tokenizer == "bpe":
-        lines = iter(training_sample(lines, characters["train"]))
-    tokenizer = train_tokenizer(settings.tokenizer, lines, settings.vocabulary_size)
+    fitted = fit_tokenizer(settings, lines_of(folder / "train.txt"), characters["train"])
+    tokenizer = fitted.tokenizer
     dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
     counts = {}
     for name in SPLITS:
@@ -50,10 +49,10 @@ def prepare_text(raw: Path, folder: Path, settings: PreprocessText) -> dict:
                 file.write(encoded.tobytes())
                 tokens += len(encoded)
         counts[name] = {"bytes": text.stat().st_size, "characters": characters[name], "tokens": tokens}
-    write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
+    write_text(folder / "tokenizer.json", fitted.content)
     info = {
         "source": source,
-        "tokenizer": settings.tokenizer,
+        **fitted.about,
         "vocabulary_size": tokenizer.get_vocab_size(),
         "dtype": np.dtype(dtype).name,
         "counts": counts,

@@ -12,8 +12,9 @@ from quartet.artifacts.model_store import save_arrays
 from quartet.artifacts.verification import described_files, write_described
 from quartet.artifacts.writing import write_text
 from quartet.datasets.splits import SPLITS, Examples, Splits, split_examples
-from quartet.datasets.tokenizers import encode_each, train_tokenizer, training_sample
+from quartet.datasets.tokenizers import encode_each
 from quartet.language import TRANSLATION, begun
+from quartet.language.preparation.fitting import fit_tokenizer
 from quartet.language.settings import PreprocessText
 from quartet.language.sources.pairs import SIDES, Pairs, read_pairs
 
@@ -124,17 +125,15 @@ def prepare_pairs(source: str, path: Path, folder: Path, settings: PreprocessTex
     for line in (split.report["origin"], *split.report["warnings"]):
         print(f"{source}: {line}", flush=True)
     lines = [begun(text) for side in split.texts["train"] for text in side]
-    tokenizer = train_tokenizer(
-        settings.tokenizer, training_sample(lines, sum(map(len, lines))), settings.vocabulary_size
-    )
-    counts = {name: _write_split(folder, name, split.texts[name], tokenizer) for name in SPLITS}
-    write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
+    fitted = fit_tokenizer(settings, lines, sum(map(len, lines)))
+    counts = {name: _write_split(folder, name, split.texts[name], fitted.tokenizer) for name in SPLITS}
+    write_text(folder / "tokenizer.json", fitted.content)
     info = {
         "source": source,
         "task": TRANSLATION,
         "languages": list(split.languages),
-        "tokenizer": settings.tokenizer,
-        "vocabulary_size": tokenizer.get_vocab_size(),
+        **fitted.about,
+        "vocabulary_size": fitted.tokenizer.get_vocab_size(),
         "counts": counts,
         "splits": split.report,
         "left_out": split.left_out,

@@ -16,7 +16,8 @@ from quartet.language.networks.encoder_decoder import EncoderDecoder
 from quartet.language.networks.interface import LanguageModel
 from quartet.language.scoring import validation_scores
 from quartet.language.settings import TrainLm
-from quartet.language.span_corruption import corrupt_spans
+from quartet.language.training.continuation import Continuation
+from quartet.language.training.span_corruption import corrupt_spans
 from quartet.language.translation.training import TranslationTraining
 from quartet.language.windows import TrainingWindows, token_stream
 from quartet.params.fields import changed, say_idle
@@ -32,6 +33,7 @@ def plan(settings: TrainLm, *, seed: int, folder: Path, info: Mapping, device: t
     """The plan of a training on the processed text or pairs in `folder`; `info` is its `info.json`."""
     description = describe_network(settings, info)
     translates = info.get("task") == TRANSLATION
+    going_on = Continuation(settings, folder, info, device) if settings.start_from else None
     say_idle("train_lm", changed(settings, OF_TEXT if translates else OF_PAIRS), "pairs" if translates else "text")
     if translates:
         task = TranslationTraining(settings, folder, description, device, seed=seed).task()
@@ -44,6 +46,7 @@ def plan(settings: TrainLm, *, seed: int, folder: Path, info: Mapping, device: t
         description=description,
         card_keys=card_keys,
         model_files={"tokenizer": folder / "tokenizer.json"},
+        measure=going_on.scores if going_on else lambda network: {},
     )
 
 
