@@ -59,8 +59,8 @@ def flip(path):
     """Flip a bit in the middle of a file; of JSON, one that leaves it JSON."""
     content = bytearray(path.read_bytes())
     place = len(content) // 2
-    if path.suffix == ".json":
-        place = max(place, content.find(b'"source": "') + len('"source": "'))
+    if path.suffix == ".json" and (source := content.find(b'"source": "')) >= 0:
+        place = source + len('"source": "')
     content[place] ^= 1
     path.write_bytes(content)
 
