@@ -1,6 +1,6 @@
 """Generate text with temperature, top-k and nucleus (top-p) sampling; predict next words; fill in blanks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ def sample_token(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
 ) -> Tensor:
     """Sample a token from each row of logits `(batch, vocabulary)`; returns `(batch, 1)`.
 
@@ -28,7 +28,7 @@ def sample_token(
         top_k: sample only among the `top_k` most probable tokens.
         top_p: sample only among the most probable tokens that together reach this probability (nucleus sampling,
             Holtzman et al. 2020).
-        generator: source of randomness.
+        generator: source of randomness, or one of each row.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -53,13 +53,16 @@ def sample_token(
     return tokens.gather(-1, _sample_index(probabilities, generator))
 
 
-def _sample_index(weights: Tensor, generator: torch.Generator | None) -> Tensor:
+def _sample_index(weights: Tensor, generator: torch.Generator | Sequence[torch.Generator] | None) -> Tensor:
     """Sample an index of each row of `(batch, choices)` in proportion to the weights: `(batch, 1)`.
 
     Inverting the cumulative distribution takes a fifth of the time of `torch.multinomial`.
     """
     reached = weights.cumsum(dim=-1)
-    chance = torch.rand(len(weights), 1, generator=generator, device=weights.device)
+    if isinstance(generator, Sequence):
+        chance = torch.cat([torch.rand(1, 1, generator=own, device=weights.device) for own in generator])
+    else:
+        chance = torch.rand(len(weights), 1, generator=generator, device=weights.device)
     found = torch.searchsorted(reached, chance * reached[:, -1:], right=True)
     return found.clamp(max=weights.shape[-1] - 1)
 

@@ -1,6 +1,6 @@
 """Serve the language model: continue a prompt, predict the next words, fill blanks, or translate."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ from quartet.artifacts.rebuilding import rebuild_network
 from quartet.datasets.questions import Questions, text_questions
 from quartet.datasets.tokenizers import load_tokenizer
 from quartet.language import BLANK, TRANSLATION, generation
+from quartet.language.batch_decoding import BatchDecoder
+from quartet.language.batch_generation import generate_together
 from quartet.language.networks import NETWORKS
 from quartet.language.networks.encoder_decoder import EncoderDecoder
+from quartet.language.stop_strings import Written, pieces_before
 from quartet.language.translation.decoding import Search
 from quartet.language.translation.translator import Translator
 from quartet.tracking.served import Column, Interface, Parameter, Served, check_seed
@@ -70,12 +73,12 @@ class TextGenerator(Served):
         choice["top_k"] = parameters["top_k"] or None
         going_on = {"repetition_penalty": parameters["repetition_penalty"]}
         going_on["stop"] = [parameters["stop"]] if parameters["stop"] else []
-        return [
-            self.filled(prompt, **choice)
-            if BLANK in prompt
-            else self.continued(prompt, parameters["tokens"], **choice, **going_on)
-            for prompt in inputs
-        ]
+        continued = iter(
+            self.continued_together(
+                [prompt for prompt in inputs if BLANK not in prompt], parameters["tokens"], **choice, **going_on
+            )
+        )
+        return [self.filled(prompt, **choice) if BLANK in prompt else next(continued) for prompt in inputs]
 
     def questions(self, path: Path, preparation: Any) -> Questions:
         """Prompts, one on each line of a text file, or in the column `prompt` or `text` of a table.
@@ -97,6 +100,33 @@ class TextGenerator(Served):
         """
         return "".join(self.pieces(prompt, tokens, **choice))
 
+    def continued_together(
+        self, prompts: Sequence[str], tokens: int, *, seed: int, stop: Sequence[str] = (), **choice: Any
+    ) -> list[str]:
+        """Continue several prompts at once, each as `continued` does; returns the whole texts.
+
+        Networks other than the decoder write one text after another.
+
+        Raises:
+            ValueError: an argument is out of its range.
+        """
+        if len(prompts) < 2 or not BatchDecoder.suits(self.network):
+            return [self.continued(prompt, tokens, seed=seed, stop=stop, **choice) for prompt in prompts]
+        _check(tokens, seed)
+        encoded = [self._tokens(prompt or "\n") for prompt in prompts]
+        written = [Written(stop, self.tokenizer.decode) for _ in prompts]
+        said = [self.tokenizer.decode(prompt) for prompt in encoded]
+
+        def is_over(number: int, token: int) -> bool:
+            written[number].tokens.append(token)
+            if stop:
+                said[number] += written[number].piece()
+            return written[number].is_over
+
+        generators = [torch.Generator().manual_seed(seed) for _ in prompts]
+        generate_together(self.network, encoded, tokens, generators=generators, is_over=is_over, **choice)
+        return [text + own.rest() for text, own in zip(said, written, strict=True)]
+
     def pieces(self, prompt: str, tokens: int, *, seed: int, stop: Sequence[str] = (), **choice: Any) -> Iterator[str]:
         """Continue a prompt; yields the prompt and then the text as it is written, in pieces of whole characters.
 
@@ -110,9 +140,7 @@ class TextGenerator(Served):
         Raises:
             ValueError: an argument is out of its range.
         """
-        if tokens < 1:
-            raise ValueError(f"tokens: found {tokens}, allowed is 1 or more")
-        check_seed(seed)
+        _check(tokens, seed)
         generator = torch.Generator().manual_seed(seed)
         encoded = self._encoded(prompt)
         yield self.tokenizer.decode(encoded[0].tolist())
@@ -152,32 +180,10 @@ class TextGenerator(Served):
         return self.tokenizer.encode(text).ids
 
 
-def pieces_before(stop: Sequence[str], tokens: Iterator[int], decode: Callable[[list[int]], str]) -> Iterator[str]:
-    """The text of tokens as they come, up to the first of the strings `stop`.
-
-    What may be the beginning of such a string is held back, and so are bytes that may be the beginning of a character.
-    """
-    written: list[int] = []
-    said, end, text = 0, 0, ""
-    for token in tokens:
-        written.append(token)
-        text = decode(written)
-        end = min((place for string in stop if string and (place := text.find(string)) >= 0), default=len(text))
-        # A longer string that began before the one that is complete may still be completed.
-        whole = text.rstrip("\ufffd")
-        safe = min(end, len(whole) - max((_begun(whole, string) for string in stop), default=0))
-        if safe > said:
-            yield text[said:safe]
-            said = safe
-        if safe == end < len(text):
-            return
-    if said < end:
-        yield text[said:end]
-
-
-def _begun(text: str, string: str) -> int:
-    """The number of characters at the end of a text with which a string may begin."""
-    return next((length for length in range(len(string) - 1, 0, -1) if text.endswith(string[:length])), 0)
+def _check(tokens: int, seed: int) -> None:
+    if tokens < 1:
+        raise ValueError(f"tokens: found {tokens}, allowed is 1 or more")
+    check_seed(seed)
 
 
 def _translates(card: Mapping) -> bool:
