@@ -73,12 +73,7 @@ class TextGenerator(Served):
         choice["top_k"] = parameters["top_k"] or None
         going_on = {"repetition_penalty": parameters["repetition_penalty"]}
         going_on["stop"] = [parameters["stop"]] if parameters["stop"] else []
-        continued = iter(
-            self.continued_together(
-                [prompt for prompt in inputs if BLANK not in prompt], parameters["tokens"], **choice, **going_on
-            )
-        )
-        return [self.filled(prompt, **choice) if BLANK in prompt else next(continued) for prompt in inputs]
+        return self.written(inputs, parameters["tokens"], **choice, **going_on)
 
     def questions(self, path: Path, preparation: Any) -> Questions:
         """Prompts, one on each line of a text file, or in the column `prompt` or `text` of a table.
@@ -99,6 +94,19 @@ class TextGenerator(Served):
             ValueError: an argument is out of its range.
         """
         return "".join(self.pieces(prompt, tokens, **choice))
+
+    def written(
+        self, prompts: Sequence[str], tokens: int, *, repetition_penalty: float, stop: Sequence[str], **choice: Any
+    ) -> list[str]:
+        """Continue each prompt, or fill its blanks if it has any; the arguments are those of `pieces`.
+
+        Raises:
+            ValueError: as `pieces` and `filled`.
+        """
+        going_on: dict[str, Any] = {"repetition_penalty": repetition_penalty, "stop": stop}
+        plain = [prompt for prompt in prompts if BLANK not in prompt]
+        continued = iter(self.continued_together(plain, tokens, **choice, **going_on))
+        return [self.filled(prompt, **choice) if BLANK in prompt else next(continued) for prompt in prompts]
 
     def continued_together(
         self, prompts: Sequence[str], tokens: int, *, seed: int, stop: Sequence[str] = (), **choice: Any

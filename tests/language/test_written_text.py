@@ -16,7 +16,8 @@ from quartet.artifacts.writing import read_json
 from quartet.language.generation import generate, penalised
 from quartet.language.line_scores import line_scores
 from quartet.language.scoring import score_stream, word_perplexity
-from quartet.language.serving import TextGenerator, pieces_before
+from quartet.language.serving import TextGenerator
+from quartet.language.stop_strings import pieces_before
 
 CHOICE = {"temperature": 0.8, "top_k": None, "top_p": None, "seed": 3}
 
@@ -125,7 +126,7 @@ def test_a_file_is_scored_as_a_table(folder, monkeypatch, tmp_path):
     assert run(folder, monkeypatch, "score", tmp_path / "own.txt", "--out", "a.txt").exit_code == 2
 
 
-@pytest.mark.parametrize("other", [("a ___ b",), ("The ", "--next-words", "2")])
+@pytest.mark.parametrize("other", [("a ___ b",), ("The ", "a ___ b"), ("The ", "--next-words", "2")])
 @pytest.mark.parametrize("option", [("--stop", "x"), ("--repetition-penalty", "1.5")])
 def test_options_of_a_continued_text_are_refused_elsewhere(folder, monkeypatch, other, option):
     done = run(folder, monkeypatch, "generate", *other, *option)
