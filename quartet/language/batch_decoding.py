@@ -82,8 +82,10 @@ class BatchDecoder:
         if self.position is not None:
             hidden = hidden + self.position[self.steps]
         hidden = _normalised(hidden, self.embedding_gain)
+        beyond = np.arange(self.steps.max() + 1) > self.steps[:, None]  # (rows, steps)
+        mask = np.where(beyond, np.float32(-np.inf), np.float32(0))[:, None]
         for block in self.blocks:
-            hidden = block.advance(hidden, self.steps)
+            hidden = block.advance(hidden, self.steps, mask)
         self.steps = self.steps + 1
         self.last = np.concatenate([self.last, read[:, None]], axis=1)[:, 1:]
         return torch.from_numpy(_normalised(hidden, self.output_gain) @ self.embedding.T)
@@ -132,9 +134,12 @@ class _BatchBlock:
         self.before = [own[rows] for own in self.before]
         self.keys, self.values = self.keys[rows], self.values[rows]
 
-    def advance(self, hidden: np.ndarray, steps: np.ndarray) -> np.ndarray:
-        """`(rows, features)` of the tokens at each row's position to the same shape."""
-        hidden = hidden + self._attended(self._mixed(0, hidden), steps)
+    def advance(self, hidden: np.ndarray, steps: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """`(rows, features)` of the tokens at each row's position in `steps` to the same shape.
+
+        `mask` `(rows, 1, steps)` is added to the scores of attention: −∞ beyond each row's position.
+        """
+        hidden = hidden + self._attended(self._mixed(0, hidden), steps, mask)
         return hidden + np.square(np.maximum(self._mixed(1, hidden) @ self.expand, 0)) @ self.contract
 
     def _mixed(self, number: int, hidden: np.ndarray) -> np.ndarray:
@@ -143,7 +148,7 @@ class _BatchBlock:
         self.before[number] = np.concatenate([before, tokens[:, None]], axis=1)[:, 1:]
         return tokens + (before * self.shares[number]).sum(axis=1)
 
-    def _attended(self, tokens: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    def _attended(self, tokens: np.ndarray, steps: np.ndarray, mask: np.ndarray) -> np.ndarray:
         rows, features = np.arange(len(tokens)), self.keys.shape[3]
         # (3, rows, heads, head features)
         query, key, value = (tokens @ self.projection).reshape(-1, 3, self.heads, features).swapaxes(0, 1)
@@ -151,9 +156,9 @@ class _BatchBlock:
             sine, cosine = (table[steps][:, None] for table in self.turn)  # (rows, 1, head features / 2)
             query, key = _turned(query, sine, cosine), _turned(key, sine, cosine)
         self.keys[rows, :, steps], self.values[rows, :, steps] = key, value
-        seen = int(steps.max()) + 1
-        scores = (self.keys[:, :, :seen] @ (query[..., None] / math.sqrt(features)))[..., 0]  # (rows, heads, seen)
-        scores[np.broadcast_to((np.arange(seen) > steps[:, None])[:, None], scores.shape)] = -np.inf
+        seen = mask.shape[2]
+        scores = (self.keys[:, :, :seen] @ (query[..., None] / math.sqrt(features)))[..., 0]  # (rows, heads, steps)
+        scores += mask
         weights = np.exp(scores - scores.max(axis=2, keepdims=True))
         weights /= weights.sum(axis=2, keepdims=True)
         found = weights[:, :, None] @ self.values[:, :, :seen]  # (rows, heads, 1, head features)
