@@ -4,8 +4,8 @@ Trains on tiny-shakespeare by characters, in one run: a well-known recipe for a 
 the same size with the `Trainer` of `transformers`, and our decoder, in the time that the recipe took, in ten minutes
 and, with `--long`, in thirty. Measures nats per character over the last tenth of the text, in windows that do not
 overlap; seconds of training only; tokens per second; peak memory; and characters per second of generation with and
-without the key-value cache. Writes `language.csv`, `language.md` and `language.png` into `reports/benchmarks`. Takes
-about twenty minutes on 2 cores, fifty with `--long`.
+without the key-value cache, and of several texts in one batch. Writes `language.csv`, `language.md` and `language.png`
+into `reports/benchmarks`. Takes about twenty minutes on 2 cores, fifty with `--long`.
 
 All train on the first nine tenths of the text; our recipes were chosen on the last twentieth of these.
 """
@@ -15,6 +15,7 @@ import os
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,7 @@ OURS = {
     LONGEST: preset("shakespeare-30min").training("lm"),
 }
 SECONDS = {"ten minutes": 600.0, LONGEST: 1800.0}
-GENERATED, ROUNDS, SEED = 256, 3, 0
+GENERATED, TEXTS, ROUNDS, SEED = 256, 16, 3, 0
 
 
 def main(
@@ -226,9 +227,13 @@ def nats_of(network, text: Path) -> float:
 
 
 def generation_rates(folder: Path) -> dict[str, float]:
-    """Characters per second that a decoder of the default size generates, with and without the key-value cache."""
+    """Characters per second that a decoder of the default size generates, with and without the key-value cache.
+
+    `together` is the rate of `TEXTS` texts in one batch.
+    """
     import torch
 
+    from quartet.language.batch_generation import generate_together
     from quartet.language.generation import generate
     from quartet.language.networks.decoder import Decoder
 
@@ -246,14 +251,24 @@ def generation_rates(folder: Path) -> dict[str, float]:
     ).eval()
     prompt, rates = torch.zeros(1, 1, dtype=torch.long), {}
     generate(network, prompt, 8)  # warms up
-    for cached in (True, False):
+
+    def alone(cached: bool) -> None:
+        generate(network, prompt, GENERATED - 1, generator=torch.Generator().manual_seed(0), cached=cached)
+
+    def together() -> None:
+        generators = [torch.Generator().manual_seed(seed) for seed in range(TEXTS)]
+        prompts = prompt.tolist() * TEXTS
+        generate_together(network, prompts, GENERATED - 1, generators=generators, is_over=lambda number, token: False)
+
+    arms = {"cached": (partial(alone, True), 1), "uncached": (partial(alone, False), 1), "together": (together, TEXTS)}
+    for name, (write, texts) in arms.items():
         times = []
         for _ in range(ROUNDS):
             start = time.perf_counter()
-            generate(network, prompt, GENERATED - 1, generator=torch.Generator().manual_seed(0), cached=cached)
+            write()
             times.append(time.perf_counter() - start)
-        tokens_per_second = (GENERATED - 1) / statistics.median(times)
-        rates["cached" if cached else "uncached"] = tokens_per_second * counts["characters"] / counts["tokens"]
+        tokens_per_second = texts * (GENERATED - 1) / statistics.median(times)
+        rates[name] = tokens_per_second * counts["characters"] / counts["tokens"]
     return rates
 
 
@@ -272,7 +287,8 @@ def summary(table: pd.DataFrame, memories: dict[str, float], rates: dict[str, fl
         "",
         f"Generation of {GENERATED} tokens by the default decoder: {rates['cached']:,.0f} characters per second",
     ]
-    lines[-1] += f" with the key-value cache, {rates['uncached']:,.0f} without ({ratio:.1f}×)."
+    lines[-1] += f" with the key-value cache, {rates['uncached']:,.0f} without ({ratio:.1f}×), "
+    lines[-1] += f"{rates['together']:,.0f} of {TEXTS} texts in one batch."
     return "\n".join(lines) + "\n"
 
 
