@@ -38,9 +38,9 @@ def test_each_language_arm_tells_where_it_ended():
             {"arm": language.RECIPE, "tokens": 1536, "seconds": 100.0, "nats": 1.9},
         ]
     )
-    text = language.summary(table, {language.RECIPE: 0.5}, {"cached": 900.0, "uncached": 300.0})
+    text = language.summary(table, {language.RECIPE: 0.5}, {"cached": 900.0, "uncached": 300.0, "together": 2400.0})
     assert "| small-CPU recipe | 1,536 | 100 s | 15 | 0.50 GiB | 1.9000 |" in text.splitlines()
-    assert "900 characters per second with the key-value cache, 300 without (3.0×)" in text
+    assert "900 characters per second with the key-value cache, 300 without (3.0×), 2,400 of 16 texts" in text
 
 
 def test_the_gpus_table_has_a_line_per_figure():
