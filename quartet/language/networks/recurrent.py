@@ -45,4 +45,6 @@ class RecurrentLanguageModel(LanguageModel):
         """
         hidden = self.dropout(self.embedding_norm(self.embedding(tokens)))  # (batch, steps, width)
         states, past = self.recurrent(hidden, past)
-        return F.linear(self.output_norm(self.dropout(states)), self.embedding.weight), past
+        # Below autocast the cells answer in bfloat16, which torch's norm takes, slowly, with weights in float32.
+        states = self.output_norm(self.dropout(states).to(self.output_norm.weight.dtype))
+        return F.linear(states, self.embedding.weight), past
