@@ -134,8 +134,9 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
     from quartet.text_to_image.training import TextToImageTraining
     from quartet.training.checkpoints import NoCheckpoint
     from quartet.training.devices import pick_device
-    from quartet.training.loop import steps_within_time, train, wait_for
+    from quartet.training.loop import train
     from quartet.training.seeding import seed_everything
+    from quartet.training.steps import steps_within_time, wait_for
 
     settings = dataclasses.replace(settings, matcher=True)  # all of `CHOICES` use rejection
     device, info = pick_device(Runtime()), read_json(folder / "info.json")
@@ -285,7 +286,7 @@ def train_peer(
 
     from quartet.datasets.images import load_images
     from quartet.text_to_image.samplers import to_uint8
-    from quartet.training.loop import wait_for
+    from quartet.training.steps import wait_for
 
     device = next(network.parameters()).device
     train, labels = (part.to(device) for part in load_images(folder, "train"))

@@ -195,8 +195,8 @@ def train_ours(text: Path, settings: TrainLm, seconds: float) -> list[tuple[int,
     from quartet.artifacts.writing import read_json
     from quartet.language.training import LanguageTraining
     from quartet.training.devices import pick_device
-    from quartet.training.loop import steps_within_time
     from quartet.training.seeding import seed_everything
+    from quartet.training.steps import steps_within_time
 
     device, info = pick_device(Runtime()), read_json(text / "info.json")
     seed_everything(SEED)

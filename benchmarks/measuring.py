@@ -53,7 +53,8 @@ def _with_memory(function, *arguments):
 def scores_over_time(task, settings: Training, seed: int, device) -> list[tuple[int, float, dict[str, float]]]:
     """Train; returns `(examples, seconds, scores)` at each validation; seconds are of training only."""
     from quartet.training.checkpoints import NoCheckpoint
-    from quartet.training.loop import train, wait_for
+    from quartet.training.loop import train
+    from quartet.training.steps import wait_for
 
     points, scoring = [], 0.0
 

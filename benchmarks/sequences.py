@@ -213,7 +213,8 @@ def our_loop(cell: str, sequences, labels, steps: int) -> float:
     from quartet.sequences.networks.recurrent import RecurrentClassifier
     from quartet.sequences.settings import TrainRnn
     from quartet.training.checkpoints import NoCheckpoint
-    from quartet.training.loop import Task, train
+    from quartet.training.loop import train
+    from quartet.training.task import Task
 
     torch.manual_seed(0)
     device = torch.device("cpu")

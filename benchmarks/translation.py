@@ -69,8 +69,8 @@ def measure_ours(text: Path, settings: TrainLm, seconds: float, split: str) -> d
     from quartet.language.translation.training import TranslationTraining
     from quartet.language.translation.translator import Translator
     from quartet.training.devices import pick_device
-    from quartet.training.loop import steps_within_time
     from quartet.training.seeding import seed_everything
+    from quartet.training.steps import steps_within_time
 
     device, info = pick_device(Runtime()), read_json(text / "info.json")
     seed_everything(SEED)

@@ -6,8 +6,9 @@ from torch.nn import functional as F
 
 from quartet.params.shared import Training
 from quartet.training.checkpoints import Checkpoint
-from quartet.training.loop import Task, train
+from quartet.training.loop import train
 from quartet.training.seeding import seed_everything
+from quartet.training.task import Task
 
 CPU = torch.device("cpu")
 SETTINGS = Training(optimizer="adamw", learning_rate=0.02, batch_size=8)

@@ -5,12 +5,12 @@ from pathlib import Path
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.paths import user_path
 from quartet.datasets.inspection import Inspection, spread
-from quartet.datasets.reading.documents import KINDS, index_documents, list_text_files
 from quartet.datasets.splits import SPLITS
 from quartet.language.preparation import refuse_small_splits
 from quartet.language.preparation.pairs import split_pairs
 from quartet.language.preparation.splitting import split_documents
 from quartet.language.settings import PreprocessText
+from quartet.language.sources.documents import KINDS, index_documents, list_text_files
 from quartet.language.sources.pairs import read_pairs
 
 

@@ -11,6 +11,7 @@ from quartet.language.networks.interface import LanguageModel
 from quartet.language.windows import scored_windows
 
 VALIDATION_BATCH = 64
+FREQUENCY_TOKENS = 2**22  # whose frequencies are counted, from the end of the training text
 
 
 @torch.no_grad()
@@ -59,6 +60,12 @@ def word_perplexity(nats: float, text: str) -> float | None:
     """
     words = len(text.split()) + text.count("\n")
     return math.exp(nats / words) if words and nats / words < 100 else None
+
+
+def frequency_nats(train: np.ndarray, held_out: np.ndarray, vocabulary: int) -> float:
+    """Nats per token of a held-out stream if each token has its frequency in `train` (plus one), whatever is before."""
+    counts = np.bincount(train[-FREQUENCY_TOKENS:], minlength=vocabulary) + 1
+    return float(np.log(counts.sum()) - np.log(counts)[held_out].mean())
 
 
 def validation_scores(

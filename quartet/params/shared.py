@@ -107,6 +107,12 @@ class Training:
         "weights to start from: the folder of a model, or one of the registry such as `models:/quartet-cnn@champion`; "
         "null starts from random ones",
     )
+    on_divergence: str = setting(
+        "stop",
+        "where the loss, its gradient or the weights are no longer finite: end with an error, or go back to the last "
+        "validation (or the start) and on with half the learning rate, at most three times; takes memory for a copy",
+        choices=("stop", "rollback"),
+    )
     steps: int = setting(280, "training steps, regardless of the data's size", at_least=1, at_most=10**9)
     validate_every: int = setting(70, "steps between validations", at_least=1, at_most=10**9)
 

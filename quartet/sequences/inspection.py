@@ -5,11 +5,11 @@ import numpy as np
 from quartet.artifacts.errors import listed
 from quartet.artifacts.paths import user_path
 from quartet.datasets.inspection import Inspection, counts_by_class, spread
-from quartet.datasets.reading.passages import Passages
 from quartet.datasets.reading.time_series import TimeSeries
 from quartet.sequences.preparation import read_passages, read_series, split_sequences
 from quartet.sequences.preparation.forecasts import outlook_of
 from quartet.sequences.preparation.histories import Histories
+from quartet.sequences.preparation.passages import Passages
 from quartet.sequences.settings import PreprocessSequences
 from quartet.sequences.sources import own_files
 

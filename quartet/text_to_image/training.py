@@ -19,8 +19,8 @@ from quartet.text_to_image.networks.unet import patch_side
 from quartet.text_to_image.noise_schedules import add_noise, draw_times, to_signed, training_target
 from quartet.text_to_image.settings import TrainDiffusion
 from quartet.training.compiling import compiled
-from quartet.training.loop import Batch, Task
 from quartet.training.run import Plan
+from quartet.training.task import Batch, Chance, Task
 
 VALIDATION_BATCH = 256  # pictures
 MIN_VALIDATION_PICTURES = 2000  # noisy pictures in a validation, so that its score depends little on the noise
@@ -99,6 +99,7 @@ class TextToImageTraining:
             steps=self.settings.steps,
             validate_every=self.settings.validate_every,
             replayable=True,
+            chance=self.chance,
         )
 
     def examples_at(self, number: int) -> Batch:
@@ -139,6 +140,12 @@ class TextToImageTraining:
         loss = sum(loss_over(network, *self.noisy(clean, self.held_out_labels, generator)) for _ in range(repeats))
         loss = loss / repeats
         return {"loss": loss, "score": -loss}
+
+    def chance(self) -> Chance:
+        """The score of predicting nothing, zero everywhere."""
+        generator = torch.Generator(self.device).manual_seed(self.seed)
+        *_, target = self.noisy(to_signed(self.held_out), self.held_out_labels, generator)
+        return Chance("predicting zero", -target.square().mean().item())
 
 
 def denoising_loss(network: TextToImage, pictures: Tensor, times: Tensor, captions: Tensor, target: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # calls before recording, in which libraries choose their kernels and optimizers create their state
+from quartet.training.task import Batch
 
-Batch = tuple[Tensor, ...]  # its meaning is up to the task
+WARM_UP = 3  # calls before recording, in which libraries choose their kernels and optimizers create their state
 
 
 class ReplayedStep:

@@ -24,6 +24,15 @@ class Bar:
         """Count one step."""
         self._shown.advance(self._task)
 
+    def move_to(self, step: int) -> None:
+        """Go back to a step."""
+        self._shown.update(self._task, completed=step)
+
+    def warn(self, text: str | None) -> None:
+        """Print a warning, if there is one."""
+        if text and not self._quiet:
+            print(f"warning: {text}", flush=True)
+
     def describe(self, row: dict[str, float]) -> None:
         """Show the latest validation."""
         if self._quiet:

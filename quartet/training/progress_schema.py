@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from quartet.training.checkpoints import Progress
+from quartet.training.standing_still import recorded_losses
 
-PREFIXES = ("network", "average", "optimizers", "kept", "sum")
+PREFIXES = ("network", "average", "optimizers", "kept", "sum", "good")
 
 
 def by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
@@ -28,8 +29,13 @@ def by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return parts
 
 
-def check_progress(saved: Progress, network: nn.Module, optimizers: Sequence[Optimizer]) -> None:
+def check_progress(
+    saved: Progress, network: nn.Module, optimizers: Sequence[Optimizer], *, goes_back: bool = False
+) -> None:
     """Check that a saved state fits a network and its optimizers.
+
+    Args:
+        goes_back: whether it must hold the state to go back to.
 
     Raises:
         ValueError: a value or tensor is missing or has another type or shape.
@@ -39,17 +45,28 @@ def check_progress(saved: Progress, network: nn.Module, optimizers: Sequence[Opt
     _check_same("network", parts["network"], expected)
     _check_same("average", parts["average"], expected)
     _check_same("kept", parts["kept"], expected if saved.values["kept"] else {})
-    if set(parts["sum"]) != {"loss"} or parts["sum"]["loss"].shape != ():
-        raise ValueError("it has no sum of losses")
+    _check_sums(parts["sum"], saved.values["steps"])
     _check_optimizers(parts["optimizers"], optimizers, saved.values["step"])
+    if goes_back != ("good" in saved.values):
+        raise ValueError(f"progress.json {'lacks' if goes_back else 'has'} a state to go back to")
+    if goes_back:
+        check_progress(Progress(parts["good"], saved.values["good"]), network, optimizers)
+
+
+def _check_sums(sums: Mapping[str, Tensor], steps: int) -> None:
+    if set(sums) != {"loss", "first"} or sums["loss"].shape != () or sums["first"].shape != (recorded_losses(steps),):
+        raise ValueError("it has no sum of losses, or not the first ones")
 
 
 def _check_values(values: Any) -> None:
-    if not isinstance(values, dict) or not {"step", "steps", "history", "kept"} <= set(values):
+    if not isinstance(values, dict) or not {"step", "steps", "history", "kept", "rollbacks"} <= set(values):
         raise ValueError("progress.json lacks a key")
     step, steps, history, kept = (values[name] for name in ("step", "steps", "history", "kept"))
     if type(step) is not int or type(steps) is not int or not 0 <= step <= steps or steps < 1:
         raise ValueError(f"progress.json: found step {step!r} of {steps!r}")
+    back = values["rollbacks"]
+    if not isinstance(back, list) or not all(type(to) is int and 0 <= to <= steps for to in back):
+        raise ValueError(f"progress.json: found rollbacks {back!r}")
     if not isinstance(history, list) or not all(map(_is_row, history)) or (kept and kept not in history):
         raise ValueError("progress.json: a row of the history is not one")
     if bool(kept) != bool(history) or any(list(row) != list(history[0]) for row in history):

@@ -23,7 +23,7 @@ from quartet.training.start_weights import read_start, say_if_moved, take_weight
 if TYPE_CHECKING:
     from quartet.families import Family
     from quartet.params.shared import Runtime, Training
-    from quartet.training.loop import Outcome, Task
+    from quartet.training.task import Outcome, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +107,8 @@ def _write_results(
     model, report = paths.model(family.key), paths.report(family.key)
     kept = rounded(outcome.kept)
     training = {"steps": outcome.steps, "kept_step": kept.pop("step"), **kept}
+    if outcome.rollbacks:
+        training["rollbacks"] = outcome.rollbacks
     data = {key: info[key] for key in (*plan.card_keys, "source", "sha256")}
     network = plan.task.network.eval()
     network.load_state_dict(outcome.weights)

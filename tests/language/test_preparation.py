@@ -11,7 +11,6 @@ from quartet.artifacts.errors import BadInput
 from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.writing import write_json
 from quartet.datasets.reading import text_files
-from quartet.datasets.reading.documents import index_documents
 from quartet.datasets.splits import SPLITS
 from quartet.datasets.tokenizers import load_tokenizer
 from quartet.language import preparation
@@ -19,6 +18,7 @@ from quartet.language.preparation import lines_of, prepare_text
 from quartet.language.preparation.splitting import split_documents, split_passages
 from quartet.language.settings import PreprocessText
 from quartet.language.sources import download_text
+from quartet.language.sources.documents import index_documents
 from quartet.language.windows import token_stream
 
 

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 from quartet.params.shared import Training
 from quartet.training.checkpoints import NoCheckpoint
 from quartet.training.cuda_graphs import ReplayedStep
-from quartet.training.loop import Task, train
+from quartet.training.loop import train
 from quartet.training.seeding import seed_everything
+from quartet.training.task import Task
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

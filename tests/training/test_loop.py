@@ -19,14 +19,15 @@ from quartet.artifacts.stop_requests import Interrupted
 from quartet.images.training.losses import classification_loss
 from quartet.layers.positional_encoding import AddedPosition
 from quartet.params.shared import Training
-from quartet.training import loop
+from quartet.training import state
 from quartet.training.checkpoints import Checkpoint, NoCheckpoint
 from quartet.training.devices import describe_device
 from quartet.training.ema import MovingAverage
-from quartet.training.loop import Task, train
+from quartet.training.loop import train
 from quartet.training.muon import Muon
 from quartet.training.optimizers import build_optimizers
 from quartet.training.schedules import learning_rate_factor
+from quartet.training.task import Task
 
 
 def test_it_learns_and_ends_with_the_same_bytes_each_time(home):
@@ -91,7 +92,7 @@ def test_equal_scores_are_no_progress_but_their_later_weights_are_kept(home):
 
 def test_a_training_by_the_clock_goes_on_to_the_number_of_steps_that_it_began_with(home, monkeypatch):
     settings = dataclasses.replace(SETTINGS, max_seconds=60.0)
-    monkeypatch.setattr(loop, "steps_within_time", lambda *_: 12)
+    monkeypatch.setattr(state, "steps_within_time", lambda *_: 12)
     whole = run(task_of(0), settings)
 
     def stop_once(step):
@@ -100,7 +101,7 @@ def test_a_training_by_the_clock_goes_on_to_the_number_of_steps_that_it_began_wi
 
     with pytest.raises(Interrupted):
         run(task_of(0, at_step=stop_once), settings, key="clock")
-    monkeypatch.setattr(loop, "steps_within_time", lambda *_: 5)
+    monkeypatch.setattr(state, "steps_within_time", lambda *_: 5)
     resumed = run(task_of(0), settings, key="clock")
     assert resumed.steps == 12 and same(resumed.weights, whole.weights) and in_order(resumed) == in_order(whole)
 

@@ -1,1 +1,1 @@
-"""Read a user's files: texts in any encoding that can be told, tables, time series, passages and documents."""
+"""Read a user's files: texts in any encoding that can be told, tables and time series."""

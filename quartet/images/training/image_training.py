@@ -23,7 +23,8 @@ from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet
 from quartet.training.class_weights import class_weights
 from quartet.training.compiling import compiled
-from quartet.training.loop import Batch, Task
+from quartet.training.standing_still import chance_of_classes
+from quartet.training.task import Batch, Task
 
 LabelledImages = tuple[Images, Tensor]  # (images, channels, size, size) uint8 and (images,) labels
 SHOWN, TIMES = 8, 4  # images and augmentations of each in `augmentation.png`
@@ -100,6 +101,7 @@ class ImageTraining:
             validate_every=settings.validate_every,
             replayable=self.frozen_steps in (0, self.steps),
             rate_factors=layer_factors(self.network, settings.layer_decay) if settings.layer_decay < 1 else {},
+            chance=lambda: chance_of_classes(self.held_out_labels),
         )
 
     @property

@@ -9,7 +9,6 @@ from quartet.artifacts.errors import BadInput
 from quartet.artifacts.shapes import MANIFEST
 from quartet.artifacts.verification import described_files, read_described, restoring, write_described
 from quartet.artifacts.writing import atomic_path, write_text
-from quartet.datasets.reading.documents import index_documents
 from quartet.datasets.reading.text_files import CHUNK
 from quartet.datasets.splits import SPLITS, print_report
 from quartet.datasets.tokenizers import encoded_lines
@@ -17,6 +16,7 @@ from quartet.language.preparation.fitting import fit_tokenizer
 from quartet.language.preparation.pairs import prepare_pairs
 from quartet.language.preparation.splitting import SplitDocuments, SplitPassages, split_documents, split_passages
 from quartet.language.settings import PreprocessText
+from quartet.language.sources.documents import index_documents
 
 MIN_CHARACTERS = 100  # the fewest characters in a split
 LONGEST = 2**16  # characters of a line that are encoded at once

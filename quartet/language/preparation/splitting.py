@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from quartet.datasets.reading.documents import Document, DocumentIndex, read_documents
 from quartet.datasets.reading.text_files import read_text
 from quartet.datasets.splits import SPLITS, Examples, describe_splits, own_splits, split_examples
 from quartet.language.settings import PreprocessText
+from quartet.language.sources.documents import Document, DocumentIndex, read_documents
 
 TEST, VALIDATION = 0.10, 0.05  # share of the whole text, and share of the rest
 

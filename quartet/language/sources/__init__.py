@@ -15,8 +15,8 @@ from quartet.artifacts.errors import BadInput, listed
 from quartet.artifacts.fetching import Fetching, fetch, sha256_unpacked
 from quartet.artifacts.paths import user_path
 from quartet.artifacts.writing import atomic_path, write_text
-from quartet.datasets.reading.documents import index_documents, list_text_files
 from quartet.datasets.reading.text_files import PACKED, text_chunks
+from quartet.language.sources.documents import index_documents, list_text_files
 from quartet.language.sources.pairs import pair_records, read_pairs
 
 _SHAKESPEARE = (

@@ -1,5 +1,6 @@
 """Train a language model: windows of text, next-token or span-filling loss, validation; or on pairs, to translate."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from quartet.language import TRANSLATION
 from quartet.language.networks import NETWORKS
 from quartet.language.networks.encoder_decoder import EncoderDecoder
 from quartet.language.networks.interface import LanguageModel
-from quartet.language.scoring import validation_scores
+from quartet.language.scoring import frequency_nats, validation_scores
 from quartet.language.settings import TrainLm
 from quartet.language.training.continuation import Continuation
 from quartet.language.training.span_corruption import corrupt_spans
@@ -22,8 +23,8 @@ from quartet.language.translation.training import TranslationTraining
 from quartet.language.windows import TrainingWindows, token_stream
 from quartet.params.fields import changed, say_idle
 from quartet.training.compiling import compiled
-from quartet.training.loop import Batch, Task
 from quartet.training.run import Plan
+from quartet.training.task import Batch, Chance, Task
 
 # Settings that only windows of text use, and those that only pairs do.
 OF_TEXT, OF_PAIRS = ("corruption", "span", "continuation"), ("label_smoothing",)
@@ -84,6 +85,7 @@ class LanguageTraining:
         self.windows = TrainingWindows(token_stream(folder, "train"), settings.context, seed, device)
         self.batches = ShuffledBatches(self.windows.count, settings.batch_size, seed, torch.device("cpu"))
         self.held_out = token_stream(folder, "validation")
+        self.vocabulary_size = info["vocabulary_size"]
         self.held_out_bytes = info["counts"]["validation"]["bytes"]
         self.network = build_network(NETWORKS, describe_network(settings, info)).to(device)
 
@@ -98,6 +100,7 @@ class LanguageTraining:
             steps=self.settings.steps,
             validate_every=self.settings.validate_every,
             replayable=self.settings.architecture == "decoder",
+            chance=self.chance,
         )
 
     def examples_at(self, number: int) -> Batch:
@@ -120,3 +123,8 @@ class LanguageTraining:
     def validate(self, network: LanguageModel) -> dict[str, float]:
         """Loss and bits per byte on the held-out text."""
         return validation_scores(network, self.held_out, self.tokenizer, self.held_out_bytes, self.device)
+
+    def chance(self) -> Chance:
+        """The score of predicting each token by its frequency alone."""
+        nats = frequency_nats(self.windows.stream, self.held_out, self.vocabulary_size) * len(self.held_out)
+        return Chance("the frequency of each token", -nats / math.log(2) / self.held_out_bytes)

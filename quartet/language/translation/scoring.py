@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from quartet.language.networks.encoder_decoder import EncoderDecoder
 from quartet.language.translation.pairs import PADDING, EncodedPairs, TokenBatches, training_batch
-from quartet.training.loop import Batch
+from quartet.training.task import Batch
 
 TOKENS = 4096  # in a batch
 

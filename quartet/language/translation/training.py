@@ -10,10 +10,11 @@ from torch.nn import functional as F
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import build_network
 from quartet.language.networks.encoder_decoder import EncoderDecoder
+from quartet.language.scoring import frequency_nats
 from quartet.language.settings import TrainLm
 from quartet.language.translation.pairs import EncodedPairs, TokenBatches, encoded_pairs, training_batch
 from quartet.language.translation.scoring import predicting, score_pairs
-from quartet.training.loop import Batch, Task
+from quartet.training.task import Batch, Chance, Task
 
 
 class TranslationTraining:
@@ -54,6 +55,7 @@ class TranslationTraining:
             validate=self.validate,
             steps=self.settings.steps,
             validate_every=self.settings.validate_every,
+            chance=self.chance,
         )
 
     def examples_at(self, number: int) -> Batch:
@@ -71,6 +73,15 @@ class TranslationTraining:
         scored = score_pairs(network, self.held_out, self.device)
         loss = scored["nats"] / len(scored["actual"])
         return {"loss": loss, "accuracy": float((scored["actual"] == scored["predicted"]).mean()), "score": -loss}
+
+    def chance(self) -> Chance:
+        """The score of predicting each token of the targets, and their ends, by its frequency alone."""
+        end = torch.tensor([self.network.sentinel_tokens.start + 1])
+        train, held_out = (
+            torch.cat([part for target in pairs.targets for part in (target, end)]).numpy()
+            for pairs in (self.pairs, self.held_out)
+        )
+        return Chance("the frequency of each token", -frequency_nats(train, held_out, int(end) + 1))
 
     def _within_context(self, folder: Path, split: str) -> EncodedPairs:
         """The pairs of a split that fit into the context; says how many do not."""

@@ -12,7 +12,6 @@ from quartet.artifacts.shapes import INFO, MANIFEST
 from quartet.artifacts.verification import described_files, read_described, restoring, write_described
 from quartet.artifacts.writing import write_table, write_text
 from quartet.datasets.images import load_images
-from quartet.datasets.reading.passages import Passages, passages_from_table
 from quartet.datasets.reading.tables import NumberStyle, read_table
 from quartet.datasets.reading.time_series import TimeSeries, filled, in_one_order
 from quartet.datasets.reading.ts_files import read_ts_files
@@ -22,6 +21,7 @@ from quartet.sequences.loading import as_sequences, series_values
 from quartet.sequences.preparation.forecast_tables import histories_from_table, task_of
 from quartet.sequences.preparation.forecasts import prepare_forecast
 from quartet.sequences.preparation.histories import Histories
+from quartet.sequences.preparation.passages import Passages, passages_from_table
 from quartet.sequences.preparation.series_tables import series_from_table
 from quartet.sequences.preparation.standardising import standardisation
 from quartet.sequences.settings import PreprocessSequences

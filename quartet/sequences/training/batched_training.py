@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from quartet.datasets.batches import ShuffledBatches
 from quartet.sequences.settings import TrainRnn
-from quartet.training.loop import Batch, Task
+from quartet.training.task import Batch, Chance, Task
 
 
 class BatchedTraining(ABC):
@@ -36,6 +36,7 @@ class BatchedTraining(ABC):
             validate=self.validate,
             steps=epochs or settings.steps,
             validate_every=settings.validate_every,
+            chance=self.chance,
         )
 
     def examples_at(self, number: int) -> Batch:
@@ -61,3 +62,7 @@ class BatchedTraining(ABC):
     @abstractmethod
     def validate(self, network: Any) -> dict[str, float]:
         """Scores on the validation split, among them `score`, where higher is better."""
+
+    @abstractmethod
+    def chance(self) -> Chance:
+        """The score on the validation split of an answer that needs no learning."""

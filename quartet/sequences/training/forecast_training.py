@@ -16,7 +16,7 @@ from quartet.sequences.networks.forecaster import Forecaster, band_spread, pinba
 from quartet.sequences.settings import TrainRnn
 from quartet.sequences.training.batched_training import BatchedTraining
 from quartet.sequences.training.goals import REGRESSION_LOSSES
-from quartet.training.loop import Batch
+from quartet.training.task import Batch, Chance
 
 SCORED = 4096  # windows of the validation split, at equal distances
 
@@ -94,6 +94,11 @@ class ForecastTraining(BatchedTraining):
             squares += errors.double().sum().item()
             count += errors.numel()
         return {"loss": losses / count, "mse": squares / count, "score": -squares / count}
+
+    def chance(self) -> Chance:
+        """The score of the mean of the training stretch, which is zero when standardised."""
+        squares = torch.cat([actual.double().square().flatten() for _, _, actual in self._some_held_out()])
+        return Chance("the mean of the training stretch", -squares.mean().item())
 
     @torch.no_grad()
     def fit_calibration(self, network: Forecaster) -> dict[str, float]:

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from quartet.classification.predictions import validation_scores
 from quartet.sequences.settings import TrainRnn
 from quartet.training.class_weights import class_weights
+from quartet.training.standing_still import chance_of_classes
+from quartet.training.task import Chance
 
 REGRESSION_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean_squared_error": F.mse_loss,
@@ -41,6 +43,10 @@ class Classes:
         """Loss and accuracy of a validation."""
         return validation_scores(logits, labels)
 
+    def chance(self, labels: Tensor) -> Chance:
+        """The accuracy of the most frequent class."""
+        return chance_of_classes(labels)
+
 
 @dataclasses.dataclass(frozen=True)
 class Number:
@@ -64,6 +70,10 @@ class Number:
         loss = self.loss(outputs, self.targets(labels)).item()
         error = (self.numbers(outputs) - labels).square().mean().sqrt().item()
         return {"loss": loss, "rmse": error, "score": -error}
+
+    def chance(self, labels: Tensor) -> Chance:
+        """The score of the training examples' mean."""
+        return Chance("the mean of the training examples", -(labels - self.mean).square().mean().sqrt().item())
 
     def numbers(self, outputs: Tensor) -> Tensor:
         """The numbers `(batch,)` that outputs `(batch, 1)` mean."""

@@ -9,7 +9,7 @@ from quartet.sequences.loading import Sequences, network_inputs
 from quartet.sequences.networks.kernels import KernelClassifier
 from quartet.sequences.training.goals import RIDGE_PENALTIES
 from quartet.sequences.training.sequence_training import SequenceTraining
-from quartet.training.loop import Batch
+from quartet.training.task import Batch
 
 FITTED = 2048  # about so many training sequences say how features are standardised
 CACHE_BYTES = 2**30  # of features that are computed once

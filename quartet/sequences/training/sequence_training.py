@@ -18,7 +18,7 @@ from quartet.sequences.training.augmentation import augment_series, mixed, mixin
 from quartet.sequences.training.batched_training import BatchedTraining
 from quartet.sequences.training.goals import goal_of
 from quartet.sequences.training.predictions import logits_over_sequences
-from quartet.training.loop import Batch
+from quartet.training.task import Batch, Chance
 
 
 def describe_network(settings: TrainRnn, info: Mapping, outputs: int, seed: int) -> dict[str, object]:
@@ -95,6 +95,10 @@ class SequenceTraining(BatchedTraining):
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Loss and score on the held-out sequences."""
         return self.goal.scores(self.outputs_of_held_out(network), self.held_out.labels)
+
+    def chance(self) -> Chance:
+        """The score of the most frequent class, or of the mean number."""
+        return self.goal.chance(self.held_out.labels)
 
     def fit_calibration(self, network: nn.Module) -> dict[str, float]:
         """The temperature of a classifier's probabilities."""

@@ -12,8 +12,8 @@ from quartet.artifacts.rebuilding import build_network
 from quartet.classification.predictions import logits_over, validation_scores
 from quartet.datasets.batches import ShuffledBatches
 from quartet.datasets.images import load_images, to_unit_range
-from quartet.training.loop import Task
 from quartet.training.run import Plan
+from quartet.training.task import Task
 
 
 def plan(settings: TrainMlp, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:

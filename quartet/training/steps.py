@@ -1,0 +1,103 @@
+"""One training step, and how many of them fit into a time."""
+
+import copy
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from quartet.params.shared import Training
+from quartet.training.cuda_graphs import ReplayedStep
+from quartet.training.devices import is_fast_in_bfloat16
+from quartet.training.optimizers import build_optimizers
+from quartet.training.seeding import seed_step
+from quartet.training.task import Batch, Task
+from quartet.training.watching import Watch
+
+
+def examples_of(step: int, task: Task, settings: Training) -> Iterator[Batch]:
+    """The examples of the batches that a step accumulates."""
+    return map(task.examples_at, range(step * settings.accumulate, (step + 1) * settings.accumulate))
+
+
+def training_step(
+    task: Task,
+    network: nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    settings: Training,
+    generator: torch.Generator,
+    watch: Watch,
+) -> Callable[[Iterable[Batch]], Tensor]:
+    """A function that takes one step and returns the mean loss.
+
+    It averages the gradients of several batches. Each batch is made just before it is used, so that only one is in
+    memory. A loss or gradient that is known not to be finite changes no weights; `watch` tells of it.
+    """
+    device = generator.device
+
+    def step(examples: Iterable[Batch]) -> Tensor:
+        network.train()
+        network.zero_grad(set_to_none=True)
+        losses = torch.zeros((), device=device)
+        for batch in (task.batch_of(part, generator) for part in examples):
+            with _precision(settings, device):
+                loss = task.loss_of(network, batch) / settings.accumulate  # forward, loss
+            loss.backward()  # back-propagation
+            losses += loss.detach()
+        if watch.knows("loss", losses):
+            return losses
+        gradient_norm = _clipped(network, settings.clip)
+        if watch.knows("gradient norm", gradient_norm):
+            return losses
+        watch.count(losses, gradient_norm)
+        for optimizer in optimizers:
+            optimizer.step()  # update
+        return losses
+
+    return ReplayedStep(step, generator) if device.type == "cuda" and task.replayable else step
+
+
+def _clipped(network: nn.Module, clip: float) -> Tensor:
+    """The norm of all gradients together, before they are clipped to `clip` (0 does not clip)."""
+    if clip:
+        return nn.utils.clip_grad_norm_(network.parameters(), clip)
+    return nn.utils.get_total_norm([weight.grad for weight in network.parameters() if weight.grad is not None])
+
+
+def _precision(settings: Training, device: torch.device) -> torch.autocast:
+    """Autocast matrix products and convolutions to the precision in the settings."""
+    chosen = settings.precision == "bfloat16" or (settings.precision == "auto" and is_fast_in_bfloat16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=chosen)
+
+
+def steps_within_time(task: Task, settings: Training, seed: int, device: torch.device) -> int:
+    """How many steps fit into `max_seconds`, or the task's `steps` if it is not set.
+
+    Steps are timed on a copy of the network, so that a training with this number as `steps` gives the same bytes.
+    """
+    if settings.max_seconds is None:
+        return task.steps
+    network = copy.deepcopy(task.network)
+    optimizers = build_optimizers(network, settings, device, task.rate_factors)
+    generator = torch.Generator(device)
+    take_step = training_step(task, network, optimizers, settings, generator, Watch(device))
+    warm_up, timed = 5, 20
+    for step in range(warm_up + timed):
+        if step == warm_up:
+            wait_for(device)
+            start = time.perf_counter()
+        seed_step(generator, seed, step)
+        take_step(examples_of(step, task, settings))
+    wait_for(device)
+    seconds_per_step = (time.perf_counter() - start) / timed
+    start = time.perf_counter()
+    task.validate(network.eval())
+    seconds_per_step += (time.perf_counter() - start) / task.validate_every
+    return max(1, int(settings.max_seconds / seconds_per_step))
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until the device has finished all its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
