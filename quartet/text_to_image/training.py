@@ -1,7 +1,7 @@
 """Train text to image: noisy pictures, captions, denoising loss, validation."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -134,18 +134,21 @@ class TextToImageTraining:
     @torch.no_grad()
     def validate(self, network: TextToImage) -> dict[str, float]:
         """The denoising loss on held-out pictures at several times each; noise and times are the same in every call."""
-        generator = torch.Generator(self.device).manual_seed(self.seed)
-        repeats = max(1, MIN_VALIDATION_PICTURES // len(self.held_out))
-        clean = to_signed(self.held_out)
-        loss = sum(loss_over(network, *self.noisy(clean, self.held_out_labels, generator)) for _ in range(repeats))
-        loss = loss / repeats
+        losses = [loss_over(network, *noisy) for noisy in self._noisy_held_out()]
+        loss = sum(losses) / len(losses)
         return {"loss": loss, "score": -loss}
 
     def chance(self) -> Chance:
         """The score of predicting nothing, zero everywhere."""
+        losses = [target.square().mean().item() for *_, target in self._noisy_held_out()]
+        return Chance("predicting zero everywhere", -sum(losses) / len(losses))
+
+    def _noisy_held_out(self) -> Iterator[Batch]:
+        """The held-out pictures with noise, several times, as `noisy` returns them."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
-        *_, target = self.noisy(to_signed(self.held_out), self.held_out_labels, generator)
-        return Chance("predicting zero", -target.square().mean().item())
+        clean = to_signed(self.held_out)
+        for _ in range(max(1, MIN_VALIDATION_PICTURES // len(self.held_out))):
+            yield self.noisy(clean, self.held_out_labels, generator)
 
 
 def denoising_loss(network: TextToImage, pictures: Tensor, times: Tensor, captions: Tensor, target: Tensor) -> Tensor:

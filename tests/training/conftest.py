@@ -3,6 +3,8 @@
 import pytest
 from family_plans import prepare
 
+from quartet.training.checkpoints import Checkpoint
+
 
 @pytest.fixture(scope="session")
 def family_data(tmp_path_factory):
@@ -10,3 +12,9 @@ def family_data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     prepare(folder)
     return folder
+
+
+@pytest.fixture
+def always(monkeypatch):
+    """Save after every step."""
+    monkeypatch.setattr(Checkpoint, "is_due", lambda checkpoint, *, good_moment=False: True)

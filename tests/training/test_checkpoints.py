@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 from in_process import run as run_command
+from saved_states import generations, lose_a_tensor, reseal
 from small_training import CPU, SETTINGS, in_order, run, same, task_of
 
 from benchmarks.code_graph import TOP
@@ -27,28 +28,11 @@ def flip_a_bit(name):
     return damage
 
 
-def reseal(generation, name):
-    """As if a state had been saved so: with the right checksum."""
-    told = json.loads((generation / "checksums.json").read_text())
-    told[name] = checkpoints.sha256(generation / name)
-    (generation / "checksums.json").write_text(json.dumps(told))
-
-
 def lose_a_key(generation):
     values = json.loads((generation / "progress.json").read_text())
     del values["history"]
     (generation / "progress.json").write_text(json.dumps(values))
     reseal(generation, "progress.json")
-
-
-def lose_a_tensor(prefix):
-    def damage(generation):
-        tensors = checkpoints.load_tensors(generation / "state.safetensors")
-        del tensors[next(name for name in sorted(tensors) if name.startswith(prefix))]
-        checkpoints.save_tensors(generation / "state.safetensors", tensors)
-        reseal(generation, "state.safetensors")
-
-    return damage
 
 
 def put_a_folder(name):
@@ -83,12 +67,6 @@ DAMAGES = {
 }
 
 
-@pytest.fixture
-def always(monkeypatch):
-    """Save after every step."""
-    monkeypatch.setattr(Checkpoint, "is_due", lambda checkpoint, *, good_moment=False: True)
-
-
 def killed_at(step, key):
     """Train until the batch of a step is asked for; returns the checkpoint's folder."""
 
@@ -101,10 +79,6 @@ def killed_at(step, key):
         train(task_of(0, at_step=die), SETTINGS, seed=0, device=CPU, checkpoint=checkpoint)
     checkpoint.close(finished=False)
     return checkpoint.folder
-
-
-def generations(folder):
-    return sorted(path for path in folder.iterdir() if path.name.isdecimal())
 
 
 @pytest.mark.parametrize("damaged", [1, 2], ids=["the newer", "both"])
