@@ -78,3 +78,29 @@ def test_a_batch_of_another_shape_is_not_replayed():
     for rows in (2, 2, 2, 2, 5, 2):
         replayed([(torch.ones(rows, 3, device="cuda"),)])
     assert weight.tolist() == [15.0] * 3
+
+
+def test_a_replayed_training_goes_back_to_the_bytes_of_a_smaller_rate():
+    """A recording holds the places of the optimizer's state, so another is made after each rollback."""
+    device, outcomes = torch.device("cuda"), []
+    huge = Training(optimizer="sgd", learning_rate=1.0, clip=0.0, ema=0.0, warmup=0.0, batch_size=8)
+    huge = dataclasses.replace(huge, on_divergence="rollback")
+    for settings in (huge, None):
+        seed_everything(0)
+        network = nn.Linear(4, 1).to(device)
+
+        def examples_at(number):
+            return (torch.full((8, 4), 0.5, device=device),)
+
+        def loss_of(network, batch):
+            return F.mse_loss(network(batch[0])[:, 0], batch[0].sum(dim=1))
+
+        def batch_of(examples, generator):
+            return (examples[0] + torch.randn(8, 4, generator=generator, device=device),)
+
+        if settings is None:
+            settings = dataclasses.replace(huge, learning_rate=1.0 * 0.5 ** outcomes[0].rollbacks)
+        task = Task(network, examples_at, batch_of, loss_of, lambda network: {"score": 0.0}, 200, 200, True)
+        outcomes.append(train(task, settings, seed=0, device=device, checkpoint=NoCheckpoint()))
+    assert outcomes[0].rollbacks and not outcomes[1].rollbacks
+    assert all(torch.equal(outcomes[0].weights[name], outcomes[1].weights[name]) for name in outcomes[0].weights)

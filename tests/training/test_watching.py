@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from family_plans import PLANS, trained
+from in_process import run as run_script
 from saved_states import generations, lose_a_tensor, reseal
 from small_training import CPU, SETTINGS, in_order, run, same, task_of
 
@@ -161,6 +162,27 @@ def test_a_training_that_went_back_is_resumed_to_the_same_bytes_after_a_kill_at_
         resumed = start(key)
         assert same(whole.weights, resumed.weights) and in_order(whole) == in_order(resumed), key
         assert resumed.rollbacks == whole.rollbacks
+
+
+STAGE = """
+train_diffusion:
+  {steps: 8, validate_every: 3, width: 8, text_width: 16, text_heads: 2, optimizer: sgd, learning_rate: 0.5, clip: 0.0,
+    warmup: 0.0, ema: 0.0, on_divergence: ON_DIVERGENCE}
+"""
+
+
+def test_a_stage_that_went_back_says_so_in_its_card_and_history_and_one_that_stops_leaves_nothing(tmp_path):
+    (tmp_path / "params.yaml").write_text(STAGE.replace("ON_DIVERGENCE", "stop"))
+    for stage, item in (("download", "weights"), ("download", "images"), ("preprocess", "images")):
+        run_script(tmp_path, f"stages.{stage}", item)
+    assert "the loss is not finite at step 6: lower" in run_script(tmp_path, "stages.train_diffusion", code=1)
+    assert not (tmp_path / "models/diffusion").exists()
+    (tmp_path / "params.yaml").write_text(STAGE.replace("ON_DIVERGENCE", "rollback"))
+    assert "rollback 1 of at most 3" in run_script(tmp_path, "stages.train_diffusion")
+    card = json.loads((tmp_path / "models/diffusion/card.json").read_text())
+    history = (tmp_path / "reports/diffusion/training.csv").read_text().splitlines()
+    assert card["training"]["rollbacks"] == 1
+    assert history[0].endswith(",rollbacks") and all(row.endswith(",1") for row in history[1:])
 
 
 def lose_the_values(generation):
