@@ -28,7 +28,7 @@ class FirstLosses:
     """
 
     def __init__(self, steps: int, device: torch.device):
-        self.tenth, self._half = steps // 10, compared_losses(steps)
+        self.tenth, self._half, self._said = steps // 10, compared_losses(steps), False
         self.losses = torch.zeros(recorded_losses(steps), device=device)
 
     def note(self, step: int, loss: Tensor) -> None:
@@ -39,17 +39,19 @@ class FirstLosses:
             self.losses[step - self.tenth + 2 * self._half] = loss
 
     def warning(self, taken: int) -> str | None:
-        """After the last step of the first tenth, a sentence if the loss has not fallen; a GPU is waited for."""
-        if not self._half or taken != self.tenth:
+        """After the last step of the first tenth, once, a sentence if the loss has not fallen; a GPU is waited for."""
+        if not self._half or taken != self.tenth or self._said:
             return None
         first, last = self.losses.double().cpu().split(self._half)
         fall, size = (first.mean() - last.mean()).item(), abs(first.mean().item())
         error = ((first.var() + last.var()) / self._half).sqrt().item()
         if fall >= SMALL * size and (fall >= 2 * error or fall >= DOUBTFUL * size):
             return None
+        self._said = True
+        advice = "lower learning_rate" if -fall > size else "raise learning_rate"
         return (
             f"the training loss has not fallen in the first tenth of the steps: {first.mean():.4g} at the beginning, "
-            f"{last.mean():.4g} at step {taken}; raise learning_rate, lower warmup, or look at the data and labels"
+            f"{last.mean():.4g} at step {taken}; {advice}, or look at the data and labels"
         )
 
 

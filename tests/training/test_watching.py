@@ -229,12 +229,15 @@ def test_each_part_of_a_state_is_looked_at():
 FLAT = dataclasses.replace(SETTINGS, learning_rate=1e-7)
 
 
-@pytest.mark.parametrize(("settings", "warned"), [(FLAT, 1), (SETTINGS, 0)])
-def test_a_loss_that_does_not_move_is_said_once(home, capsys, settings, warned):
-    run(task_of(0, steps=200), settings)
+RISES = dataclasses.replace(SETTINGS, learning_rate=10.0)
+
+
+@pytest.mark.parametrize(("settings", "advice"), [(FLAT, "raise"), (RISES, "lower"), (SETTINGS, None)])
+def test_a_loss_that_does_not_fall_is_said_once(home, capsys, settings, advice):
+    run(dataclasses.replace(task_of(0, steps=200), validate_every=100), settings)
     said = capsys.readouterr().out
-    assert said.count("the training loss has not fallen in the first tenth of the steps") == warned
-    assert not warned or "at step 20; raise learning_rate" in said
+    assert said.count("the training loss has not fallen in the first tenth of the steps") == (advice is not None)
+    assert advice is None or f"at step 20; {advice} learning_rate" in said
 
 
 def test_a_loss_that_does_not_move_is_said_after_a_resume_too(home, capsys, always):
