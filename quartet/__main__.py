@@ -14,6 +14,7 @@ from quartet.commands.score import score
 from quartet.commands.search.command import search
 from quartet.commands.settings import settings
 from quartet.commands.summary import summary
+from quartet.commands.sync import sync
 from quartet.commands.translate import translate
 from quartet.commands.ui import ui
 from quartet.commands.use import use
@@ -32,6 +33,7 @@ app.command()(score)
 app.command()(search)
 app.command()(settings)
 app.command()(summary)
+app.command()(sync)
 app.command()(translate)
 app.command()(ui)
 app.command()(use)

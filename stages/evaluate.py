@@ -70,7 +70,7 @@ def evaluate(family: Family, settings: "Settings") -> None:
         tested = {f"test_{name}": value for name, value in scores.items()}
         run.log_scores(tested)
         run.log_files([report / "confusion.png", report / "confusion_matrix.csv", report / "evaluation"])
-        run.log_training_run_scores(report / "run.json", tested)
+        run.log_training_run_scores(family.key, tested)
         run.register_rebuild(family.key)
     print(f"{report / 'metrics.json'}: " + ", ".join(f"{name} {value:.5g}" for name, value in sorted(scores.items())))
 

@@ -13,7 +13,10 @@ from real_text import REFERENCE
 from quartet.artifacts.secrets import without_secrets
 from quartet.params.reading import BadSettings
 from quartet.settings import settings_of
-from quartet.tracking import recorder, store
+from quartet.tracking import store
+from quartet.tracking.journal import unsent
+from quartet.tracking.runs import tracked_run
+from quartet.tracking.sending import send_all
 
 TOP = Path(__file__).parents[1]
 SOURCES = [path for room in ("quartet", "stages", "benchmarks") for path in sorted((TOP / room).rglob("*.py"))]
@@ -146,11 +149,16 @@ def test_a_dead_server_is_said_without_its_login(tmp_path):
     assert done.returncode == 1 and "127.0.0.1:9" in said and "s3cret-word" not in said and "someone" not in said
 
 
-def test_parameters_of_a_run_have_no_secrets(home, monkeypatch):
+def test_parameters_of_a_run_and_its_journal_have_no_secrets(home, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    client, experiment = store.open_store()
-    run_id = client.create_run(experiment).info.run_id
-    recorder._log_params(client, run_id, {"start": {"from": ADDRESSES[0]}, "steps": 5})
+    monkeypatch.setenv("QUARTET_TRACKING", "later")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "s3cret-word")
+    with tracked_run("some-stage", {"start": {"from": ADDRESSES[0]}, "steps": 5}, []) as run:
+        run.log_dataset(ADDRESSES[4], home / "data", {})
+    (journal,) = unsent()
+    assert b"s3cret-word" not in (journal.folder / "journal.jsonl").read_bytes()
+    run_id = send_all(journal)
+    client, _ = store.open_store()
     assert client.get_run(run_id).data.params == {"start.from": "postgresql://db.example/mlflow", "steps": "5"}
 
 

@@ -57,6 +57,11 @@ def checkpoints() -> Path:
     return repository() / ".checkpoints"
 
 
+def tracking() -> Path:
+    """The journals of runs that MLflow does not have yet, one folder per run."""
+    return repository() / ".tracking"
+
+
 def verified() -> Path:
     """Which large files were compared with their checksums."""
     return repository() / ".quartet" / "verified"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from quartet.artifacts import paths
 from quartet.artifacts.checksums import dvc_md5
 from quartet.tracking import dvc_state, store
+from quartet.tracking.journal import journal_of_output
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,15 +59,17 @@ def runs_of_revision(revision: str | None, families: Iterable[str], ui: str) -> 
 def _runs_of(client: "MlflowClient", experiment: str, family: str, revision: str | None) -> "Iterator[Run]":
     model = paths.model(family)
     run_id = dvc_state.read_json_at(paths.report(family) / "run.json", revision).get("run_id")
+    if revision is None:
+        checksum = dvc_md5(model) if model.exists() else None
+    else:
+        checksum = dvc_state.locked_checksum(model, revision)
+    if not run_id and (journal := journal_of_output(model, checksum)):
+        run_id = journal.sent().get("run_id")
     if not run_id:
         return
     training = store.get_or_none(client.get_run, run_id)
     if training is None:
         return  # the run is in another database, such as a colleague's
     yield training
-    if revision is None:
-        checksum = dvc_md5(model) if model.exists() else None
-    else:
-        checksum = dvc_state.locked_checksum(model, revision)
     of_this_model = f"tags.`dvc.stage` = 'evaluate-{family}' and tags.`dvc.dep.{model.as_posix()}` = '{checksum}'"
     yield from client.search_runs([experiment], of_this_model, max_results=1)  # the latest

@@ -4,7 +4,7 @@ import base64
 import importlib.metadata
 import os
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     import pandas
     from mlflow.models import ModelSignature
 
-TOP = Path(__file__).parents[2]
+CODE = Path(__file__).parents[1]
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "safetensors", "tokenizers", "torch", "torchvision")
+
+
+def requirements() -> list[str]:
+    """What the served model needs, with the versions that are installed now."""
+    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]
 
 
 def log_model(
@@ -26,8 +31,10 @@ def log_model(
     files: Mapping[str, Path],
     interface: Mapping[str, Any],
     example: Mapping[str, Any],
+    code: Path = CODE,
+    needs: Sequence[str] = (),
 ) -> None:
-    """Log a family's served model.
+    """Log a family's served model, unless the run has it already.
 
     Args:
         run_id: of the training.
@@ -36,6 +43,8 @@ def log_model(
         files: the files that it needs, by name; `model` is the model folder.
         interface: its inputs and outputs, a `served.Interface` as a dictionary.
         example: an example input, in the format of `served.py`.
+        code: the package `quartet` that goes with it.
+        needs: as from `requirements`, which is the default.
     """
     import logging
     import warnings
@@ -46,25 +55,42 @@ def log_model(
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    requirements = [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]
+    model_id = _unfinished_model(run_id, name)
+    if model_id is None:
+        return
     # Recording warnings hides MLflow's request for type hints on `predict`, which no filter suppresses. The signature
     # says more than type hints would.
-    with mlflow.start_run(run_id=run_id), warnings.catch_warnings(record=True):
+    with warnings.catch_warnings(record=True):
         # `mlflow.pyfunc.log_model` would also import torch, load the model and run the example, which takes longer than
         # everything else here. Tests run the served models instead.
         mlflow.models.Model.log(
             artifact_path=None,
             name=name,
+            run_id=run_id,
+            model_id=model_id,
             flavor=types.SimpleNamespace(__name__="mlflow.pyfunc", save_model=_save_model),
             validate_serving_input=False,
-            python_model=str(Path(__file__).with_name("served_model.py")),
+            python_model=str(code / "tracking/served_model.py"),
             model_config={"served": served},
             artifacts={name: str(path) for name, path in files.items()},
-            code_paths=[str(TOP / "quartet")],
-            pip_requirements=requirements,
+            code_paths=[str(code)],
+            pip_requirements=list(needs) or requirements(),
             signature=signature_of(interface),
             input_example=example_from(example),
         )
+
+
+def _unfinished_model(run_id: str, name: str) -> str | None:
+    """The id of the run's model of this name, which an outage may have left half-sent; None if it is whole."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    experiment = client.get_run(run_id).info.experiment_id
+    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}' and name = '{name}'")
+    if any(model.status == "READY" for model in found):
+        return None
+    model = found[0] if found else client.create_logged_model(experiment, name=name, source_run_id=run_id)
+    return model.model_id
 
 
 def _save_model(*, validate_serving_input: bool, **settings: Any) -> None:

@@ -4,7 +4,7 @@ Each checksum of `models/<family>` has one version. Rebuilds are registered when
 `promote`. Version n has the git tag `<family>@vn.0.0`, which `dvc artifacts get` finds.
 """
 
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from quartet.artifacts.errors import BadInput
 from quartet.artifacts.model_store import read_card
 from quartet.artifacts.writing import read_json
 from quartet.tracking import dvc_state, store
+from quartet.tracking.journal import training_run_id
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,19 +40,45 @@ def registered_name(family: str) -> str:
     return f"quartet-{family}"
 
 
-def register_rebuild(family: str) -> None:
-    """Register the model in `models/<family>`, unless it comes from an experiment or is already registered.
+@dataclass(frozen=True)
+class Candidate:
+    """A trained and scored model for the registry.
 
-    Errors are printed and do not stop the evaluation.
+    Attributes:
+        family: its key.
+        checksum: DVC's, of `models/<family>`.
+        data: the checksum of the data, of its card.
+        scores: on the test split.
+        commit: tags with the commit of the checkout.
     """
-    if not store.is_on() or dvc_state.parent_key() is None or dvc_state.experiment():
-        return
-    try:
-        client, _ = store.open_store()
-        with store.lock("registry"):
-            _register(client, family)
-    except Exception as error:
-        print(f"the model is not registered: {error}", file=sys.stderr, flush=True)
+
+    family: str
+    checksum: str
+    data: str
+    scores: Mapping[str, float]
+    commit: Mapping[str, str]
+
+
+def candidate(family: str) -> Candidate:
+    """The model in `models/<family>` with its current scores."""
+    model, scores = paths.model(family), read_json(paths.report(family) / "metrics.json")
+    data = read_card(model)["data"]["sha256"]
+    return Candidate(family, dvc_md5(model), data, scores, dvc_state.commit_tags())
+
+
+def is_rebuild() -> bool:
+    """Whether this process is part of a `dvc repro`: not of an experiment, and not run by hand."""
+    return dvc_state.parent_key() is not None and not dvc_state.experiment()
+
+
+def register_rebuild(client: "MlflowClient", model: Candidate, run_id: str | None) -> None:
+    """Register a model that a run has trained, unless it is registered.
+
+    Raises:
+        ValueError: MLflow does not have the run or its model.
+    """
+    with store.lock("registry"):
+        _register(client, model, run_id)
 
 
 def promote(family: "Family") -> Promotion:
@@ -72,7 +99,7 @@ def promote(family: "Family") -> Promotion:
     _check_scores(key)
     client, _ = store.open_store()
     with store.lock("registry"):
-        version = _register(client, key)
+        version = _register(client, candidate(key), training_run_id(key))
         headline = family.headline(card["data"].get("task"))
         score = headline.score
         mine = _score(version, score)
@@ -180,22 +207,20 @@ def _check_scores(family: str) -> None:
         )
 
 
-def _register(client: "MlflowClient", family: str) -> "ModelVersion":
-    """The version of the model in `models/<family>`, with its current scores; created if there is none."""
+def _register(client: "MlflowClient", candidate: Candidate, run_id: str | None) -> "ModelVersion":
+    """The version of a model, with its current scores; created if there is none."""
     import mlflow
 
-    name, model = registered_name(family), paths.model(family)
-    checksum = dvc_md5(model)
-    scores = read_json(paths.report(family) / "metrics.json")
-    tested = {f"test.{score}": str(value) for score, value in scores.items()}
-    found = client.search_model_versions(f"name = '{name}' and tags.`dvc.md5` = '{checksum}'")
+    family, model = candidate.family, paths.model(candidate.family)
+    name = registered_name(family)
+    tested = {f"test.{score}": str(value) for score, value in candidate.scores.items()}
+    found = client.search_model_versions(f"name = '{name}' and tags.`dvc.md5` = '{candidate.checksum}'")
     if found:
         version = min(found, key=lambda version: int(version.version))
         for key, value in tested.items():  # the scores may have changed, for example with another judge
             if version.tags.get(key) != value:
                 client.set_model_version_tag(name, version.version, key, value)
         return client.get_model_version(name, version.version)
-    run_id = read_json(paths.report(family) / "run.json").get("run_id")
     if not run_id:
         raise ValueError(f"{model} was trained without tracking; retrain it with `dvc repro --force train-{family}`")
     training = store.get_or_none(client.get_run, run_id)
@@ -217,10 +242,10 @@ def _register(client: "MlflowClient", family: str) -> "ModelVersion":
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     tags = {
-        "dvc.md5": checksum,
+        "dvc.md5": candidate.checksum,
         "dvc.path": model.as_posix(),
-        "data.sha256": read_card(model)["data"]["sha256"],
-        **dvc_state.commit_tags(),
+        "data.sha256": candidate.data,
+        **candidate.commit,
         **tested,
     }
     uri = f"models:/{logged[0].model_id}"

@@ -1,55 +1,59 @@
 """One MLflow run per training or evaluation, nested in one run per `dvc repro` or experiment.
 
-A stage sends everything it logs to a separate process (`recorder.py`). Tracking is checked once, at the start. After
-that, it never stops a training: the first failing call ends tracking for this stage with a warning, and the history is
-still in `training.csv`.
+What a stage logs goes to a journal on disk (`journal.py`), which a process of its own sends to MLflow (`recorder.py`).
+The tracker is checked once, at the start. After that, it never stops or delays a stage: the rest is sent later.
 """
 
 import contextlib
 import dataclasses
-import json
-import subprocess
+import os
 import sys
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from quartet.artifacts.checksums import dvc_md5
 from quartet.artifacts.model_store import read_card
 from quartet.artifacts.processes import process_tags
+from quartet.artifacts.secrets import without_secrets
+from quartet.artifacts.stop_requests import Interrupted
 from quartet.artifacts.writing import write_json
-from quartet.tracking import store
+from quartet.tracking import dvc_state, store
+from quartet.tracking.journal import Journal, training_of
+from quartet.tracking.sender_process import SenderProcess
 
 if TYPE_CHECKING:
     from quartet.families import Family
 
+PARENT_RUN = "QUARTET_PARENT_RUN"  # environment variable: the parent run for the stages of a search's trial
+
 
 class Run:
-    """A run in MLflow; without tracking, its methods do nothing."""
+    """A run that is written to a journal, and sent by a process if there is one; without either, methods do nothing."""
 
-    def __init__(self, recorder: subprocess.Popen[str] | None = None):
-        self._recorder, self._is_open = recorder, recorder is not None
-        # The recorder reads calls from its stdin and answers on its stdout.
-        self._calls, self._answers = (recorder.stdin, recorder.stdout) if recorder else (None, None)
-        self._opened: dict[str, str | None] = {}
+    def __init__(self, journal: Journal | None = None, sender: SenderProcess | None = None):
+        self._journal, self._sender = journal, sender
+        self._threads: list[threading.Thread] = []
 
     def wait_until_open(self) -> dict[str, str]:
-        """Wait until the run is open; returns `run_id` and `parent_run_id` (if any), or `{}` without tracking.
+        """Wait for the run's `run_id` and `parent_run_id` (if any); `{}` if MLflow does not have the run now.
 
         Raises:
-            TrackingUnreachableError: MLflow could not open its store.
+            TrackingUnreachableError: MLflow refused the run, or its store cannot be used.
         """
-        if not self._opened and self._answers is not None:
-            answer = self._answers.readline()
-            self._opened = json.loads(answer) if answer else {"error": store.unavailable_message("its process ended")}
-            if "error" in self._opened:
-                raise store.TrackingUnreachableError(self._opened["error"])
-        return {name: value for name, value in self._opened.items() if value}
+        if self._journal is None or self._sender is None:
+            return {}
+        opened = self._sender.opening()
+        if "waits" in opened:
+            opened = self._journal.sent()
+        return {name: opened[name] for name in ("run_id", "parent_run_id") if opened.get(name)}
 
     def log_scores(self, scores: Mapping[str, float], step: int = 0) -> None:
         """Log the metrics of one step."""
-        self._send("log_scores", scores=scores, step=step, milliseconds=_now())
+        self._append("log_scores", scores={name: float(value) for name, value in scores.items()}, step=step)
 
     def log_row(self, row: Mapping[str, float]) -> None:
         """Log a row of the history at its `step`.
@@ -60,64 +64,105 @@ class Run:
         self.wait_until_open()
         self.log_scores({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))
 
-    def log_training_run_scores(self, run_json: Path, scores: Mapping[str, float]) -> None:
-        """Log scores to the run in a `run.json`, if MLflow has that run."""
-        self._send("log_training_run_scores", run_json=str(run_json), scores=scores, milliseconds=_now())
+    def log_training_run_scores(self, family: str, scores: Mapping[str, float]) -> None:
+        """Log scores to the run that trained the model in `models/<family>`, if it was tracked."""
+        if self._journal is not None:
+            numbers = {name: float(value) for name, value in scores.items()}
+            self._append("log_training_run_scores", training=training_of(family), scores=numbers)
 
     def log_files(self, files: Iterable[Path], folder: str | None = None) -> None:
-        """Log files or whole folders."""
+        """Log files or whole folders as they are now."""
         for path in files:
-            self._send("log_file", path=str(path), folder=folder)
+            if (kept := self._keep(path)) is not None:
+                self._append("log_file", file=kept, folder=folder)
 
     def log_outputs(self, outputs: Iterable[Path]) -> None:
         """Set tags with the DVC checksums of the stage's outputs."""
-        self._send("log_outputs", outputs=[str(path) for path in outputs])
+        if self._journal is not None:
+            self._append("log_outputs", tags=dvc_state.checksums("dvc.out", outputs))
+
+    def log_dependencies(self, dependencies: Iterable[Path]) -> None:
+        """Set tags with the DVC checksums of what the stage reads, in a thread: data may be large."""
+        self._in_background(lambda: self._append("log_tags", tags=dvc_state.checksums("dvc.dep", dependencies)))
 
     def log_dataset(self, name: str, folder: Path, counts: Mapping[str, int]) -> None:
         """Log the data as an MLflow dataset whose digest is DVC's checksum."""
-        self._send("log_dataset", name=name, folder=folder.as_posix(), counts=dict(counts))
+        shown: dict[str, Any] = {"name": without_secrets(name), "folder": folder.as_posix(), "counts": dict(counts)}
+        self._in_background(
+            lambda: self._append("log_dataset", **shown, digest=dvc_md5(folder).removesuffix(".dir")),
+        )
 
     def log_model(self, family: "Family", folder: Path, files: Mapping[str, Path]) -> None:
         """Log the model as an MLflow model that loads from our code and files, without pickle."""
-        if not self._is_open:
+        if self._journal is None:
             return
+        from quartet.tracking.model_logging import CODE, requirements
+
         served, card = resolve_name(family.served), read_card(folder)
-        self._send(
+        kept = {name: self._keep(path) for name, path in {"model": folder, **files}.items()}
+        code = self._keep(CODE, link=False)  # editors change files in place
+        if code is None or None in kept.values():
+            return  # which is said
+        self._append(
             "log_model",
             name=family.key,
             served=family.served,
-            files={name: str(path) for name, path in {"model": folder, **files}.items()},
+            files=kept,
             interface=dataclasses.asdict(served.interface(card)),
             example=served.example(card),
+            code=code,
+            needs=requirements(),
         )
 
     def register_rebuild(self, family: str) -> None:
         """Register the model, if it comes from a rebuild (not an experiment)."""
-        self._send("register_rebuild", family=family)
+        from quartet.tracking.registry import candidate, is_rebuild
+
+        if self._journal is not None and is_rebuild():
+            model = dataclasses.asdict(candidate(family))
+            self._append("register_rebuild", model=model, training=training_of(family))
 
     def write_run_json(self, path: Path) -> None:
-        """Write the run's id, which `evaluate` reads; `{}` without tracking."""
-        write_json(path, self.wait_until_open())
+        """Write the run's id, which `evaluate` reads; `{}` if MLflow does not have the run."""
+        opened = self.wait_until_open()
+        self._append("run_json", named=bool(opened))
+        write_json(path, opened)
 
     def end(self, status: str) -> None:
-        """Close the run and wait until everything is logged."""
-        self._send("end", status=status)
-        if self._recorder is not None and self._calls is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._calls.close()
-            self._recorder.wait()
+        """Write how the run ended, and wait a short time until everything is sent."""
+        self._append("end", status=status)  # first: a signal may end the rest
+        for thread in self._threads:
+            thread.join(None if status == "FINISHED" else 0.5)
+        if self._sender is not None:
+            self._sender.finish()
+            if self._sender.is_refused() and self._journal is not None:
+                self._journal.remove()
 
-    def _send(self, call: str, **arguments: object) -> None:
-        if not self._is_open:
+    def _append(self, call: str, **arguments: Any) -> None:
+        if self._journal is None:
             return
         try:
-            print(json.dumps({"call": call, **arguments}), file=self._calls, flush=True)
-        except BrokenPipeError:
-            self._is_open = False  # the recorder has printed why, unless it was killed
+            self._journal.append(call, **arguments)
+        except OSError as error:
+            self._journal = None
+            _say(f"tracking stops, the stage continues: {store.first_line(error)}")
+        if self._sender is not None and not self._sender.is_refused():
+            self._sender.revive()
 
+    def _keep(self, path: Path, link: bool = True) -> str | None:
+        """Keep a file in the journal; None if that fails, which is said."""
+        if self._journal is None:
+            return None
+        try:
+            return self._journal.keep(path, link=link)
+        except OSError as error:
+            _say(f"{path} will not be in MLflow, the stage continues: {store.first_line(error)}")
+            return None
 
-def _now() -> int:
-    return int(time.time() * 1000)
+    def _in_background(self, work: Callable[[], None]) -> None:
+        if self._journal is not None:
+            self._threads.append(threading.Thread(target=work, daemon=True))
+            self._threads[-1].start()
 
 
 @contextlib.contextmanager
@@ -127,31 +172,67 @@ def tracked_run(stage: str, settings: Mapping[str, object], dependencies: Iterab
     The recorder process starts at once, so that its imports run in parallel with those of the block.
 
     Raises:
+        BadInput: `QUARTET_TRACKING` has an unknown value.
         TrackingUnreachableError: there is a tracking server, and it does not answer.
     """
-    if not store.is_on():
+    mode = store.mode()
+    if mode == "off":
         yield Run()
         return
-    store.prepare()
-    recorder = subprocess.Popen(
-        [sys.executable, "-m", "quartet.tracking.recorder"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # so that it outlives a kill of the stage's process group, and can close the run
-    )
-    about = {"stage": stage, "settings": settings, "dependencies": [path.as_posix() for path in dependencies]}
-    with contextlib.suppress(BrokenPipeError):
-        print(json.dumps({**about, "process": process_tags()}), file=recorder.stdin, flush=True)
-    run, status = Run(recorder), "FAILED"
+    if mode == "on":
+        store.prepare()
+    run, status = _begun(stage, settings, mode), "FAILED"
     try:
+        run.log_dependencies(dependencies)
         yield run
         status = "FINISHED"
-    except SystemExit as stop:
-        status = "FINISHED" if not stop.code else "KILLED"
-        raise
-    except KeyboardInterrupt:
+    except (Interrupted, KeyboardInterrupt):
         status = "KILLED"
+        raise
+    except SystemExit as stop:
+        status = "FAILED" if stop.code else "FINISHED"
         raise
     finally:
         run.end(status)
+
+
+def _begun(stage: str, settings: Mapping[str, object], mode: str) -> Run:
+    """A run whose journal is begun; one that does nothing if the disk takes no journal, which is said."""
+    started = int(time.time() * 1000)
+    try:
+        journal = Journal.create(stage)
+        sender = SenderProcess(journal) if mode == "on" else None
+        tags = {**dvc_state.tags(stage, ()), **process_tags()}
+        params = {name: without_secrets(str(value)) for name, value in _flat(settings, "")}
+        about = {"stage": stage, "params": params, "tags": tags, "parent": _parent(tags)}
+        journal.append("begin", milliseconds=started, **about)
+    except OSError as error:
+        _say(f"tracking stops, the stage continues: {store.first_line(error)}")
+        return Run()
+    if mode == "later":
+        _say(f"what is logged stays in {journal.folder} until `python -m quartet sync`")
+    return Run(journal, sender)
+
+
+def _parent(tags: Mapping[str, str]) -> dict[str, object] | None:
+    """What leads to the run's parent: its id in a search, or a key, name and tags for that of a `dvc repro`."""
+    if os.environ.get(PARENT_RUN):
+        return {"run_id": os.environ[PARENT_RUN]}
+    key = dvc_state.parent_key()
+    if key is None:
+        return None
+    name = dvc_state.experiment() or time.strftime("dvc repro %Y-%m-%d %H:%M")
+    of_state = {name: value for name, value in tags.items() if name.startswith(("dvc.", "git.", "mlflow.source."))}
+    return {"key": key, "name": name, "tags": {**of_state, "dvc.stage": "dvc repro"}}
+
+
+def _flat(settings: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _say(what: str) -> None:
+    print(f"tracking: {what}", file=sys.stderr, flush=True)

@@ -11,16 +11,16 @@ from urllib.parse import quote
 from quartet.artifacts import paths
 from quartet.artifacts.processes import process_tags
 from quartet.tracking import store
-from quartet.tracking.recorder import PARENT_RUN
+from quartet.tracking.runs import PARENT_RUN
 
 
 def search_run(name: str) -> str | None:
-    """The id of the run of the search `name`, created if there is none; None without tracking.
+    """The id of the run of the search `name`, created if there is none; None without tracking, and if it is for later.
 
     Raises:
         TrackingUnreachableError: there is a tracking server, and it does not answer.
     """
-    if not store.is_on():
+    if store.mode() != "on":
         return None
     client, experiment = store.open_store()
     # Members of a team may give searches the same name; the checkout tells them apart.
@@ -37,12 +37,14 @@ def begin_trial(search: str | None, name: str, settings: Mapping[str, object]) -
     """Start a trial's run; returns the environment variables that make its stages log below it."""
     if search is None:
         return dict(os.environ)
-    client, experiment = store.open_store()
-    tags = {"mlflow.parentRunId": search, **process_tags()}
-    run_id = client.create_run(experiment, run_name=name, tags=tags).info.run_id
-    for setting, value in settings.items():
-        client.log_param(run_id, setting, value)
-    return {**os.environ, PARENT_RUN: run_id}
+    with _warning("the trial's run is"):
+        client, experiment = store.open_store()
+        tags = {"mlflow.parentRunId": search, **process_tags()}
+        run_id = client.create_run(experiment, run_name=name, tags=tags).info.run_id
+        for setting, value in settings.items():
+            client.log_param(run_id, setting, value)
+        return {**os.environ, PARENT_RUN: run_id}
+    return dict(os.environ)
 
 
 def end_trial(environment: Mapping[str, str], scores: Mapping[str, float] | None) -> None:

@@ -4,10 +4,7 @@ import os
 import re
 import shlex
 import sqlite3
-import urllib.error
-import urllib.request
 from collections.abc import Callable
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, unquote
@@ -15,7 +12,9 @@ from urllib.parse import quote, unquote
 from filelock import FileLock
 
 from quartet.artifacts import paths
+from quartet.artifacts.errors import BadInput
 from quartet.artifacts.secrets import LOGIN, without_secrets
+from quartet.tracking.reachability import check_answers, holders
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,8 +22,9 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 EXPERIMENT = "quartet"
-PROBE_SECONDS = 3
+MODES = ("on", "later", "off")
 _SQLITE = "sqlite:///"
+_REFUSALS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # what is sent is wrong, or its run is gone
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's codes: no such run or model; no such alias
 
 
@@ -36,9 +36,16 @@ class ExperimentDeletedError(TrackingUnreachableError):
     """Our experiment was deleted in MLflow, which then takes no more runs; it can be restored."""
 
 
-def is_on() -> bool:
-    """Whether runs are tracked; `QUARTET_TRACKING=off` switches tracking off."""
-    return os.environ.get("QUARTET_TRACKING", "on").lower() != "off"
+def mode() -> str:
+    """`on`; `later`: what is logged stays in its journal until `sync`; or `off`: nothing is logged.
+
+    Raises:
+        BadInput: `QUARTET_TRACKING` is set to something else.
+    """
+    found = os.environ.get("QUARTET_TRACKING") or "on"
+    if found.lower() not in MODES:
+        raise BadInput(f"QUARTET_TRACKING: found {found!r}, allowed are {', '.join(MODES)}")
+    return found.lower()
 
 
 def address() -> str:
@@ -81,20 +88,27 @@ def lock(name: str) -> FileLock:
     return FileLock(paths.locks() / f"{name}.lock")
 
 
-def prepare() -> None:
-    """Check that a tracking server answers, and configure MLflow; fast, since it does not import MLflow.
-
-    Raises:
-        TrackingUnreachableError: the server does not answer within three seconds.
-    """
+def configure() -> None:
+    """Configure MLflow, before it is imported."""
     # Without these, a server that dies later would block every call for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     # No telemetry, as with DVC's analytics.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    if address().startswith(("http://", "https://")):
-        _probe(address())
+
+
+def prepare() -> None:
+    """Configure MLflow, and check that a tracking server answers; fast, since it does not import MLflow.
+
+    Raises:
+        TrackingUnreachableError: the server does not answer within three seconds.
+    """
+    configure()
+    try:
+        check_answers(address())
+    except (ConnectionError, ValueError) as error:
+        raise TrackingUnreachableError(unavailable_message(error)) from error
 
 
 def open_store() -> "tuple[MlflowClient, str]":
@@ -163,28 +177,63 @@ def _write_ahead(path: Path) -> None:
         database.execute("PRAGMA journal_mode=WAL")
 
 
-def _probe(uri: str) -> None:
-    try:
-        urllib.request.urlopen(_without_login(uri).rstrip("/") + "/health", timeout=PROBE_SECONDS).close()
-    except urllib.error.HTTPError:
-        return  # It answers, whatever the status.
-    except (OSError, HTTPException, ValueError) as error:
-        raise TrackingUnreachableError(unavailable_message(error)) from error
-
-
 def unavailable_message(reason: object) -> str:
     """A one-line message that MLflow cannot be used, and what to do about it; contains no password."""
-    why = first_line(reason)
-    if (file := database()) is not None:
-        return (
-            f"MLflow's database {file} cannot be used ({why}). If it is damaged, move it "
-            "and its -wal and -shm files away, and the next run creates a new one; or set QUARTET_TRACKING=off to "
-            "continue without tracking"
+    file = database()
+    if file is None:
+        advice = "Start its server, unset MLFLOW_TRACKING_URI to use the local database,"
+    elif is_locked(reason):
+        advice = "Wait until it is free or end that process,"
+    else:
+        advice = (
+            "If it is damaged, move it and its -wal and -shm files away, and the next run creates a new one; otherwise"
         )
-    return without_secrets(
-        f"MLflow at {address()} does not answer ({why}). Start its server, unset MLFLOW_TRACKING_URI to use the local "
-        "database, or set QUARTET_TRACKING=off to continue without tracking"
+    return (
+        f"{failure(reason)}. {advice} set QUARTET_TRACKING=later to keep what is logged for `python -m quartet sync`, "
+        "or set QUARTET_TRACKING=off to continue without tracking"
     )
+
+
+def failure(reason: object) -> str:
+    """That MLflow cannot be used, and why, without advice and without passwords."""
+    if isinstance(reason, TrackingUnreachableError):
+        if reason.__cause__ is None:
+            return first_line(reason)
+        reason = reason.__cause__
+    file = database()
+    if file is None:
+        return f"MLflow at {shown_address()} does not answer ({first_line(reason)})"
+    if is_locked(reason):
+        return f"MLflow's database {file} is locked{holders(file)}"
+    return f"MLflow's database {file} cannot be used ({first_line(reason)})"
+
+
+def is_locked(reason: object) -> bool:
+    """Whether an error says that another process holds the lock of an SQLite database."""
+    return "database is locked" in str(reason) or "database table is locked" in str(reason)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether an error at the opening of the store is an outage, and not a refusal or a setting that is wrong."""
+    from mlflow.exceptions import MlflowException
+
+    cause = error.__cause__ if isinstance(error, TrackingUnreachableError) else error
+    if isinstance(error, ExperimentDeletedError):
+        return False
+    if database() is not None:
+        return is_locked(cause)
+    if isinstance(cause, MlflowException):
+        return cause.get_http_status_code() >= 500 and address().startswith("http")
+    return isinstance(cause, ConnectionError | TimeoutError)
+
+
+def refuses(error: BaseException) -> bool:
+    """Whether MLflow, or a file that is missing, says that this entry will never be taken; others may be."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return error.error_code in _REFUSALS
+    return isinstance(error, FileNotFoundError | NotADirectoryError | TypeError | KeyError | AttributeError)
 
 
 def _without_login(text: str) -> str:

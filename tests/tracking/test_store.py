@@ -98,7 +98,7 @@ def test_an_evaluation_of_a_training_whose_run_was_deleted_ends_and_says_so(chec
     client.delete_run(training)
     with tracked_run("evaluate-cnn", {}, []) as run:
         run_id = run.wait_until_open()["run_id"]
-        run.log_training_run_scores(paths.report("cnn") / "run.json", {"test_accuracy": 0.5})
+        run.log_training_run_scores("cnn", {"test_accuracy": 0.5})
         run.log_scores({"accuracy": 0.5})
     found = client.get_run(run_id)
     assert found.info.status == "FINISHED" and found.data.metrics["accuracy"] == 0.5
@@ -107,14 +107,19 @@ def test_an_evaluation_of_a_training_whose_run_was_deleted_ends_and_says_so(chec
     assert row[:3] == ["train-cnn", training, "DELETED"]
 
 
-def test_a_run_that_takes_no_more_is_ended_as_its_stage_ends(checkout, capfd):
+def test_what_cannot_be_logged_is_said_and_the_rest_is_logged(checkout, capfd):
     with tracked_run("evaluate-cnn", {}, []) as run:
         run_id = run.wait_until_open()["run_id"]
-        run.log_files([checkout / "missing.txt"])  # which fails
+        run.log_files([checkout / "missing.txt"])
+        run.log_scores({"a name that MLflow refuses: §": 0.5})
+        run.log_outputs([])
         run.log_scores({"accuracy": 0.5})
     client, _ = store.open_store()
-    assert client.get_run(run_id).info.status == "FINISHED"
-    assert capfd.readouterr().err.count("tracking stops, the stage continues") == 1
+    found = client.get_run(run_id)
+    assert found.info.status == "FINISHED" and found.data.metrics["accuracy"] == 0.5
+    said = capfd.readouterr().err
+    assert said.count("missing.txt will not be in MLflow, the stage continues") == 1
+    assert said.count("not in MLflow's run") == 1
 
 
 @pytest.mark.parametrize("checkout", ["a%2Fb"], indirect=True)

@@ -1,0 +1,226 @@
+"""What a stage logs, on disk before any of it is sent: `$DVC_ROOT/.tracking/<our id>/`, one folder per run.
+
+`journal.jsonl` has one entry per line, `files/` what was logged as a file, `sent.json` how much MLflow has confirmed.
+An entry is `{"call": …, "milliseconds": …}` with the arguments of the call: `begin` is the first, `end` says how the
+stage ended. Whoever sends a journal holds its lock.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from quartet.artifacts import paths
+from quartet.artifacts.checksums import dvc_md5
+from quartet.artifacts.exchanging import remove
+from quartet.artifacts.processes import is_alive
+from quartet.artifacts.writing import read_json, write_json
+
+_ENTRIES, _SENT, _FILES, _LOCK = "journal.jsonl", "sent.json", "files", "sender.lock"
+_NOT_KEPT = shutil.ignore_patterns(".unfinished-*", ".former-*", "__pycache__")
+
+
+class Journal:
+    """The journal in a folder, whose name is the run's id of our own."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.id = folder, folder.name
+        self._entries = folder / _ENTRIES
+        self._writing, self._handle, self._kept = threading.Lock(), -1, 0
+
+    @classmethod
+    def create(cls, stage: str) -> "Journal":
+        """A new journal without entries."""
+        journal = cls(paths.tracking() / f"{stage}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}")
+        journal.folder.mkdir(parents=True)
+        return journal
+
+    def append(self, call: str, *, milliseconds: int | None = None, **arguments: Any) -> None:
+        """Write an entry, of this moment if not told otherwise; it survives the end of this process.
+
+        Raises:
+            OSError: the disk is full, or the folder is gone.
+        """
+        when = int(time.time() * 1000) if milliseconds is None else milliseconds
+        line = json.dumps({"call": call, "milliseconds": when, **arguments}).encode() + b"\n"
+        with self._writing:
+            if self._handle < 0:
+                self._handle = os.open(self._entries, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            size = os.fstat(self._handle).st_size
+            if size and os.pread(self._handle, 1, size - 1) != b"\n":  # the last writer was killed, or its disk full
+                line = b"\n" + line
+            while line:
+                line = line[os.write(self._handle, line) :]
+
+    def keep(self, path: Path, *, link: bool = True) -> str:
+        """Keep a file or folder as it is now; returns where, relative to the journal.
+
+        Outputs are replaced and never changed in place, so that a link is enough; `link=False` copies.
+        """
+        self._kept += 1
+        kept = self.folder / _FILES / str(self._kept) / path.name
+        kept.parent.mkdir(parents=True)
+        copy = _link if link else shutil.copyfile
+        if path.is_dir():
+            shutil.copytree(path, kept, copy_function=copy, ignore=_NOT_KEPT)
+        else:
+            copy(path, kept)
+        return kept.relative_to(self.folder).as_posix()
+
+    def entries(self, position: int = 0) -> Iterator[tuple[dict[str, Any] | None, int]]:
+        """The entries from a position in bytes, each with the position after it; None for a damaged line.
+
+        The half of a line at the end is left: its writer is at it, or was killed.
+        """
+        if not self._entries.exists():
+            return
+        with self._entries.open("rb") as lines:
+            lines.seek(position)
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    return
+                position += len(line)
+                if line.strip():
+                    yield _parsed(line), position
+
+    def begin(self) -> dict[str, Any] | None:
+        """The first entry; None if there is none yet."""
+        entry, _ = next(self.entries(), (None, 0))
+        is_whole = entry and entry["call"] == "begin" and isinstance(entry.get("tags"), dict) and "stage" in entry
+        return entry if is_whole else None
+
+    def find(self, call: str) -> dict[str, Any] | None:
+        """The last entry of this call."""
+        return next(
+            (entry for entry in reversed([e for e, _ in self.entries()]) if entry and entry["call"] == call), None
+        )
+
+    def size(self) -> int:
+        """How many bytes the entries take."""
+        return self._entries.stat().st_size if self._entries.exists() else 0
+
+    def is_over(self) -> bool:
+        """Whether the stage has ended, or was killed on this machine."""
+        begin = self.begin()
+        if begin is None:
+            return False
+        tags = begin["tags"]
+        is_gone = tags.get("quartet.host") == socket.gethostname() and not is_alive(tags.get("quartet.process", ""))
+        return is_gone or self.find("end") is not None
+
+    def sent(self) -> dict[str, Any]:
+        """How far MLflow has it: `position`, `run_id`, `parent_run_id`, `tracker`; `{}` if nothing was sent.
+
+        What is damaged counts as nothing: to send twice does no harm.
+        """
+        try:
+            return read_json(self.folder / _SENT)
+        except ValueError:
+            return {}
+
+    def confirm(self, state: Mapping[str, object]) -> None:
+        """Remember what MLflow has taken."""
+        write_json(self.folder / _SENT, state)
+
+    def close(self, state: Mapping[str, object]) -> None:
+        """Remove a journal that MLflow has as a whole.
+
+        Only the run's id stays where `run.json` does not have it, with the checksums of the outputs that lead to it.
+        """
+        named, outputs = self.find("run_json"), self.find("log_outputs")
+        unnamed = bool(outputs) and named is not None and not named["named"]
+        self.confirm({**state, "is_complete": True, "outputs": outputs["tags"] if outputs else {}})
+        remove(self.folder / _FILES)
+        self._entries.unlink(missing_ok=True)
+        if not unnamed:
+            self.remove()
+
+    def remove(self) -> None:
+        """Remove the journal, sent or not."""
+        remove(self.folder)
+
+    def outputs(self) -> dict[str, str]:
+        """The checksums of the stage's outputs, as tags."""
+        sent, logged = self.sent(), self.find("log_outputs")
+        return logged["tags"] if logged else sent.get("outputs", {})
+
+    @contextlib.contextmanager
+    def sole_sender(self) -> Iterator[bool]:
+        """Hold the journal's lock; yields False if another process has it or has sent the journal."""
+        if not self.folder.is_dir():
+            yield False
+            return
+        lock = FileLock(self.folder / _LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except (Timeout, OSError):
+            yield False
+            return
+        try:
+            yield "is_complete" not in self.sent()
+        finally:
+            lock.release()
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_whole = (
+        isinstance(entry, dict) and isinstance(entry.get("call"), str) and isinstance(entry.get("milliseconds"), int)
+    )
+    return entry if is_whole else None
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def unsent() -> list[Journal]:
+    """The journals that MLflow does not have as a whole, in the order in which their stages began."""
+    begun = [(begin["milliseconds"], journal) for journal in _journals() if (begin := journal.begin())]
+    return [journal for _, journal in sorted(begun, key=lambda each: each[0])]
+
+
+def training_of(family: str) -> dict[str, str]:
+    """Which run trained the model in `models/<family>`: its `run_id`, or the id of its `journal`, or `{}`.
+
+    `run.json` has the run's id; where MLflow did not answer then, the model's checksum leads to the journal.
+    """
+    run_json, model = paths.report(family) / "run.json", paths.model(family)
+    run_id = read_json(run_json).get("run_id") if run_json.exists() else None
+    if run_id:
+        return {"run_id": run_id}
+    found = journal_of_output(model, dvc_md5(model)) if model.exists() else None
+    return {"journal": found.id} if found else {}
+
+
+def training_run_id(family: str) -> str | None:
+    """MLflow's id of the run that trained the model in `models/<family>`; None if MLflow does not have it yet."""
+    training = training_of(family)
+    if "journal" in training:
+        return Journal(paths.tracking() / training["journal"]).sent().get("run_id")
+    return training.get("run_id")
+
+
+def journal_of_output(path: Path, checksum: str | None) -> Journal | None:
+    """The latest journal of a stage that wrote this output."""
+    found = [each for each in _journals() if each.outputs().get(f"dvc.out.{path.as_posix()}") == checksum]
+    return max(found, key=lambda journal: journal.id, default=None) if checksum else None  # ids of a stage sort by time
+
+
+def _journals() -> list[Journal]:
+    return [Journal(folder) for folder in sorted(paths.tracking().glob("*")) if folder.is_dir()]
