@@ -27,7 +27,7 @@ LOOKS = 0.25  # seconds between two looks at the journal
 LONGEST_PAUSE = 30.0  # seconds between two attempts while MLflow does not answer
 # Seconds after the end of the stage: for which a tracker that does not answer is waited for, for which the stage waits
 # while one takes its time, and after which this process ends whatever it is doing.
-UNANSWERED, SLOW, LAST = 10.0, 60.0, 900.0
+UNANSWERED, SLOW, LAST = 5.0, 60.0, 900.0
 SYNC = "python -m quartet sync"
 
 

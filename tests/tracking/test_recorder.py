@@ -46,13 +46,10 @@ def run_in(database, run_id):
 
 def kill_recorder():
     """Kill the process that sends, and wait for its end."""
-    found = []
-    while not found:
-        living = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
-        found = [child for child in living if "quartet.tracking.recorder" in child.cmdline()]
-    found[0].kill()
-    while found[0].status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.01)
+    children = psutil.Process().children()
+    recorder = next(child for child in children if "quartet.tracking.recorder" in child.cmdline())
+    recorder.kill()
+    os.waitid(os.P_PID, recorder.pid, os.WEXITED | os.WNOWAIT)
 
 
 def test_what_a_stage_logs_is_on_its_run(home, database):
