@@ -100,9 +100,11 @@ class Journal:
 
     def find(self, call: str) -> dict[str, Any] | None:
         """The last entry of this call."""
-        return next(
-            (entry for entry in reversed([e for e, _ in self.entries()]) if entry and entry["call"] == call), None
-        )
+        found = None
+        for entry, _ in self.entries():
+            if entry and entry["call"] == call:
+                found = entry
+        return found
 
     def size(self) -> int:
         """How many bytes the entries take."""

@@ -99,7 +99,7 @@ class Recorder:
             time.sleep(min(pause, UNANSWERED / 4))
         elif select.select([sys.stdin], [], [], pause)[0] and not os.read(0, 1024):
             self._ended_at = time.monotonic()
-            threading.Thread(target=_leave_the_stage, daemon=True).start()
+            threading.Thread(target=_end_in_time, daemon=True).start()
 
     def _say_outage(self, error: Exception) -> None:
         if not self._outage:
@@ -123,14 +123,19 @@ class Recorder:
         self._answer({"is_sent": is_sent})
 
 
-def _leave_the_stage() -> None:
-    """Let go of the stage's output once it no longer waits, and end at last."""
+def _end_in_time() -> None:
+    """Let go of the stage's output when it no longer waits, and end at last."""
     time.sleep(SLOW)
+    _let_go()
+    time.sleep(LAST - SLOW)
+    os._exit(1)
+
+
+def _let_go() -> None:
+    """Let go of the stage's output, whose reader may wait for its end."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (1, 2):
         os.dup2(nowhere, stream)
-    time.sleep(LAST - SLOW)
-    os._exit(1)
 
 
 def _say(what: str) -> None:
@@ -162,6 +167,9 @@ def main() -> None:
             is_sent = recorder.run()
             recorder.tell(is_sent)
     if is_ours and is_sent:
+        sys.stderr.flush()
+        _let_go()
+        answers.close()
         with contextlib.suppress(Exception):  # `sync` says what is wrong
             for other in left_behind():
                 send_all(other)

@@ -83,14 +83,12 @@ class Run:
 
     def log_dependencies(self, dependencies: Iterable[Path]) -> None:
         """Set tags with the DVC checksums of what the stage reads, in a thread: data may be large."""
-        self._in_background(lambda: self._append("log_tags", tags=dvc_state.checksums("dvc.dep", dependencies)))
+        self._in_background("log_tags", lambda: {"tags": dvc_state.checksums("dvc.dep", dependencies)})
 
     def log_dataset(self, name: str, folder: Path, counts: Mapping[str, int]) -> None:
         """Log the data as an MLflow dataset whose digest is DVC's checksum."""
-        shown: dict[str, Any] = {"name": without_secrets(name), "folder": folder.as_posix(), "counts": dict(counts)}
-        self._in_background(
-            lambda: self._append("log_dataset", **shown, digest=dvc_md5(folder).removesuffix(".dir")),
-        )
+        shown = {"name": without_secrets(name), "folder": folder.as_posix(), "counts": dict(counts)}
+        self._in_background("log_dataset", lambda: {**shown, "digest": dvc_md5(folder).removesuffix(".dir")})
 
     def log_model(self, family: "Family", folder: Path, files: Mapping[str, Path]) -> None:
         """Log the model as an MLflow model that loads from our code and files, without pickle."""
@@ -159,7 +157,17 @@ class Run:
             _say(f"{path} will not be in MLflow, the stage continues: {store.first_line(error)}")
             return None
 
-    def _in_background(self, work: Callable[[], None]) -> None:
+    def _in_background(self, call: str, arguments: Callable[[], Mapping[str, Any]]) -> None:
+        """Append an entry whose arguments take time to find, in a thread."""
+
+        def work() -> None:
+            try:
+                found = arguments()
+            except OSError as error:
+                _say(f"{call} is not in MLflow, the stage continues: {store.first_line(error)}")
+            else:
+                self._append(call, **found)
+
         if self._journal is not None:
             self._threads.append(threading.Thread(target=work, daemon=True))
             self._threads[-1].start()

@@ -1,0 +1,106 @@
+"""Journals of runs: what survives a kill, damage and a full disk."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.code_graph import TOP
+from quartet.tracking import searches
+from quartet.tracking.journal import Journal, journal_of_output, unsent
+from quartet.tracking.runs import tracked_run
+from quartet.tracking.sending import send_all
+
+
+@pytest.fixture
+def later(home, monkeypatch):
+    """A repository whose runs stay in their journals."""
+    monkeypatch.setenv("QUARTET_TRACKING", "later")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return home
+
+
+def calls(journal):
+    return [entry["call"] if entry else None for entry, _ in journal.entries()]
+
+
+def test_half_a_line_is_skipped_and_the_next_is_whole(later):
+    journal = Journal.create("stage")
+    for call in ("first", "second"):
+        journal.append(call)
+    lines = journal.folder / "journal.jsonl"
+    os.truncate(lines, lines.stat().st_size - 3)  # its writer was killed
+    assert calls(journal) == ["first"]
+    Journal(journal.folder).append("third")
+    assert calls(journal) == ["first", None, "third"]
+
+
+DAMAGED = [b"[]", b"{}", b'{"call": 5}', b"\xff\xfe", b"[" * 3000, b'{"call": "end"}', b"9" * 5000]
+
+
+def test_damaged_lines_are_said_once_and_the_others_are_sent(later, capsys):
+    with tracked_run("stage", {}, []) as run:
+        run.log_scores({"loss": 0.5}, 1)
+    (journal,) = unsent()
+    with (journal.folder / "journal.jsonl").open("ab") as lines:
+        lines.write(b"\n".join(DAMAGED) + b"\n")
+    for text in DAMAGED:
+        (journal.folder / "sent.json").write_bytes(text)
+        assert isinstance(journal.sent(), dict) and "run_id" not in journal.sent()
+    assert calls(journal).count(None) == len(DAMAGED)
+    assert send_all(journal) and not unsent()
+    assert capsys.readouterr().err.count("a damaged line of its journal") == 1
+
+
+def test_what_is_kept_stays_when_the_output_is_replaced(later):
+    output = later / "output"
+    output.mkdir()
+    (output / "file").write_text("old")
+    with tracked_run("stage", {}, []) as run:
+        run.log_files([output])
+        run.log_outputs([output])
+    (output / "new").write_text("new")
+    (output / "new").replace(output / "file")
+    (journal,) = unsent()
+    kept = journal.folder / journal.find("log_file")["file"]
+    assert [(path.name, path.read_text()) for path in kept.iterdir()] == [("file", "old")]
+    checksum = journal.outputs()[f"dvc.out.{output}"]
+    assert journal_of_output(output, checksum).id == journal.id and journal_of_output(output, "other") is None
+
+
+FULL = """
+import resource
+from quartet.tracking.runs import tracked_run
+with tracked_run("stage", {}, []) as run:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+    for step in range(100):
+        run.log_scores({"loss": 0.5}, step)
+print("trained")
+"""
+
+
+def test_a_disk_that_takes_no_more_does_not_stop_the_stage(later):
+    environment = {**os.environ, "PYTHONPATH": str(TOP)}
+    done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, env=environment)
+    assert done.stdout == "trained\n" and done.stderr.count("tracking stops, the stage continues") == 1
+    (journal,) = unsent()
+    whole = [entry["step"] for entry, _ in journal.entries() if entry and entry["call"] == "log_scores"]
+    assert whole == list(range(len(whole))) and whole
+
+
+def test_an_outage_stops_no_search(home, monkeypatch, capsys):
+    monkeypatch.setenv("QUARTET_TRACKING", "on")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert searches.begin_trial("0" * 32, "trial", {"steps": 1}) == dict(os.environ)
+    assert "the trial's run is not in MLflow" in capsys.readouterr().err
+
+
+def test_entries_are_lines_of_json(later):
+    with tracked_run("stage", {"steps": 3}, []) as run:
+        run.log_scores({"loss": float("nan")}, 1)
+    (journal,) = unsent()
+    lines = [json.loads(line) for line in (journal.folder / "journal.jsonl").read_text().splitlines()]
+    assert lines[0]["call"] == "begin" and lines[0]["params"] == {"steps": "3"}
+    assert [line["status"] for line in lines if line["call"] == "end"] == ["FINISHED"]
