@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from quartet.tracking import store
-from quartet.tracking.journal import Journal
+from quartet.tracking.journal import Journal, unsent
 from quartet.tracking.sending import Sender, left_behind, send_all
 
 LOOKS = 0.25  # seconds between two looks at the journal
@@ -147,9 +147,12 @@ def _reap(sender: Sender) -> None:
     from quartet.artifacts.processes import is_alive
 
     client, experiment = sender.client(), sender.experiment
+    unfinished = {journal.sent().get("run_id") for journal in unsent()}
     mine = f"attributes.status = 'RUNNING' and tags.`quartet.host` = '{socket.gethostname()}'"
     for run in client.search_runs([experiment], mine):
         tags = run.data.tags
+        if run.info.run_id in unfinished:
+            continue
         if not is_alive(tags.get("quartet.process", "")) and not Path(tags.get("quartet.journal", "-")).is_dir():
             client.set_terminated(run.info.run_id, "KILLED")
 

@@ -11,7 +11,9 @@ from urllib.parse import quote
 from quartet.artifacts import paths
 from quartet.artifacts.processes import process_tags
 from quartet.tracking import store
+from quartet.tracking.journal import Journal
 from quartet.tracking.runs import PARENT_RUN
+from quartet.tracking.sending import send_all
 
 
 def search_run(name: str) -> str | None:
@@ -37,7 +39,7 @@ def begin_trial(search: str | None, name: str, settings: Mapping[str, object]) -
     """Start a trial's run; returns the environment variables that make its stages log below it."""
     if search is None:
         return dict(os.environ)
-    with _warning("the trial's run is"):
+    with _warning("the trial's run is"):  # an outage stops no search
         client, experiment = store.open_store()
         tags = {"mlflow.parentRunId": search, **process_tags()}
         run_id = client.create_run(experiment, run_name=name, tags=tags).info.run_id
@@ -49,25 +51,28 @@ def begin_trial(search: str | None, name: str, settings: Mapping[str, object]) -
 
 def end_trial(environment: Mapping[str, str], scores: Mapping[str, float] | None) -> None:
     """End a trial's run with its scores; None means that the trial failed."""
-    run_id = environment.get(PARENT_RUN)
-    if run_id is None:
-        return
-    with _warning("the trial's scores are"):
-        client, _ = store.open_store()
-        for name, value in (scores or {}).items():
-            client.log_metric(run_id, name, value)
-        client.set_terminated(run_id, "FINISHED" if scores is not None else "FAILED")
+    if run_id := environment.get(PARENT_RUN):
+        with _warning("the trial's scores, which the next stage or `python -m quartet sync` sends, are still"):
+            _end(run_id, "trial", "FAILED" if scores is None else "FINISHED", scores or {}, ())
 
 
 def end_search(search: str | None, files: Iterable[Path], status: str) -> None:
     """Log the table and the plot to the search's run and end it: FINISHED, or KILLED if trials are left."""
-    if search is None:
-        return
-    with _warning("the search's table and plot are"):
-        client, _ = store.open_store()
-        for path in files:
-            client.log_artifact(search, str(path))
-        client.set_terminated(search, status)
+    if search is not None:
+        with _warning("the search's table and plot, which the next stage or `python -m quartet sync` sends, are still"):
+            _end(search, "search", status, {}, files)
+
+
+def _end(run_id: str, what: str, status: str, scores: Mapping[str, float], files: Iterable[Path]) -> None:
+    """End a run by a journal, which stays for the next stage if MLflow does not answer."""
+    journal = Journal.create(what)
+    journal.append("begin", stage=what, params={}, tags=process_tags(), parent=None)
+    journal.append("log_scores", scores=scores, step=0)
+    for path in files:
+        journal.append("log_file", file=journal.keep(path), folder=None)
+    journal.append("end", status=status)
+    journal.confirm({"run_id": run_id, "position": 0, "tracker": store.shown_address()})
+    send_all(journal)
 
 
 @contextlib.contextmanager
@@ -76,4 +81,4 @@ def _warning(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a dead server can cause exceptions of many libraries
-        print(f"warning: {what} not in MLflow: {error}", file=sys.stderr, flush=True)
+        print(f"warning: {what} not in MLflow: {store.failure(error)}", file=sys.stderr, flush=True)

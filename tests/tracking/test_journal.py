@@ -1,16 +1,18 @@
 """Journals of runs: what survives a kill, damage and a full disk."""
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 
 import pytest
 
 from benchmarks.code_graph import TOP
-from quartet.tracking import searches
+from quartet.tracking import searches, store
 from quartet.tracking.journal import Journal, journal_of_output, unsent
-from quartet.tracking.runs import tracked_run
+from quartet.tracking.runs import PARENT_RUN, tracked_run
 from quartet.tracking.sending import send_all
 
 
@@ -72,7 +74,7 @@ def test_what_is_kept_stays_when_the_output_is_replaced(later):
 
 FULL = """
 import resource
-from quartet.tracking.runs import tracked_run
+from quartet.tracking.runs import PARENT_RUN, tracked_run
 with tracked_run("stage", {}, []) as run:
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
     for step in range(100):
@@ -90,11 +92,27 @@ def test_a_disk_that_takes_no_more_does_not_stop_the_stage(later):
     assert whole == list(range(len(whole))) and whole
 
 
-def test_an_outage_stops_no_search(home, monkeypatch, capsys):
+def test_an_outage_stops_no_search_and_its_end_is_sent_later(home, monkeypatch, capsys):
     monkeypatch.setenv("QUARTET_TRACKING", "on")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    search = searches.search_run("rates")
+    trial = searches.begin_trial(search, "rates-0", {"steps": 1})
+    (home / "trials.csv").write_text("a table")
+    with contextlib.closing(sqlite3.connect(home / "mlflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        searches.end_trial(trial, {"validation_score": 0.5})
+        searches.end_search(search, [home / "trials.csv"], "FINISHED")
+    assert capsys.readouterr().err.count(" not in MLflow: ") == 2
+    assert [bool(send_all(journal)) for journal in unsent()] == [True, True]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert searches.begin_trial("0" * 32, "trial", {"steps": 1}) == dict(os.environ)
-    assert "the trial's run is not in MLflow" in capsys.readouterr().err
+    assert searches.begin_trial(search, "rates-1", {"steps": 1}) == dict(os.environ)
+    assert "the trial's run is not in MLflow: " in capsys.readouterr().err
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    client, _ = store.open_store()
+    runs = [client.get_run(run_id) for run_id in (search, trial[PARENT_RUN])]
+    assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
+    assert runs[1].data.metrics == {"validation_score": 0.5}
+    assert [file.path for file in client.list_artifacts(search)] == ["trials.csv"]
 
 
 def test_entries_are_lines_of_json(later):
