@@ -202,7 +202,8 @@ def failure(reason: object) -> str:
         reason = reason.__cause__
     file = database()
     if file is None:
-        return f"MLflow at {shown_address()} does not answer ({first_line(reason)})"
+        why = first_line(reason).rpartition("(Caused by ")[2].removesuffix("))")  # not what was asked, and how often
+        return f"MLflow at {shown_address()} does not answer ({why})"
     if is_locked(reason):
         return f"MLflow's database {file} is locked{holders(file)}"
     return f"MLflow's database {file} cannot be used ({first_line(reason)})"
