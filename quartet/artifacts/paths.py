@@ -12,6 +12,7 @@ PROCESSED = Path("data/processed")
 MODELS = Path("models")
 REPORTS = Path("reports")
 PICTURE_INDEX, PICTURES = "pictures.csv", "pictures.zip"  # a user's raw pictures: what is said of each, and they
+ATTRIBUTE = "attribute_"  # before the name of an attribute, in the head of that table
 REPORT_PAGE = REPORTS / "index.html"
 
 

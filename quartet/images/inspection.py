@@ -35,11 +35,13 @@ def inspect_images(source: str, settings: PreprocessImages) -> Inspection:
     if not images:
         raise BadInput(f"{source}: none of its {len(broken)} pictures can be decoded")
     report = split_images(source, found.classes, images, settings).report
-    captions = sum(image.caption is not None for image in images)
+    captions = sum(len(image.captions) for image in images)
+    attributes = sorted({name for image in images for name in image.attributes})
     facts = {
         "pictures": f"{len(images):,}",
         "classes": f"{len(found.classes):,}" if found.classes else "none",
         **({"captions": f"{captions:,}"} if captions else {}),
+        **({"attributes": ", ".join(attributes)} if attributes else {}),
         **_sizes(images, settings),
         "checked": "each picture was decoded" if whole else "the header of each picture; `preprocess` decodes them",
     }

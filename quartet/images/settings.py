@@ -16,8 +16,9 @@ from quartet.params.shared import (
 
 SOURCE: str = setting(
     "digits",
-    "labelled images; a folder holds sub-folders per class or a table metadata.csv, a table names its pictures",
-    choices=("digits", "mnist", "fashion-mnist", "gtsrb", "cifar10"),
+    "images with labels or captions; `glyphs` are letters of the installed fonts; a folder holds sub-folders per class "
+    "or a table metadata.csv, a table names its pictures",
+    choices=("digits", "mnist", "fashion-mnist", "gtsrb", "cifar10", "glyphs"),
     prefixes=("folder:", "table:"),
 )
 

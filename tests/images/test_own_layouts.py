@@ -175,6 +175,32 @@ def test_captions_beside_the_pictures_are_kept(tmp_path):
     assert "captions without a word: 3.txt" in refused(tmp_path, f"folder:{own}")
 
 
+def test_a_picture_may_have_several_captions_and_attributes(tmp_path):
+    own = pictures(tmp_path / "own", [f"{number}.png" for number in range(8)])
+    colours = ["red", "blue"]
+    rows = [
+        {"file_name": f"{n}.png", "text": text, "attribute_colour": colours[n % 2]}
+        for n in range(8)
+        for text in (f"a {colours[n % 2]} square", f"square, {colours[n % 2]}", f"a {colours[n % 2]} square")
+    ]
+    info, folder = prepare(tmp_path, images=f"folder:{described(own, rows)}")
+    table = pd.concat(pd.read_csv(folder / f"{split}.csv") for split in SPLITS)
+    assert set(table["caption"]) == {f"a {colour} square\nsquare, {colour}" for colour in colours}
+    assert info["captions"] == 2 * info["counts"]["train"] and info["attributes"] == {"colour": ["blue", "red"]}
+    message = refused(tmp_path, f"folder:{described(own, [*rows, rows[0] | {'attribute_colour': 'blue'}])}")
+    assert "row 26: 0.png is in row 2 already, with another label, split, group or attribute" in message
+    assert "row 3: attribute_colour is empty" in refused(
+        tmp_path, f"folder:{described(own, [rows[0], rows[3] | {'attribute_colour': ''}])}"
+    )
+
+
+def test_attributes_without_captions_are_said_to_be_unused(tmp_path, capsys):
+    own = pictures(tmp_path / "own", [f"{number}.png" for number in range(6)])
+    described(own, [{"file_name": f"{n}.png", "label": "ab"[n % 2], "attribute_size": "small"} for n in range(6)])
+    bring(tmp_path / "raw", f"folder:{own}")
+    assert "columns attribute_… are not used, since there are no captions" in capsys.readouterr().out
+
+
 def test_wrong_rows_of_a_table_are_all_named_with_their_numbers(tmp_path):
     own = pictures(tmp_path / "own", ["0.png", "1.png", "2.png"])
     labels = {"0.png": "a", "1.png": "b", "lost.png": "a", "./0.png": "a", "2.png": ""}

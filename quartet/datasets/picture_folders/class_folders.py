@@ -25,7 +25,7 @@ def read_class_folders(files: Files) -> OwnPictures:
         split, folders = placed(name, splits)
         if folders or captions:
             label = composed(folders[0]) if folders else None
-            pictures.append(Picture(path, name, label, split, caption=captions.get(name)))
+            pictures.append(Picture(path, name, label, split, captions=captions.get(name, ())))
         else:
             left_out.setdefault("not in a class folder", []).append(name)
     texts = {caption_file(name) for name in captions}
@@ -83,7 +83,7 @@ def caption_file(name: str) -> str:
     return PurePosixPath(name).with_suffix(".txt").as_posix()
 
 
-def _captions_beside(files: Files) -> dict[str, str]:
+def _captions_beside(files: Files) -> dict[str, tuple[str, ...]]:
     with_caption = [name for name in files.pictures if caption_file(name) in files.others]
     without = sorted(set(files.pictures) - set(with_caption))
     if with_caption and without:
@@ -95,7 +95,7 @@ def _captions_beside(files: Files) -> dict[str, str]:
     empty = [caption_file(name) for name, caption in captions.items() if not caption]
     if empty:
         raise BadInput(f"{files.folder}: captions without a word: {listed(empty)}")
-    return captions
+    return {name: (caption,) for name, caption in captions.items()}
 
 
 def _refuse_empty_classes(files: Files, depth: int) -> None:

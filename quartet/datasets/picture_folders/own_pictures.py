@@ -13,7 +13,7 @@ import pandas as pd
 
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.errors import BadInput, listed
-from quartet.artifacts.paths import PICTURE_INDEX, PICTURES
+from quartet.artifacts.paths import ATTRIBUTE, PICTURE_INDEX, PICTURES
 from quartet.artifacts.writing import write_table
 from quartet.datasets.picture_folders.class_folders import read_class_folders
 from quartet.datasets.picture_folders.picture_files import (
@@ -44,8 +44,12 @@ def find_own_pictures(kind: str, path: Path) -> OwnPictures:
     if None in labels and found.classes:
         unlabelled = sorted(picture.name for picture in found.pictures if picture.label is None)
         raise BadInput(f"{path}: {len(unlabelled)} pictures have no class, unlike the others: {listed(unlabelled)}")
-    if len(found.classes) < 2 and not all(picture.caption for picture in found.pictures):
+    if len(found.classes) < 2 and not all(picture.captions for picture in found.pictures):
         raise BadInput(f"{path}: all pictures are of the class {found.classes[0]!r}; a classifier needs at least two")
+    if any(picture.attributes for picture in found.pictures) and not any(
+        picture.captions for picture in found.pictures
+    ):
+        found.notes.append(f"columns {ATTRIBUTE}… are not used, since there are no captions")
     return found
 
 
@@ -124,10 +128,12 @@ def copy_own_pictures(found: OwnPictures, source: Path, folder: Path) -> dict:
 
 
 def index_of(found: OwnPictures, read: Callable[[Picture], bytes]) -> list[dict[str, str | None]]:
-    """What is said of each picture, sorted; `read` returns the content of one."""
+    """What is said of each picture, sorted, its captions a line each; `read` returns the content of one."""
     rows = []
     for picture in found.pictures:
-        said = {"label": picture.label, "split": picture.split, "group": picture.group, "caption": picture.caption}
+        said = {"label": picture.label, "split": picture.split, "group": picture.group}
+        said["caption"] = "\n".join(picture.captions) or None
+        said |= {f"{ATTRIBUTE}{name}": value for name, value in picture.attributes.items()}
         rows.append({"file": picture.name, "sha256": hashlib.sha256(read(picture)).hexdigest(), **said})
     return sorted(rows, key=lambda row: (row["label"] or "", row["sha256"], row["file"]))
 

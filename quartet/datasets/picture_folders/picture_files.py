@@ -4,7 +4,7 @@ import dataclasses
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from quartet.artifacts.errors import BadInput
@@ -22,7 +22,8 @@ UNREADABLE |= dict.fromkeys((".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng"), "a
 class Picture:
     """A picture file and what is said of it; None where nothing is.
 
-    `name` is the path below the user's folder, with `/`; `split` is `train`, `validation` or `test`.
+    `name` is the path below the user's folder, with `/`; `split` is `train`, `validation` or `test`; `attributes` are
+    what else is known of what the picture shows, by name, for example a colour.
     """
 
     path: Path
@@ -30,7 +31,8 @@ class Picture:
     label: str | None = None
     split: str | None = None
     group: str | None = None
-    caption: str | None = None
+    captions: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Pictures with a table that says what each shows: `metadata.csv`, `.jsonl` or `.parquet`, as `imagefolder` has it.
 
 Columns: `file_name`, the path of a picture from the table's folder, with `/`; and `label`, `text` or `caption`,
-`split`, `group`, as far as they are known.
+`split`, `group`, as far as they are known. Columns such as `attribute_colour` say what else a picture shows. A picture
+with several captions has a row for each, as in the tables of captioned photographs.
 """
 
 import dataclasses
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from quartet.artifacts.errors import BadInput, listed
+from quartet.artifacts.paths import ATTRIBUTE
 from quartet.datasets.picture_folders.class_folders import placed, split_folders
 from quartet.datasets.picture_folders.picture_files import (
     ENDINGS,
@@ -97,9 +99,9 @@ def _read_rows(
     caption_columns = [name for name in CAPTIONS if name in table.data]
     if len(caption_columns) > 1:
         raise BadInput(f"{table.path}: has both columns {listed(caption_columns)}; keep one")
-    cells = {
-        name: table.text(name).tolist() for name in (FILE_NAME, LABEL, SPLIT, GROUP, *CAPTIONS) if name in table.data
-    }
+    attributes = [name for name in map(str, table.data) if name.startswith(ATTRIBUTE)]
+    columns = [FILE_NAME, *(name for name in (LABEL, SPLIT, GROUP, *CAPTIONS) if name in table.data), *attributes]
+    cells = {name: table.text(name).tolist() for name in columns}
     pictures: dict[str, Picture] = {}
     rows: dict[str, int] = {}
     problems: list[str] = []
@@ -107,11 +109,12 @@ def _read_rows(
         row = {name: values[index] for name, values in cells.items()}
         try:
             name, path = _found(row[FILE_NAME], find)
+            picture = _described(name, path, row, splits)
             if name in rows:
-                raise BadInput(f"{row[FILE_NAME]} is in row {rows[name]} already")
-            rows[name] = number
-            pictures[name] = picture = _described(name, path, row, splits)
-            if described and picture.label is None and picture.caption is None:
+                picture = _with_captions_of(pictures[name], picture, f"{row[FILE_NAME]} is in row {rows[name]} already")
+            rows.setdefault(name, number)
+            pictures[name] = picture
+            if described and picture.label is None and not picture.captions:
                 raise BadInput(
                     f"nothing says what {name} shows: there is no column label, text or caption, and no class folder"
                 )
@@ -147,4 +150,18 @@ def _described(name: str, path: Path, row: dict[str, str], splits: dict[str, str
         split = split_name(row[SPLIT])
         if split is None:
             raise BadInput(f"split {row[SPLIT]!r} is none of train, validation, test")
-    return Picture(path, name, label, split, row.get(GROUP) or None, caption and " ".join(caption.split()))
+    attributes = {name.removeprefix(ATTRIBUTE): row[name] for name in row if name.startswith(ATTRIBUTE)}
+    empty = [name for name, value in attributes.items() if not value]
+    if empty:
+        raise BadInput(f"{ATTRIBUTE}{empty[0]} is empty")
+    captions = (" ".join(caption.split()),) if caption else ()
+    return Picture(path, name, label, split, row.get(GROUP) or None, captions, attributes)
+
+
+def _with_captions_of(first: Picture, again: Picture, message: str) -> Picture:
+    """A picture with the captions of two rows, which must say the same of it otherwise."""
+    if not (first.captions and again.captions):
+        raise BadInput(message)
+    if dataclasses.replace(first, captions=again.captions) != again:
+        raise BadInput(f"{message}, with another label, split, group or attribute")
+    return dataclasses.replace(first, captions=tuple(dict.fromkeys((*first.captions, *again.captions))))

@@ -1,7 +1,7 @@
 """Turn raw pictures into the images that training reads (`datasets/images.py` describes the format)."""
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 
 from quartet.artifacts.errors import BadInput, listed
 from quartet.artifacts.model_store import save_rows
+from quartet.artifacts.paths import ATTRIBUTE
 from quartet.artifacts.shapes import MANIFEST
 from quartet.artifacts.verification import described_files, read_described, restoring, write_described
 from quartet.artifacts.writing import write_table
@@ -45,6 +46,8 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
     channels = settings.channels or (3 if any(image.pixels.ndim == 3 for image in images) else 1)
     labels, levels = np.asarray([image.label for image in images], np.int64), LevelCounts(channels)
 
+    captioned = any(image.captions for image in images)
+
     def square(index: int) -> np.ndarray:
         return to_square(images[index].pixels, size, channels, settings.fit, grey_range or (0, 0))
 
@@ -52,7 +55,7 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
         rows = levels.counting(map(square, indices)) if name == "train" else map(square, indices)
         shape = (len(indices), channels, size, size)
         save_rows(folder / f"{name}.safetensors", "images", rows, shape, {"labels": labels[indices]})
-        if any(image.caption for image in images):
+        if captioned:
             _write_captions(folder / f"{name}.csv", [images[index] for index in indices])
     shown = train[np.unique(np.linspace(0, len(train) - 1, SHOWN).round().astype(int))]
     prepared = np.stack([square(index) for index in shown])
@@ -68,6 +71,7 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
         "mean": mean,
         "std": std,
         **({"grey_range": grey_range} if grey_range else {}),
+        **(_described_captions(manifest, images, train) if captioned else {}),
         "counts": {name: len(indices) for name, indices in splits.indices.items()},
         "splits": splits.report,
         "left_out": {**manifest.get("left_out", {}), **({"broken": broken} if broken else {})},
@@ -122,8 +126,26 @@ def _grey_range(source: str, train: Sequence[RawImage]) -> tuple[int, int] | Non
 
 
 def _write_captions(path: Path, images: Sequence[RawImage]) -> None:
-    rows = {"file": [image.name for image in images], "caption": [image.caption or "" for image in images]}
+    rows = [
+        {
+            "file": image.name,
+            "caption": "\n".join(image.captions),
+            **{f"{ATTRIBUTE}{name}": value for name, value in image.attributes.items()},
+        }
+        for image in images
+    ]
     write_table(path, pd.DataFrame(rows))
+
+
+def _described_captions(manifest: Mapping, images: Sequence[RawImage], train: np.ndarray) -> dict:
+    """The number of training captions; the values of each attribute, and which attributes make compositions."""
+    names = sorted({name for image in images for name in image.attributes})
+    values = {name: sorted({image.attributes[name] for image in images}) for name in names}
+    return {
+        "captions": sum(len(images[index].captions) for index in train),
+        **({"attributes": values} if values else {}),
+        **({"compositions": manifest["compositions"]} if "compositions" in manifest else {}),
+    }
 
 
 def _read_resized(

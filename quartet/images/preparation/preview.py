@@ -40,5 +40,5 @@ def _originals(raw: Path, manifest: Mapping, names: Sequence[str]) -> list[np.nd
 
 
 def _title(image: RawImage, classes: Sequence[str]) -> str:
-    text = image.caption or classes[image.label]
+    text = image.captions[0] if image.captions else classes[image.label]
     return "\n".join(textwrap.wrap(text, LINE, max_lines=LINES, placeholder=" …"))

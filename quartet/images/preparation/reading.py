@@ -10,13 +10,13 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from rich.progress import track
 
-from quartet.artifacts.paths import PICTURE_INDEX, PICTURES
+from quartet.artifacts.paths import ATTRIBUTE, PICTURE_INDEX, PICTURES
 from quartet.images.preparation.decoding import decode
 from quartet.images.preparation.parallel_decoding import MANY, decode_all
 
@@ -32,7 +32,8 @@ class RawImage:
         content: equal for exact copies.
         split: `train`, `validation` or `test` if the source says so.
         group: images of one group show the same thing and must stay in one split.
-        caption: what it shows, in words.
+        captions: what it shows, in words, each time in others.
+        attributes: what else is known of what it shows, by name.
     """
 
     name: str
@@ -41,7 +42,8 @@ class RawImage:
     content: str | bytes
     split: str | None = None
     group: str | None = None
-    caption: str | None = None
+    captions: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_raw_images(
@@ -206,5 +208,6 @@ def raw_image(row: Mapping, pixels: np.ndarray, classes: list[str]) -> RawImage:
         row["sha256"],
         row["split"] or None,
         row["group"] or None,
-        row["caption"] or None,
+        tuple((row["caption"] or "").splitlines()),
+        {name.removeprefix(ATTRIBUTE): value for name, value in row.items() if name.startswith(ATTRIBUTE)},
     )

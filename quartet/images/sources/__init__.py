@@ -5,6 +5,7 @@ from pathlib import Path
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.paths import user_path
+from quartet.images.sources.glyphs import GLYPHS, draw_glyphs
 from quartet.images.sources.official import SOURCES
 
 
@@ -18,6 +19,8 @@ def download_images(source: str, fetching: Fetching, folder: Path) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     if source in SOURCES:
         return {"source": source, **_download_known(source, fetching, folder)}
+    if source == GLYPHS:
+        return {"source": source, **draw_glyphs(folder)}
     # Reads tables with pandas, which takes a while to import.
     from quartet.datasets.picture_folders.own_pictures import (
         copy_own_pictures,
