@@ -129,7 +129,7 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
 
     from quartet.artifacts.rebuilding import count_parameters
     from quartet.artifacts.writing import read_json
-    from quartet.text_to_image.captions import TEMPLATES, captioner
+    from quartet.text_to_image.captions.templates import TEMPLATES, captioner
     from quartet.text_to_image.class_pictures import draw_classes, network_evaluations_per_picture
     from quartet.text_to_image.training import TextToImageTraining
     from quartet.training.checkpoints import NoCheckpoint

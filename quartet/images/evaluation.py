@@ -11,6 +11,7 @@ from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.artifacts.rebuilding import count_parameters, rebuild_network
 from quartet.artifacts.writing import read_json
 from quartet.classification.calibration import temperature_of
+from quartet.classification.no_classes import report_no_classes
 from quartet.classification.predictions import logits_over
 from quartet.classification.report import report_classification, report_mistakes
 from quartet.classification.split_files import write_splits
@@ -21,6 +22,7 @@ from quartet.images.networks.interface import ImageNetwork
 from quartet.images.shifted_views import shifted_probabilities
 from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import attention_sheet, filter_sheet
+from quartet.training.no_classes import NoClasses
 
 GRAD_CAM_IMAGES = 12  # images on the Grad-CAM sheet
 FILTERS = 64  # at most this many filters are shown
@@ -31,7 +33,9 @@ def evaluate(*, folder: Path, batch_size: int, seed: int, device: torch.device) 
     processed = paths.processed("images")
     card = read_card_for(paths.model("cnn"), processed)
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("cnn"))).to(device)
-    data = card["data"]
+    data, info = card["data"], read_json(processed / "info.json")
+    if isinstance(network, NoClasses):
+        return {**report_no_classes(folder, info, "Convolutional network"), "parameters": count_parameters(network)}
     images, labels = open_images(processed, "test", device)
 
     def prepare(pixels: Tensor) -> Tensor:
@@ -41,7 +45,7 @@ def evaluate(*, folder: Path, batch_size: int, seed: int, device: torch.device) 
     scores = report_classification(
         folder, logits, labels, data["classes"], "Convolutional network", temperature=temperature_of(card)
     )
-    write_splits(folder, read_json(processed / "info.json"), data["classes"])
+    write_splits(folder, info, data["classes"])
     report_mistakes(folder, images, logits, labels, data["classes"])
     _report_filters(folder, network)
     report_grad_cam(folder, network, images, labels, prepare, data["classes"])

@@ -47,7 +47,7 @@ def inspect_images(source: str, settings: PreprocessImages) -> Inspection:
     }
     notes = list(found.notes)
     if not found.classes:
-        notes.append("there are captions but no classes, so that `train-cnn` does not apply")
+        notes.append("there are captions but no classes, so that no classifier is trained")
     return Inspection(
         facts,
         counts_by_class(report, found.classes, "pictures"),

@@ -11,6 +11,7 @@ from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.artifacts.rebuilding import count_parameters, rebuild_network
 from quartet.artifacts.writing import read_json, write_table, write_text
 from quartet.classification.calibration import temperature_of
+from quartet.classification.no_classes import report_no_classes
 from quartet.classification.report import most_confident_mistakes, report_classification, report_mistakes
 from quartet.classification.split_files import write_splits
 from quartet.reporting.drawing.figures import line_figure, save_figure
@@ -24,6 +25,7 @@ from quartet.sequences.networks.forecaster import Forecaster
 from quartet.sequences.networks.recurrent import RecurrentClassifier
 from quartet.sequences.series_reports import report_numbers, report_series_mistakes
 from quartet.sequences.training.predictions import logits_over_sequences
+from quartet.training.no_classes import NoClasses
 
 SHOWN = 12  # sequences whose hidden states are drawn
 
@@ -33,15 +35,17 @@ def evaluate(*, folder: Path, batch_size: int, seed: int, device: torch.device) 
     processed = paths.processed("sequences")
     card = read_card_for(paths.model("rnn"), processed)
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("rnn"))).to(device)
-    data = card["data"]
+    data, info = card["data"], read_json(processed / "info.json")
+    if isinstance(network, NoClasses):
+        return {**report_no_classes(folder, info, "Recurrent network"), "parameters": count_parameters(network)}
     if isinstance(network, Forecaster):
-        write_splits(folder, read_json(processed / "info.json"))
+        write_splits(folder, info)
         spread = card.get("calibration", {}).get("spread", 1.0)
         scores = report_forecast(folder, processed, network, data, spread=spread, batch_size=batch_size, device=device)
         return {**scores, "parameters": count_parameters(network)}
     sequences = load_sequences(processed, "test").to(device)
     outputs = logits_over_sequences(network, sequences, data, batch_size)
-    write_splits(folder, read_json(processed / "info.json"), data["classes"])
+    write_splits(folder, info, data["classes"])
     if isinstance(network, RecurrentClassifier):
         _report_gradient_reach(folder, network, data, seed)
     if data["classes"]:

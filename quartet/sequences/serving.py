@@ -35,7 +35,13 @@ class SequenceModel(Served):
         self.tokenizer = load_tokenizer(tokenizer) if tokenizer else None
 
     def classify(self, sequences: Sequence[np.ndarray] | Sequence[str]) -> list[Answer]:
-        """Classify arrays `(steps, features)` of numbers or of pixels from 0 to 255, or passages of text."""
+        """Classify arrays `(steps, features)` of numbers or of pixels from 0 to 255, or passages of text.
+
+        Raises:
+            BadInput: the model was trained on the captions of pictures alone.
+        """
+        if len(self.card["data"]["classes"]) < 2:
+            raise BadInput("the model was trained on pictures without classes, so it tells none apart")
         return answers_of(self._outputs(sequences), self.card["data"]["classes"], temperature_of(self.card))
 
     def numbers(self, sequences: Sequence[np.ndarray]) -> list[float]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quartet.text_to_image.captions import Captioner
+from quartet.text_to_image.captions.templates import Captioner
 from quartet.text_to_image.networks.text_to_image import TextToImage
 from quartet.text_to_image.rejection import best_of_each, candidates, evaluations_per_picture
 from quartet.text_to_image.samplers import draw, network_evaluations, to_uint8

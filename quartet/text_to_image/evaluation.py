@@ -18,7 +18,7 @@ from quartet.classification.confusion_files import write_confusion
 from quartet.classification.split_files import write_splits
 from quartet.datasets.images import load_images
 from quartet.images.settings import TrainCnn
-from quartet.text_to_image.captions import TEMPLATES, UNSEEN_TEMPLATES, captioner
+from quartet.text_to_image.captions.templates import TEMPLATES, UNSEEN_TEMPLATES, captioner
 from quartet.text_to_image.class_pictures import draw_classes, fewest_pictures, network_evaluations_per_picture
 from quartet.text_to_image.classifier_accuracy import classifier_accuracy
 from quartet.text_to_image.generated_images import copy_rate, copy_threshold, fid_ratio, variance_ratio

@@ -12,7 +12,7 @@ from quartet.classification.predictions import logits_over
 from quartet.datasets.images import normalise, to_unit_range
 from quartet.images.networks import NETWORKS
 from quartet.images.networks.interface import ImageNetwork
-from quartet.text_to_image.captions import Captioner
+from quartet.text_to_image.captions.templates import Captioner
 
 
 class Judge:

@@ -14,7 +14,9 @@ from quartet.artifacts.rebuilding import rebuild_network
 from quartet.datasets.pictures import to_png
 from quartet.datasets.questions import Questions, text_questions
 from quartet.params.reading import section_of
-from quartet.text_to_image.captions import TEMPLATES, captioner
+from quartet.text_to_image.captions.open_captions import is_open
+from quartet.text_to_image.captions.prompts import reader_of
+from quartet.text_to_image.captions.templates import TEMPLATES, captioner
 from quartet.text_to_image.networks import NETWORKS
 from quartet.text_to_image.rejection import best_of_each, candidates
 from quartet.text_to_image.samplers import drawing, final_pictures, to_uint8
@@ -32,7 +34,7 @@ class Painter(Served):
     def __init__(self, folder: Path, files: Mapping[str, Path] | None = None):
         self.card = read_card(folder)
         self.network = rebuild_network(NETWORKS, self.card, load_weights(folder))
-        self.captioner = captioner(self.card["data"])
+        self.captioner = reader_of(self.network, self.card["data"])
 
     def drawing(
         self,
@@ -90,8 +92,11 @@ class Painter(Served):
 
     @staticmethod
     def example(card: Mapping) -> dict[str, object]:
-        """A caption of the first class."""
-        return CAPTION.example([captioner(card["data"]).caption(0, TEMPLATES[0])])
+        """A caption of training, or of the first class."""
+        data = card["data"]
+        if is_open(data):
+            return CAPTION.example([data["captions"]["example"]])
+        return CAPTION.example([captioner(data).caption(0, TEMPLATES[0])])
 
     def predict(self, inputs: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
         """A PNG file in base64 for each caption."""

@@ -22,6 +22,9 @@ class TrainDiffusion(Training):
     norm_groups: int = setting(
         8, "groups of the group normalisation; must divide `width`; 1 is faster on a CPU", at_least=1, at_most=64
     )
+    longest_caption: int = setting(
+        64, "most tokens that are read of a caption that pictures bring along", at_least=4, at_most=1024
+    )
     text_width: int = setting(64, "features per caption word", at_least=8, at_most=1024)
     text_layers: int = setting(1, "blocks of the text encoder", at_least=1, at_most=32)
     text_heads: int = setting(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet, save_animation
-from quartet.text_to_image.captions import TEMPLATES, Captioner
+from quartet.text_to_image.captions.templates import TEMPLATES, Captioner
 from quartet.text_to_image.class_pictures import drawing_arguments
 from quartet.text_to_image.generated_images import nearest
 from quartet.text_to_image.networks.text_to_image import TextToImage

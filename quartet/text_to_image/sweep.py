@@ -11,7 +11,7 @@ from torch import Tensor
 
 from quartet.artifacts.writing import write_table
 from quartet.reporting.drawing.figures import line_figure, save_figure
-from quartet.text_to_image.captions import TEMPLATES, Captioner
+from quartet.text_to_image.captions.templates import TEMPLATES, Captioner
 from quartet.text_to_image.class_pictures import draw_classes, fewest_pictures, network_evaluations_per_picture
 from quartet.text_to_image.generated_images import fid_ratio, variance_ratio
 from quartet.text_to_image.judge import Judge

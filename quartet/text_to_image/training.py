@@ -1,7 +1,7 @@
 """Train text to image: noisy pictures, captions, denoising loss, validation."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from quartet.artifacts.rebuilding import build_network
 from quartet.datasets.batches import ShuffledBatches
 from quartet.datasets.images import load_images
-from quartet.text_to_image.captions import TEMPLATES, Captioner, captioner
+from quartet.params.fields import changed, say_idle
+from quartet.text_to_image.captions.open_captions import OpenCaptions, is_open
+from quartet.text_to_image.captions.prompts import Prompts, Reader, distinguishing, prompts_of_splits
 from quartet.text_to_image.networks import NETWORKS
 from quartet.text_to_image.networks.text_encoder import without_caption
 from quartet.text_to_image.networks.text_to_image import TextToImage
@@ -24,30 +26,36 @@ from quartet.training.task import Batch, Chance, Task
 
 VALIDATION_BATCH = 256  # pictures
 MIN_VALIDATION_PICTURES = 2000  # noisy pictures in a validation, so that its score depends little on the noise
+CARD_KEYS = ("classes", "caption_subject", "channels", "size", "captions", "task")  # the last two with own captions
 MATCHER_SHARE = 1 / 4  # the matcher trains on this share of the pictures, which is enough, since it learns faster
 
 
 def plan(settings: TrainDiffusion, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
     """The plan of a training on the processed images in `folder`; `info` is their `info.json`."""
+    if not is_open(info):
+        say_idle("train_diffusion", changed(settings, ["longest_caption"]), "captions that are made from class names")
     training = TextToImageTraining(settings, folder, info, device, seed=seed)
     return Plan(
         task=training.task(),
         description=training.description,
-        card_keys=("classes", "caption_subject", "channels", "size"),
+        card_keys=tuple(key for key in CARD_KEYS if key in info),
     )
 
 
-def describe_network(settings: TrainDiffusion, info: Mapping, captions: Captioner, words: int) -> dict[str, object]:
+def describe_network(
+    settings: TrainDiffusion, info: Mapping, captions: Reader, matched: Sequence[int]
+) -> dict[str, object]:
     """The arguments that build the network in the settings.
 
-    `info` describes the pictures, `captions` their captions, and `words` is the length of the longest caption.
+    `info` describes the pictures, `captions` reads their captions, and `matched` are the words that a matcher predicts,
+    if there is to be one.
     """
     return {
         "name": "text-to-image",
         "channels": info["channels"],
         "size": info["size"],
         "vocabulary_size": captions.vocabulary_size,
-        "words": words,
+        "words": captions.longest,
         "width": settings.width,
         "text_width": settings.text_width,
         "text_layers": settings.text_layers,
@@ -56,7 +64,8 @@ def describe_network(settings: TrainDiffusion, info: Mapping, captions: Captione
         "norm_groups": settings.norm_groups,
         "objective": settings.objective,
         "schedule": schedule_of(settings),
-        "matched_words": captions.distinguishing_words if settings.matcher else [],
+        "matched_words": list(matched),
+        **({"merges": list(captions.merges)} if isinstance(captions, OpenCaptions) else {}),
     }
 
 
@@ -79,12 +88,14 @@ class TextToImageTraining:
     def __init__(self, settings: TrainDiffusion, folder: Path, info: Mapping, device: torch.device, *, seed: int):
         self.settings, self.seed, self.device = settings, seed, device
         self.schedule = schedule_of(settings)
-        self.images, self.labels = (tensor.to(device) for tensor in load_images(folder, "train"))
-        self.held_out, self.held_out_labels = (tensor.to(device) for tensor in load_images(folder, "validation"))
-        captions = captioner(info)
-        self.prompts = captions.table(TEMPLATES).to(device)  # (classes, templates, words)
+        self.images, labels = (tensor.to(device) for tensor in load_images(folder, "train"))
+        self.held_out, held_out_labels = (tensor.to(device) for tensor in load_images(folder, "validation"))
+        of_split = {"train": labels, "validation": held_out_labels}
+        captions, prompts = prompts_of_splits(folder, info, of_split, settings.longest_caption)
+        self.prompts, self.held_out_prompts = prompts["train"], prompts["validation"]
         self.batches = ShuffledBatches(len(self.images), settings.batch_size, seed, device)
-        self.description = describe_network(settings, info, captions, self.prompts.shape[-1])
+        matched = distinguishing(captions, self.prompts) if settings.matcher else []
+        self.description = describe_network(settings, info, captions, matched)
         self.network = build_network(NETWORKS, self.description).to(device)
         _warn_about_patches(info["size"])
 
@@ -110,18 +121,20 @@ class TextToImageTraining:
         """Noisy pictures, times, captions (some dropped) and targets; clean pictures and captions for the matcher."""
         (chosen,) = examples
         clean = to_signed(self.images[chosen])
-        pictures, times, caption, target = self.noisy(clean, self.labels[chosen], generator)
+        pictures, times, caption, target = self.noisy(clean, self.prompts, chosen, generator)
         dropped = torch.rand(len(chosen), 1, generator=generator, device=self.device) < self.settings.caption_dropout
         read = torch.where(dropped, without_caption(caption), caption)
         few = math.ceil(len(chosen) * MATCHER_SHARE)
         return pictures, times, read, target, clean[:few], caption[:few]
 
-    def noisy(self, clean: Tensor, labels: Tensor, generator: torch.Generator) -> Batch:
-        """Noisy pictures, their times and captions, and the prediction targets."""
+    def noisy(self, clean: Tensor, prompts: Prompts, chosen: Tensor, generator: torch.Generator) -> Batch:
+        """Noisy versions of the pictures `clean`, their times and captions, and the prediction targets.
+
+        `chosen` are the pictures' indices in their split, whose captions are `prompts`.
+        """
         noise = torch.randn(clean.shape, generator=generator, device=self.device)
         times = draw_times(self.schedule, len(clean), generator)
-        template = torch.randint(self.prompts.shape[1], (len(clean),), generator=generator, device=self.device)
-        caption = self.prompts[labels, template]  # (batch, words)
+        caption = prompts.drawn(chosen, generator)  # (batch, words)
         target = training_target(clean, noise, times, self.settings.objective, self.schedule)
         return add_noise(clean, noise, times, self.schedule), times, caption, target
 
@@ -146,9 +159,9 @@ class TextToImageTraining:
     def _noisy_held_out(self) -> Iterator[Batch]:
         """The held-out pictures with noise, several times, as `noisy` returns them."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
-        clean = to_signed(self.held_out)
+        clean, everything = to_signed(self.held_out), torch.arange(len(self.held_out), device=self.device)
         for _ in range(max(1, MIN_VALIDATION_PICTURES // len(self.held_out))):
-            yield self.noisy(clean, self.held_out_labels, generator)
+            yield self.noisy(clean, self.held_out_prompts, everything, generator)
 
 
 def denoising_loss(network: TextToImage, pictures: Tensor, times: Tensor, captions: Tensor, target: Tensor) -> Tensor:

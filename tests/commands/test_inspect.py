@@ -84,7 +84,7 @@ def test_captions_without_classes_are_said_not_to_be_for_the_classifier(tmp_path
         draw(tmp_path / f"own/{number}.png", seed=number % 5)  # two are equal
         (tmp_path / f"own/{number}.txt").write_text("a picture")
     found = inspect_images(f"folder:{tmp_path / 'own'}", PreprocessImages())
-    assert found.notes == ["there are captions but no classes, so that `train-cnn` does not apply"]
+    assert found.notes == ["there are captions but no classes, so that no classifier is trained"]
     info, _ = prepare(tmp_path, images=f"folder:{tmp_path / 'own'}")
     assert info["splits"] == found.splits and found.facts["captions"] == "6"
 

@@ -99,7 +99,7 @@ def test_they_are_brought_and_prepared_as_a_users_own_are(prepared):
     info, folder, said = prepared
     assert len(info["classes"]) == 52 and info["size"] == SIDE and info["channels"] == 1
     assert info["splits"]["drawn"] == [] and sum(info["counts"].values()) > 7000
-    assert info["captions"] == 3 * info["counts"]["train"]
+    assert info["captions"]["train"] == 3 * info["counts"]["train"]
     assert info["compositions"] == {"character": list(CHARACTER), "style": list(STYLE)}
     assert info["attributes"]["family"] == ["monospaced", "sans serif", "serif"]
     images, labels = load_images(folder, "test")

@@ -8,7 +8,6 @@ import random
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from own_pictures import bring, draw, prepare
 from PIL import Image
 
@@ -17,7 +16,7 @@ from quartet.artifacts.paths import PICTURE_INDEX
 from quartet.datasets.images import load_images
 from quartet.images.preparation.decoding import decode
 from quartet.images.preparation.resizing import to_square
-from quartet.images.settings import PreprocessImages, TrainCnn
+from quartet.images.settings import PreprocessImages
 from quartet.images.training import plan as training
 
 SPLITS = ("train", "validation", "test")
@@ -152,14 +151,13 @@ def test_a_table_may_lie_in_the_folder_of_each_split(tmp_path):
 
 
 @pytest.mark.parametrize("column", ["text", "caption"])
-def test_captions_of_a_table_are_kept_and_the_classifier_refuses_them(tmp_path, column):
+def test_captions_of_a_table_are_kept(tmp_path, column):
     own = pictures(tmp_path / "own", [f"{number}.png" for number in range(8)])
     described(own, [{"file_name": f"{n}.png", column: f"a cat,  number {n}"} for n in range(8)])
     info, folder = prepare(tmp_path, images=f"folder:{own}")
     captions = pd.concat(pd.read_csv(folder / f"{split}.csv") for split in SPLITS)
     assert sorted(captions["caption"]) == [f"a cat, number {n}" for n in range(8)] and info["classes"] == []
-    with pytest.raises(BadInput, match=r"no classes to tell apart, only captions; train-cnn needs"):
-        training.plan(TrainCnn(), seed=0, folder=folder, info=info, device=torch.device("cpu"))
+    assert info["task"] == "captions" and info["captions"]["train"] == 5
 
 
 def test_captions_beside_the_pictures_are_kept(tmp_path):
@@ -186,7 +184,9 @@ def test_a_picture_may_have_several_captions_and_attributes(tmp_path):
     info, folder = prepare(tmp_path, images=f"folder:{described(own, rows)}")
     table = pd.concat(pd.read_csv(folder / f"{split}.csv") for split in SPLITS)
     assert set(table["caption"]) == {f"a {colour} square\nsquare, {colour}" for colour in colours}
-    assert info["captions"] == 2 * info["counts"]["train"] and info["attributes"] == {"colour": ["blue", "red"]}
+    assert info["captions"]["train"] == 2 * info["counts"]["train"] and info["attributes"] == {
+        "colour": ["blue", "red"]
+    }
     message = refused(tmp_path, f"folder:{described(own, [*rows, rows[0] | {'attribute_colour': 'blue'}])}")
     assert "row 26: 0.png is in row 2 already, with another label, split, group or attribute" in message
     assert "row 3: attribute_colour is empty" in refused(

@@ -13,7 +13,7 @@ from quartet.datasets.images import load_images
 from quartet.families import FAMILIES
 from quartet.settings import read_settings
 from quartet.text_to_image import evaluation
-from quartet.text_to_image.captions import UNSEEN_TEMPLATES
+from quartet.text_to_image.captions.templates import UNSEEN_TEMPLATES
 
 PARAMS = """
 train_cnn: {{steps: 40, validate_every: 20, width: 8}}

@@ -3,7 +3,7 @@
 import pytest
 
 from quartet.images.sources.class_names import TRAFFIC_SIGNS
-from quartet.text_to_image.captions import (
+from quartet.text_to_image.captions.templates import (
     TEMPLATES,
     UNSEEN_TEMPLATES,
     Captioner,

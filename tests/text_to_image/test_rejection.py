@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from quartet.text_to_image.captions import TEMPLATES, Captioner
+from quartet.text_to_image.captions.templates import TEMPLATES, Captioner
 from quartet.text_to_image.class_pictures import draw_classes
 from quartet.text_to_image.networks.matcher import Matcher
 from quartet.text_to_image.noise_schedules import clean_and_noise, signal_and_noise

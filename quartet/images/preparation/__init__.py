@@ -138,11 +138,15 @@ def _write_captions(path: Path, images: Sequence[RawImage]) -> None:
 
 
 def _described_captions(manifest: Mapping, images: Sequence[RawImage], train: np.ndarray) -> dict:
-    """The number of training captions; the values of each attribute, and which attributes make compositions."""
+    """The number of training captions and one of them; the values of attributes, and which make compositions."""
     names = sorted({name for image in images for name in image.attributes})
     values = {name: sorted({image.attributes[name] for image in images}) for name in names}
     return {
-        "captions": sum(len(images[index].captions) for index in train),
+        "captions": {
+            "train": sum(len(images[index].captions) for index in train),
+            "example": next((images[index].captions[0] for index in train if images[index].captions), ""),
+        },
+        **({} if len(manifest["classes"]) > 1 else {"task": "captions"}),
         **({"attributes": values} if values else {}),
         **({"compositions": manifest["compositions"]} if "compositions" in manifest else {}),
     }

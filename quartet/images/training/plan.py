@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from quartet.artifacts.errors import BadInput
 from quartet.datasets.images import open_images
 from quartet.images.settings import TrainCnn
 from quartet.images.training.image_training import ImageTraining
 from quartet.params.fields import say_idle
+from quartet.training.no_classes import nothing_to_train
 from quartet.training.run import Plan
 
 CARD_KEYS = (
@@ -19,21 +19,19 @@ CARD_KEYS = (
     "fit",
     "mean",
     "std",
-    "grey_range",
-)  # the last one for 16-bit pictures alone
+    "grey_range",  # of 16-bit pictures alone
+    "task",  # of captions alone
+)
 
 
 def plan(settings: TrainCnn, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
     """The plan of a training on the processed images in `folder`; `info` is their `info.json`.
 
-    Raises:
-        BadInput: the images have captions, but no classes.
+    Where the images have captions, but no classes, there is nothing to train.
     """
+    card_keys = tuple(key for key in CARD_KEYS if key in info)
     if len(info["classes"]) < 2:
-        raise BadInput(
-            f"{info['source']}: there are no classes to tell apart, only captions; train-cnn needs a column `label` or "
-            "a folder per class"
-        )
+        return nothing_to_train(card_keys, device, info["source"])
     frozen = " whose body stands still" if settings.freeze == 1 else ""
     say_idle("train_cnn", settings.idle, f"{settings.network}{frozen}")
     train, held_out = open_images(folder, "train", device), open_images(folder, "validation", device)
@@ -41,7 +39,7 @@ def plan(settings: TrainCnn, *, seed: int, folder: Path, info: Mapping, device: 
     return Plan(
         task=training.task(),
         description=training.description,
-        card_keys=tuple(key for key in CARD_KEYS if key in info),
+        card_keys=card_keys,
         draw=training.draw_augmentation,
         calibrate=training.calibrate,
     )

@@ -159,6 +159,7 @@ def _from_images(kind: str, images: Path, folder: Path, settings: PreprocessSequ
         "std": described["std"],
         "counts": described["counts"],
         "splits": described["splits"],
+        **({"task": described["task"]} if "task" in described else {}),
     }
     if kind == "image-pixels" and settings.pixel_order == "permuted":
         info["order"] = np.random.default_rng(settings.split_seed).permutation(steps).tolist()

@@ -12,6 +12,7 @@ from quartet.sequences.settings import TrainRnn
 from quartet.sequences.training.forecast_training import forecast_training
 from quartet.sequences.training.kernel_training import KernelTraining
 from quartet.sequences.training.sequence_training import SequenceTraining
+from quartet.training.no_classes import nothing_to_train
 from quartet.training.run import Plan
 
 CARD_KEYS = (
@@ -27,9 +28,11 @@ def plan(settings: TrainRnn, *, seed: int, folder: Path, info: Mapping, device: 
     Raises:
         BadInput: the network in the settings does not take such sequences, or a setting has no effect on them.
     """
+    card_keys = tuple(key for key in CARD_KEYS if key in info)
+    if info["input"] == "pixels" and len(info["classes"]) < 2:
+        return nothing_to_train(card_keys, device, info["source"])
     _refuse_idle_settings(settings, info)
     _name_idle_settings(settings, info)
-    card_keys = tuple(key for key in CARD_KEYS if key in info)
     if info["input"] == "forecast":
         forecasts = forecast_training(settings, seed=seed, folder=folder, info=info, device=device)
         return Plan(forecasts.task(), forecasts.description, card_keys, calibrate=forecasts.calibrate)

@@ -22,6 +22,7 @@ class TextToImage(nn.Module):
         norm_groups: groups of the group normalisation. With 1, weights and feature maps are in channels-last memory
             format, in which a CPU convolves almost twice as fast but normalises eight groups ten times as slowly.
         objective, schedule: the prediction target and the forward process (`noise_schedules.py`).
+        merges: how tokens of captions are made (`captions/open_captions.py`); none if class names make the captions.
         matched_words: ids of the words that the matcher predicts from a picture (`rejection.py`); no matcher if empty.
     """
 
@@ -41,10 +42,11 @@ class TextToImage(nn.Module):
         objective: str = "flow",
         schedule: str = "flow",
         matched_words: Sequence[int] = (),
+        merges: Sequence[str] = (),
     ):
         super().__init__()
         self.objective, self.schedule = objective, schedule
-        self.picture_shape, self.words = (channels, size, size), words
+        self.picture_shape, self.words, self.merges = (channels, size, size), words, tuple(merges)
         self.text_encoder = TextEncoder(
             vocabulary_size=vocabulary_size, words=words, width=text_width, layers=text_layers, heads=text_heads
         )
