@@ -1,4 +1,4 @@
-"""Draw pictures of every class for the evaluation."""
+"""Draw pictures of every class, or of every caption, for the evaluation."""
 
 import math
 from collections.abc import Sequence
@@ -34,15 +34,48 @@ def draw_classes(
     numbers = torch.arange(candidates(kept, how.rejection) * classes, device=device)
     labels, asked_by = numbers % classes, numbers // classes % len(templates)
     prompts = table[labels, asked_by]  # (images, words)
-    noise = torch.randn(len(numbers), *network.picture_shape, generator=generator, device=device)
+    pictures, chosen = draw_best(network, prompts, classes, kept, how, generator, batch_size)
+    labels, asked_by = labels[chosen], asked_by[chosen]
+    return to_uint8(pictures[: how.images]), labels[: how.images], asked_by[: how.images]
+
+
+def draw_captions(
+    network: TextToImage, captions: Tensor, how: EvaluateDiffusion, generator: torch.Generator, batch_size: int
+) -> tuple[Tensor, Tensor]:
+    """Draw `how.images` pictures of captions `(captions, words)`, which take turns; fewer pictures leave some out.
+
+    Returns:
+        `(images, channels, size, size)` uint8 pictures, and the `(images,)` rows of their captions.
+    """
+    count = len(captions)
+    kept = math.ceil(how.images / count)
+    owners = torch.arange(candidates(kept, how.rejection) * count, device=captions.device) % count
+    pictures, chosen = draw_best(network, captions[owners], count, kept, how, generator, batch_size)
+    return to_uint8(pictures[: how.images]), owners[chosen][: how.images]
+
+
+def draw_best(
+    network: TextToImage,
+    prompts: Tensor,
+    caption_count: int,
+    kept: int,
+    how: EvaluateDiffusion,
+    generator: torch.Generator,
+    batch_size: int,
+) -> tuple[Tensor, Tensor]:
+    """Draw a picture of each prompt `(images, words)`, and keep the best `kept` of each caption if some are rejected.
+
+    Returns:
+        The kept pictures in [-1, 1], and their places among all.
+    """
+    noise = torch.randn(len(prompts), *network.picture_shape, generator=generator, device=generator.device)
     parts = zip(prompts.split(batch_size), noise.split(batch_size), strict=True)
     pictures = torch.cat([draw(network, *part, generator=generator, **drawing_arguments(how)) for part in parts])
-    if how.rejection:
-        chosen = best_of_each(
-            network, pictures, prompts, caption_count=classes, kept=kept, generator=generator, batch_size=batch_size
-        )
-        pictures, labels, asked_by = pictures[chosen], labels[chosen], asked_by[chosen]
-    return to_uint8(pictures[: how.images]), labels[: how.images], asked_by[: how.images]
+    if not how.rejection:
+        return pictures, torch.arange(len(pictures), device=pictures.device)
+    count = {"caption_count": caption_count, "kept": kept, "batch_size": batch_size}
+    chosen = best_of_each(network, pictures, prompts, generator=generator, **count)
+    return pictures[chosen], chosen
 
 
 def fewest_pictures(captions: Captioner) -> int:

@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
+from quartet.images.networks.interface import ImageNetwork
 from quartet.images.settings import TrainCnn
 from quartet.images.training.image_training import ImageTraining, LabelledImages
 from quartet.training.checkpoints import NoCheckpoint
@@ -60,14 +61,22 @@ def accuracy_after_training(
         seed: of the initial weights and the order of the images.
         train, test: images and labels.
     """
-    # From random weights, since drawn pictures must teach the classifier all that it knows.
-    settings = dataclasses.replace(settings, weights="none", start_from=None, freeze=0.0, layer_decay=1.0)
+    settings = from_random_weights(settings)
     torch.manual_seed(seed)  # initial weights
     training = ImageTraining(settings, info, device, seed=seed, train=train, held_out=test)
-    # Validation does nothing: only the last weights are scored, below.
+    return training.validate(train_to_the_end(training, settings, device, seed=seed))["accuracy"]
+
+
+def from_random_weights(settings: TrainCnn) -> TrainCnn:
+    """Settings of a classifier that the pictures must teach all that it knows."""
+    return dataclasses.replace(settings, weights="none", start_from=None, freeze=0.0, layer_decay=1.0)
+
+
+def train_to_the_end(training: ImageTraining, settings: TrainCnn, device: torch.device, *, seed: int) -> ImageNetwork:
+    """Train without any output or validation; returns the network with its last weights."""
     unscored = dataclasses.replace(training.task(), validate=lambda network: {"score": 0.0})
     unscored = dataclasses.replace(unscored, validate_every=unscored.steps)
     outcome = run_loop(unscored, settings, seed=seed, device=device, checkpoint=NoCheckpoint(), quiet=True)
     network = training.network.eval()
     network.load_state_dict(outcome.weights)
-    return training.validate(network)["accuracy"]
+    return network

@@ -18,6 +18,8 @@ from quartet.classification.confusion_files import write_confusion
 from quartet.classification.split_files import write_splits
 from quartet.datasets.images import load_images
 from quartet.images.settings import TrainCnn
+from quartet.text_to_image.caption_evaluation import evaluate_captions
+from quartet.text_to_image.captions.open_captions import is_open
 from quartet.text_to_image.captions.templates import TEMPLATES, UNSEEN_TEMPLATES, captioner
 from quartet.text_to_image.class_pictures import draw_classes, fewest_pictures, network_evaluations_per_picture
 from quartet.text_to_image.classifier_accuracy import classifier_accuracy
@@ -25,7 +27,13 @@ from quartet.text_to_image.generated_images import copy_rate, copy_threshold, fi
 from quartet.text_to_image.judge import trained_judge
 from quartet.text_to_image.networks import NETWORKS
 from quartet.text_to_image.settings import EvaluateDiffusion, TrainDiffusion
-from quartet.text_to_image.sheets import draw_forward_process, draw_neighbours, draw_reverse_process, draw_samples
+from quartet.text_to_image.sheets import (
+    STRIP_ROWS,
+    draw_forward_process,
+    draw_neighbours,
+    draw_reverse_process,
+    draw_samples,
+)
 from quartet.text_to_image.sweep import FID_DRAWS, sweep, write_sweep
 
 
@@ -53,13 +61,16 @@ def evaluate(
     processed = paths.processed("images")
     card = read_card_for(paths.model("diffusion"), processed)
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("diffusion"))).to(device)
+    if is_open(card["data"]):
+        options = {"folder": folder, "batch_size": batch_size, "seed": seed, "device": device}
+        return evaluate_captions(network, card["data"], how, classifier, **options)
     captions = captioner(card["data"])
     if how.images < fewest_pictures(captions):
         raise ValueError(
             f"evaluate.diffusion.images: found {how.images}; to measure their variety takes two of each of the "
             f"{len(captions.classes)} classes, {fewest_pictures(captions)} in all"
         )
-    judge = trained_judge(captions, device, batch_size)
+    judge = trained_judge(captions.classes, device, batch_size)
 
     def loaded(split: str) -> tuple[Tensor, Tensor]:
         images, labels = load_images(processed, split)
@@ -83,10 +94,12 @@ def evaluate(
 
     pictures = folder / "evaluation"
     draw_samples(pictures / "samples.png", known, labels, templates, captions)
-    draw_neighbours(pictures / "neighbours.png", known, labels, train[0], captions)
+    draw_neighbours(pictures / "neighbours.png", known, labels, train[0], captions.classes)
     generator = torch.Generator(device).manual_seed(seed)
     draw_forward_process(pictures / "forward_process.png", train[0][0], network.schedule, generator)
-    draw_reverse_process(pictures, network, captions, how, generator)
+    shown = min(STRIP_ROWS, len(captions.classes))
+    names = [captions.caption(label, TEMPLATES[0]) for label in range(shown)]
+    draw_reverse_process(pictures, network, captions.encode(names).to(device), names, how, generator)
     swept = sweep(
         network,
         captions,

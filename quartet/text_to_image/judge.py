@@ -1,6 +1,6 @@
 """The judge: the image family's trained classifier, which classifies drawn pictures."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,6 @@ from quartet.classification.predictions import logits_over
 from quartet.datasets.images import normalise, to_unit_range
 from quartet.images.networks import NETWORKS
 from quartet.images.networks.interface import ImageNetwork
-from quartet.text_to_image.captions.templates import Captioner
 
 
 class Judge:
@@ -42,14 +41,14 @@ class Judge:
         return logits_over(function, images, prepared, self.batch_size)
 
 
-def trained_judge(captions: Captioner, device: torch.device, batch_size: int) -> Judge:
+def trained_judge(classes: Sequence[str], device: torch.device, batch_size: int) -> Judge:
     """Load the judge from `models/cnn`.
 
     Raises:
-        ValueError: it was not trained on the processed images, or its classes differ from those of the captions.
+        ValueError: it was not trained on the processed images, or its classes are not these.
     """
     card = read_card_for(paths.model("cnn"), paths.processed("images"))
-    if card["data"]["classes"] != list(captions.classes):
+    if card["data"]["classes"] != list(classes):
         raise ValueError("models/cnn and models/diffusion were trained on different classes; run `dvc repro`")
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("cnn")))
     return Judge(network.to(device), card["data"], batch_size)

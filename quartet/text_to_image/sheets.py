@@ -1,5 +1,6 @@
 """The pictures of the evaluation of text to image: samples, nearest training images, forward and reverse process."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +33,23 @@ def draw_samples(path: Path, pictures: Tensor, labels: Tensor, asked_by: Tensor,
     save_figure(image_sheet(rows, names, title="Drawn from their captions"), path)
 
 
-def draw_neighbours(path: Path, pictures: Tensor, labels: Tensor, train: Tensor, captions: Captioner) -> None:
-    """Draw some generated pictures above their nearest training images."""
+def draw_caption_samples(path: Path, pictures: Tensor, owners: Tensor, captions: Sequence[str]) -> None:
+    """Draw one row of pictures for some of the captions; `owners` are the captions of the pictures, `(pictures,)`."""
+    shown = _evenly_spaced(owners.unique(), SHEET_ROWS).tolist()
+    rows = [pictures[owners == owner][:SHEET_COLUMNS].cpu().numpy() for owner in shown]
+    names = [captions[owner] for owner in shown]
+    save_figure(image_sheet(rows, names, title="Drawn from their captions"), path)
+
+
+def draw_neighbours(path: Path, pictures: Tensor, labels: Tensor, train: Tensor, names: Sequence[str]) -> None:
+    """Draw some generated pictures, one per label, above their nearest training images.
+
+    `labels` are `(pictures,)`, and `names` what to call each label.
+    """
     chosen = torch.stack([(labels == label).nonzero()[0, 0] for label in _evenly_spaced(labels.unique(), SHEET_ROWS)])
     distances, numbers = nearest(pictures[chosen], train)
     rows = [pictures[chosen].cpu().numpy(), train[numbers.to(train.device)].cpu().numpy()]
-    titles = [[captions.classes[label] for label in labels[chosen].tolist()], [f"{d:.2f}" for d in distances.tolist()]]
+    titles = [[names[label] for label in labels[chosen].tolist()], [f"{d:.2f}" for d in distances.tolist()]]
     title = "Nearest training images and distances"
     save_figure(image_sheet(rows, ["drawn", "nearest training image"], titles, title), path)
 
@@ -53,18 +65,23 @@ def draw_forward_process(path: Path, image: Tensor, schedule: str, generator: to
 
 
 def draw_reverse_process(
-    folder: Path, network: TextToImage, captions: Captioner, how: EvaluateDiffusion, generator: torch.Generator
+    folder: Path,
+    network: TextToImage,
+    prompts: Tensor,
+    names: Sequence[str],
+    how: EvaluateDiffusion,
+    generator: torch.Generator,
 ) -> None:
-    """Draw how noise turns into pictures of a few captions: `reverse_process.png` and `animation.gif`."""
-    device = generator.device
-    count = min(STRIP_ROWS, len(captions.classes))
-    prompts = captions.table(TEMPLATES).to(device)[:count, 0]  # (count, words)
+    """Draw how noise turns into pictures of a few captions: `reverse_process.png` and `animation.gif`.
+
+    `prompts` are `(captions, words)` ids, and `names` the captions.
+    """
+    device, count = generator.device, len(prompts)
     start = torch.randn(count, *network.picture_shape, generator=generator, device=device)
     on_the_way = drawing(network, prompts, start, generator=generator, **drawing_arguments(how))
     frames = [to_uint8(pictures).cpu().numpy() for pictures in (how.temperature * start, *on_the_way)]
     shown = _evenly_spaced(torch.arange(how.steps + 1), STRIP).tolist()
     rows = [np.stack([frames[place][row] for place in shown]) for row in range(count)]
-    names = [captions.caption(label, TEMPLATES[0]) for label in range(count)]
     times = [f"t = {time:.2f}" for time in denoising_times(how.steps, network.schedule)[shown].tolist()]
     titles = [times, *[[""] * len(shown)] * (count - 1)]
     figure = image_sheet(rows, names, titles, "Reverse process: from noise to a picture")

@@ -1,5 +1,6 @@
 """The stages on pictures that have captions, but no classes: classifiers say so, and the report is written."""
 
+import contextlib
 import csv
 import json
 import time
@@ -9,11 +10,13 @@ from in_process import run
 from own_pictures import draw
 
 from quartet.artifacts.model_store import read_card
+from quartet.families import FAMILIES
+from quartet.reporting.page.html_report import write_report
 
 PARAMS = """
 download: {{images: "folder:{own}"}}
 preprocess: {{images: {{validation: 0.45}}}}
-train_diffusion: {{steps: 6, validate_every: 3, width: 8, text_width: 16}}
+train_diffusion: {{steps: 4, validate_every: 4, width: 8, text_width: 16}}
 evaluate:
   {{diffusion: {{images: 40, swept_images: 20, steps: 2, classifiers: 2, classifier_steps: 10}}}}
 """
@@ -69,3 +72,24 @@ def test_any_words_are_drawn(captioned):
     assert card["network"]["merges"] and card["data"]["captions"]["train"] == 42
     run(captioned, "quartet", "draw", "a purple picture", "a red picture", "--count", "2", "--steps", "2")
     assert (captioned / "drawn.png").exists()
+
+
+def test_pictures_without_classes_are_scored_by_retrieval(captioned):
+    run(captioned, "stages.evaluate", "diffusion")
+    report = captioned / "reports/diffusion"
+    scores = json.loads((report / "metrics.json").read_text())
+    assert {"fid_ratio", "variance_ratio", "copy_rate", "copy_rate_test", "network_evaluations"} <= set(scores)
+    for name in ("retrieval_top1", "retrieval_top1_real"):
+        assert 0 <= scores[name] <= scores[name.replace("top1", "top5")] <= 1
+    assert scores["classes"] == 0 and "fidelity" not in scores and scores["generated_images"] == 40
+    assert "no classes" in (report / "confusion_matrix.csv").read_text()
+    drawn = {path.name for path in (report / "evaluation").iterdir()}
+    assert {"samples.png", "neighbours.png", "forward_process.png", "reverse_process.png", "animation.gif"} <= drawn
+
+
+def test_the_report_says_that_there_are_no_classes(captioned):
+    with contextlib.chdir(captioned):
+        write_report(captioned / "index.html", [FAMILIES[key] for key in ("cnn", "rnn", "diffusion")])
+    page = (captioned / "index.html").read_text()
+    assert page.count("no classes to tell apart, so no classifier was trained") == 3
+    assert "retrieval top1" in page

@@ -1,0 +1,255 @@
+"""Score text to image on pictures that have captions of their own, with or without classes and attributes.
+
+Pictures are drawn of test captions. Judges and the matcher learn from training pictures alone, and what they say of
+real test pictures stands beside each score.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from quartet.artifacts import paths
+from quartet.artifacts.rebuilding import count_parameters
+from quartet.artifacts.writing import read_json
+from quartet.classification.confusion_files import write_confusion
+from quartet.classification.no_classes import report_no_classes
+from quartet.classification.split_files import write_splits
+from quartet.datasets.images import load_images
+from quartet.images.settings import TrainCnn
+from quartet.text_to_image.attribute_judge import AttributeJudge, attribute_scores
+from quartet.text_to_image.captions.attributes import Attributes, attributes_of
+from quartet.text_to_image.captions.open_captions import OpenCaptions, read_captions
+from quartet.text_to_image.captions.prompts import PicturePrompts
+from quartet.text_to_image.class_pictures import draw_captions, network_evaluations_per_picture
+from quartet.text_to_image.classifier_accuracy import classifier_accuracy
+from quartet.text_to_image.generated_images import copy_rate, copy_threshold, fid_ratio, variance_ratio
+from quartet.text_to_image.judge import trained_judge
+from quartet.text_to_image.networks.text_to_image import TextToImage
+from quartet.text_to_image.retrieval import picture_features, retrieval, trained_matcher
+from quartet.text_to_image.settings import EvaluateDiffusion
+from quartet.text_to_image.sheets import (
+    STRIP_ROWS,
+    draw_caption_samples,
+    draw_forward_process,
+    draw_neighbours,
+    draw_reverse_process,
+)
+from quartet.text_to_image.sweep import FID_DRAWS
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionedPictures:
+    """The prepared pictures of a split and what is said of them, on one device.
+
+    Attributes:
+        images: `(pictures, channels, size, size)` uint8.
+        labels: their classes, `(pictures,)`; all 0 where there are none.
+        captions: of each picture.
+        attributes: `(pictures, attributes)`.
+    """
+
+    images: Tensor
+    labels: Tensor
+    captions: list[list[str]]
+    attributes: Tensor
+
+    def some(self, chosen: Tensor) -> "CaptionedPictures":
+        """Some of the pictures."""
+        captions = [self.captions[place] for place in chosen.tolist()]
+        return CaptionedPictures(self.images[chosen], self.labels[chosen], captions, self.attributes[chosen])
+
+
+def load_captioned(folder: Path, split: str, info: Mapping, device: torch.device) -> CaptionedPictures:
+    """A split of the prepared pictures in `folder`, which `info` describes."""
+    images, labels = load_images(folder, split)
+    attributes = attributes_of(info)
+    table = attributes.read(folder / f"{split}.csv") if attributes.names else torch.zeros(len(labels), 0).long()
+    captions = read_captions(folder, split, info, labels.tolist())
+    return CaptionedPictures(images.to(device), labels.to(device), captions, table.to(device))
+
+
+def evaluate_captions(
+    network: TextToImage,
+    data: Mapping,
+    how: EvaluateDiffusion,
+    classifier: TrainCnn,
+    *,
+    folder: Path,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+) -> dict[str, float]:
+    """Score a network that reads captions; writes pictures and tables into `folder`.
+
+    Args:
+        network: a text-to-image network.
+        data: what its card says of its pictures.
+        how: how to draw, and how many pictures.
+        classifier: the training settings of judges.
+        folder: where to write.
+        batch_size: pictures drawn or scored at once.
+        seed: of the noise, of the judges and of the matcher.
+        device: where to compute.
+    """
+    info, processed = read_json(paths.processed("images") / "info.json"), paths.processed("images")
+    train, test = (load_captioned(processed, split, info, device) for split in ("train", "test"))
+    if how.images < 2 * max(len(info["classes"]), 1):
+        raise ValueError(
+            f"evaluate.diffusion.images: found {how.images}; to measure their variety takes at least two, of each class"
+        )
+    random = torch.Generator().manual_seed(seed)
+    if len(test.captions) > how.images:
+        test = test.some(torch.randperm(len(test.captions), generator=random)[: how.images].to(device))
+    reader = OpenCaptions(network.merges, network.words)
+    asked = [captions[place % len(captions)] for place, captions in enumerate(test.captions)]
+    prompts = reader.encode_cut(asked)[0].to(device)
+    generator = torch.Generator(device).manual_seed(seed)
+    pictures, owners = draw_captions(network, prompts, how, generator, batch_size)
+
+    brief = dataclasses.replace(
+        classifier, steps=how.classifier_steps, epochs=None, max_seconds=None, patience=None, compile=False
+    )
+    _draw_sheets(folder / "evaluation", network, reader, pictures, owners, asked, train, how, seed)
+    drawn = dataclasses.replace(test.some(owners), images=pictures)
+    scored = Scoring(info, brief, how, train, test, drawn, batch_size=batch_size, seed=seed, device=device)
+    if len(info["classes"]) > 1:
+        scores, features = scored.by_class(folder)
+    else:
+        scores, features = scored.by_retrieval(folder, reader, prompts, owners)
+    ratio, spread = fid_ratio(*features, draws=FID_DRAWS, seed=seed)
+    threshold = copy_threshold(train.images)
+    return {
+        **scores,
+        **scored.by_attribute(),
+        "fid_ratio": ratio,
+        "fid_ratio_spread": spread,
+        "variance_ratio": variance_ratio(pictures, drawn.labels, train.images, train.labels),
+        "copy_rate": copy_rate(pictures, train.images, threshold),
+        "copy_rate_test": copy_rate(test.images, train.images, threshold),
+        "network_evaluations": network_evaluations_per_picture(network, how, len(prompts)),
+        "generated_images": len(pictures),
+        "parameters": count_parameters(network),
+    }
+
+
+LabelledFeatures = tuple[Tensor, Tensor]  # features and labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Scoring:
+    """Judges of drawn pictures, which are trained on training pictures.
+
+    Attributes:
+        info: the `info.json` of the pictures.
+        brief: the training settings of judges.
+        how: how pictures were drawn and are scored.
+        train, test: real pictures.
+        drawn: drawn pictures, with the labels, captions and attributes of the test pictures whose captions were drawn.
+    """
+
+    info: Mapping
+    brief: TrainCnn
+    how: EvaluateDiffusion
+    train: CaptionedPictures
+    test: CaptionedPictures
+    drawn: CaptionedPictures
+    batch_size: int
+    seed: int
+    device: torch.device
+
+    def by_class(self, folder: Path) -> tuple[dict[str, float], list[LabelledFeatures]]:
+        """The scores of the image family's classifier; and its features of drawn, test and train pictures."""
+        judge = trained_judge(self.info["classes"], self.device, self.batch_size)
+        sets, classes = (self.drawn, self.test, self.train), list(self.info["classes"])
+        seen = judge.classes_of(self.drawn.images)
+        fidelity = _share(seen == self.drawn.labels)
+        title = f"Text to image: the judge sees the right class in {fidelity:.2%} of {len(seen)} pictures"
+        truth = self.drawn.labels.cpu().numpy()
+        write_confusion(folder, truth, seen.cpu().numpy(), classes, title, row_label="prompted")
+        write_splits(folder, self.info)
+        real = (self.test.images, self.test.labels)
+        options = {"seeds": range(self.seed, self.seed + self.how.classifiers), "test": real}
+        accuracy = {}
+        for kind, split, name in (("drawn", self.drawn, "cas_accuracy"), ("real", self.train, "cas_accuracy_real")):
+            trained_on = (split.images, split.labels)
+            mean, spread = classifier_accuracy(kind, self.brief, self.info, self.device, train=trained_on, **options)
+            accuracy |= {name: mean, f"{name}_spread": spread}
+        scores = {
+            "fidelity": fidelity,
+            "judge_accuracy": _share(judge.classes_of(self.test.images) == self.test.labels),
+            **accuracy,
+        }
+        return scores, [(judge.features_of(each.images), each.labels) for each in sets]
+
+    def by_retrieval(
+        self, folder: Path, reader: OpenCaptions, asked: Tensor, owners: Tensor
+    ) -> tuple[dict[str, float], list[LabelledFeatures]]:
+        """How often a matcher finds the caption of a picture; and its features of drawn, test and train pictures.
+
+        `asked` are the `(captions, words)` that were drawn, and `owners` which of them each picture was drawn from.
+        """
+        table, _ = reader.encode_cut([caption for each in self.train.captions for caption in each])
+        counts = torch.tensor([len(each) for each in self.train.captions], device=self.device)
+        matcher = trained_matcher(
+            self.train.images,
+            PicturePrompts(table.to(self.device), counts),
+            vocabulary_size=reader.vocabulary_size,
+            words=reader.longest,
+            steps=self.how.classifier_steps,
+            seed=self.seed,
+        )
+        sets = (self.drawn, self.test, self.train)
+        features = [picture_features(matcher, each.images, self.batch_size) for each in sets]
+        everything = torch.arange(len(asked), device=self.device)
+        first, near = retrieval(matcher, features[0], owners, asked, seed=self.seed)
+        real_first, real_near = retrieval(matcher, features[1], everything, asked, seed=self.seed)
+        found = {"retrieval_top1": first, "retrieval_top5": near}
+        found |= {"retrieval_top1_real": real_first, "retrieval_top5_real": real_near}
+        scores = {**report_no_classes(folder, self.info, "Text to image"), **found}
+        return scores, [(each, split.labels) for each, split in zip(features, sets, strict=True)]
+
+    def by_attribute(self) -> dict[str, float]:
+        """The shares of pictures that have the attributes that were asked for; none if nothing is known of any."""
+        attributes = attributes_of(self.info)
+        if not attributes.names:
+            return {}
+        train = (self.train.images, self.train.attributes)
+        judge = AttributeJudge(attributes, self.brief, self.info, train, self.device, seed=self.seed)
+        return attribute_scores(
+            attributes,
+            drawn=(judge.seen_in(self.drawn.images), self.drawn.attributes),
+            real=(judge.seen_in(self.test.images), self.test.attributes),
+            unseen=self._unseen(attributes),
+        )
+
+    def _unseen(self, attributes: Attributes) -> tuple[Tensor, Tensor]:
+        known = self.train.attributes
+        first, second = (attributes.unseen_compositions(known, each.attributes) for each in (self.drawn, self.test))
+        return first, second
+
+
+def _draw_sheets(
+    folder: Path,
+    network: TextToImage,
+    reader: OpenCaptions,
+    pictures: Tensor,
+    owners: Tensor,
+    asked: list[str],
+    train: CaptionedPictures,
+    how: EvaluateDiffusion,
+    seed: int,
+) -> None:
+    draw_caption_samples(folder / "samples.png", pictures, owners, asked)
+    draw_neighbours(folder / "neighbours.png", pictures, owners, train.images, asked)
+    generator = torch.Generator(pictures.device).manual_seed(seed)
+    draw_forward_process(folder / "forward_process.png", train.images[0], network.schedule, generator)
+    shown = asked[:STRIP_ROWS]
+    prompts = reader.encode_cut(shown)[0].to(pictures.device)
+    draw_reverse_process(folder, network, prompts, shown, how, generator)
+
+
+def _share(right: Tensor) -> float:
+    return right.float().mean().item()
