@@ -8,11 +8,13 @@ from torch import Tensor
 
 from quartet.classification.predictions import VALIDATION_BATCH_FACTOR, logits_over
 from quartet.datasets.images import to_unit_range
+from quartet.images.networks.interface import ImageNetwork
 from quartet.images.settings import TrainCnn
 from quartet.images.training.image_training import ImageTraining
 from quartet.images.training.losses import classification_loss
 from quartet.text_to_image.captions.attributes import Attributes
 from quartet.text_to_image.classifier_accuracy import from_random_weights, train_to_the_end
+from quartet.training.loop import Batch
 
 
 class AttributeTraining(ImageTraining):
@@ -23,7 +25,7 @@ class AttributeTraining(ImageTraining):
 
     attributes: Attributes
 
-    def loss_of(self, network, batch) -> Tensor:
+    def loss_of(self, network: ImageNetwork, batch: Batch) -> Tensor:
         """The sum of the losses of the attributes."""
         (inputs, wanted), settings = batch, self.settings
         logits = self.attributes.split(network(inputs).float())

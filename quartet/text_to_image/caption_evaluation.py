@@ -73,7 +73,6 @@ def load_captioned(folder: Path, split: str, info: Mapping, device: torch.device
 
 def evaluate_captions(
     network: TextToImage,
-    data: Mapping,
     how: EvaluateDiffusion,
     classifier: TrainCnn,
     *,
@@ -86,7 +85,6 @@ def evaluate_captions(
 
     Args:
         network: a text-to-image network.
-        data: what its card says of its pictures.
         how: how to draw, and how many pictures.
         classifier: the training settings of judges.
         folder: where to write.
@@ -171,11 +169,13 @@ class Scoring:
         write_confusion(folder, truth, seen.cpu().numpy(), classes, title, row_label="prompted")
         write_splits(folder, self.info)
         real = (self.test.images, self.test.labels)
-        options = {"seeds": range(self.seed, self.seed + self.how.classifiers), "test": real}
-        accuracy = {}
+        seeds = range(self.seed, self.seed + self.how.classifiers)
+        accuracy: dict[str, float] = {}
         for kind, split, name in (("drawn", self.drawn, "cas_accuracy"), ("real", self.train, "cas_accuracy_real")):
             trained_on = (split.images, split.labels)
-            mean, spread = classifier_accuracy(kind, self.brief, self.info, self.device, train=trained_on, **options)
+            mean, spread = classifier_accuracy(
+                kind, self.brief, self.info, self.device, seeds=seeds, train=trained_on, test=real
+            )
             accuracy |= {name: mean, f"{name}_spread": spread}
         scores = {
             "fidelity": fidelity,

@@ -62,8 +62,9 @@ def evaluate(
     card = read_card_for(paths.model("diffusion"), processed)
     network = rebuild_network(NETWORKS, card, load_weights(paths.model("diffusion"))).to(device)
     if is_open(card["data"]):
-        options = {"folder": folder, "batch_size": batch_size, "seed": seed, "device": device}
-        return evaluate_captions(network, card["data"], how, classifier, **options)
+        return evaluate_captions(
+            network, how, classifier, folder=folder, batch_size=batch_size, seed=seed, device=device
+        )
     captions = captioner(card["data"])
     if how.images < fewest_pictures(captions):
         raise ValueError(
