@@ -14,7 +14,7 @@ from quartet.images.training.image_training import ImageTraining
 from quartet.images.training.losses import classification_loss
 from quartet.text_to_image.captions.attributes import Attributes
 from quartet.text_to_image.classifier_accuracy import from_random_weights, train_to_the_end
-from quartet.training.loop import Batch
+from quartet.training.task import Batch
 
 
 class AttributeTraining(ImageTraining):

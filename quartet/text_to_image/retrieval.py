@@ -18,8 +18,8 @@ from quartet.text_to_image.networks.matcher import Matcher
 from quartet.text_to_image.networks.text_encoder import TextEncoder
 from quartet.text_to_image.noise_schedules import to_signed
 from quartet.training.checkpoints import NoCheckpoint
-from quartet.training.loop import Batch, Task
 from quartet.training.loop import train as run_loop
+from quartet.training.task import Batch, Task
 
 WIDTH, FEATURES = 64, 128
 BATCH_SIZE, LEARNING_RATE = 128, 0.002

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from quartet.training.loop import Batch, Task
 from quartet.training.run import Plan
+from quartet.training.task import Batch, Task
 
 NO_CLASSES = "no-classes"  # its name in a model's card
 
