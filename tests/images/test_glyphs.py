@@ -91,6 +91,9 @@ def test_unseen_compositions_have_parts_that_all_are_in_training(glyphs):
     assert 600 < len(unseen) < len(test) and len(test) - len(unseen) > 50
     parts = {part for glyph in train for part in glyph.pair}
     assert all(set(glyph.pair) <= parts for glyph in unseen)
+    for split in ("train", "validation", "test"):
+        letters = {each.character.letter for each, place in zip(glyphs, splits, strict=True) if place == split}
+        assert len(letters) == 52
     kept = Counter(glyph.character for glyph in train)
     assert min(kept.values()) >= 4 and set(kept) == {glyph.character for glyph in glyphs}
 

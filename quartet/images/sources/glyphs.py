@@ -229,22 +229,21 @@ def split_glyphs(glyphs: Sequence[Glyph]) -> list[str]:
             splits[number] = split
         return True
 
-    pairs = list(of_pair)
-    wanted = round(UNSEEN * len(pairs))
-    for place in random.permutation(len(pairs)):
-        wanted -= wanted > 0 and hold_out(of_pair.pop(pairs[place]), "test")
-        if not wanted:
-            break
-    for split, numbers in (("test", _twins(of_pair)), ("validation", [n for pair in of_pair.values() for n in pair])):
-        free = [number for number in numbers if splits[number] == "train"]
-        for place in random.permutation(len(free))[: round(HELD_OUT * len(free))]:
-            hold_out([free[place]], split)
+    def draw(groups: Sequence[list[int]], share: float, split: str) -> None:
+        """Hold out a share of the groups of each letter, at least one where there are any."""
+        of_letter: dict[str, list[list[int]]] = defaultdict(list)
+        for group in groups:
+            of_letter[glyphs[group[0]].character.letter].append(group)
+        for own in of_letter.values():
+            wanted = max(1, round(share * len(own)))
+            for place in random.permutation(len(own)):
+                wanted -= wanted > 0 and hold_out(own[place], split)
+
+    draw(list(of_pair.values()), UNSEEN, "test")
+    kept = [numbers for numbers in of_pair.values() if splits[numbers[0]] == "train"]
+    draw([numbers[:1] for numbers in kept if len(numbers) > 1], HELD_OUT, "test")
+    draw([[number] for numbers in kept for number in numbers if splits[number] == "train"], HELD_OUT, "validation")
     return splits
-
-
-def _twins(of_pair: dict[tuple[str, str], list[int]]) -> list[int]:
-    """One glyph of each pair that several fonts have."""
-    return [numbers[0] for numbers in of_pair.values() if len(numbers) > 1]
 
 
 def _write_metadata(path: Path, glyphs: Sequence[Glyph], splits: Sequence[str]) -> None:
