@@ -60,6 +60,8 @@ def test_a_glyph_has_captions_that_name_its_parts(glyphs):
     (glyph,) = [each for each in glyphs if each.character.text == "é" and each.font.name == "DejaVuSerif-Bold"]
     assert glyph.captions[0] == "a bold serif small letter e with acute"
     assert [glyph.attributes[name] for name in CHARACTER + STYLE] == ["e", "small", "acute", "serif", "bold", "upright"]
+    (italic,) = [each for each in glyphs if each.character.text == "k" and each.font.name == "DejaVuSerif-Italic"]
+    assert italic.captions[0] == "an italic serif small letter k"
 
 
 def test_letters_stand_on_one_line_whole_and_in_one_size(glyphs):

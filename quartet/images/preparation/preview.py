@@ -14,7 +14,7 @@ from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet
 
 SHOWN, SHOWN_SIZE = 8, 256  # number of images, and the largest side at which an original is shown
-LINE, LINES = 16, 3  # characters and lines of a caption
+LINE, LINES = 14, 4  # characters and lines of a caption
 
 
 def save_preview(path: Path, raw: Path, manifest: Mapping, images: Sequence[RawImage], prepared: np.ndarray) -> None:

@@ -115,7 +115,8 @@ class Glyph:
     def captions(self) -> list[str]:
         """Three sentences, such as "a bold serif small letter e with acute"."""
         style, name = self.font.style, self.character.name
-        return [f"a {style} {name}", f"{name}, {style}", f"the {name} in {style}"]
+        article = "an" if style.startswith("italic") else "a"
+        return [f"{article} {style} {name}", f"{name}, {style}", f"the {name} in {style}"]
 
 
 def draw_glyphs(folder: Path) -> dict:
