@@ -2,12 +2,15 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import BadInput, clear_errors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # How Pillow writes a file, by its ending: without loss where the format allows it.
 FORMATS: dict[str, dict[str, Any]] = {
@@ -28,11 +31,55 @@ class Sampler(StrEnum):
 
 def draw(
     captions: Annotated[list[str], typer.Argument(help="What to draw, such as 'a handwritten seven'.")],
-    count: Annotated[int, typer.Option(help="Pictures per caption.", min=1, max=1000)] = 8,
+    count: Annotated[
+        int | None,
+        typer.Option(
+            help="Pictures per caption and seed.",
+            min=1,
+            max=1000,
+            show_default="8; 1 if there are several seeds",
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.", min=1, max=1000, **_FROM_PARAMS)] = None,
     guidance: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Strength of classifier-free guidance; 1 is no guidance. Given several times: a row for each.",
+            min=0,
+            max=100,
+            **_FROM_PARAMS,
+        ),
+    ] = None,
+    negative: Annotated[
+        str | None, typer.Option(help="A caption to move away from, by guidance.", show_default=False)
+    ] = None,
+    between: Annotated[
+        bool, typer.Option("--between", help="Draw from the first of two captions to the second, from the same noise.")
+    ] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="A picture to start from, with --strength or --mask.", show_default=False)
+    ] = None,
+    strength: Annotated[
         float | None,
-        typer.Option(help="Strength of classifier-free guidance; 1 is no guidance.", min=0, max=100, **_FROM_PARAMS),
+        typer.Option(
+            help="Draw variations of the picture: 0 leaves it as it is, 1 is noise alone.",
+            min=0,
+            max=1,
+            show_default=False,
+        ),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="A black and white picture: draw the white part anew, keep the rest.", show_default=False),
+    ] = None,
+    resamplings: Annotated[
+        int | None,
+        typer.Option(
+            help="How often to draw each step of the white part, so that it fits the rest.",
+            min=1,
+            max=100,
+            show_default="10",
+        ),
     ] = None,
     temperature: Annotated[
         float | None,
@@ -59,48 +106,92 @@ def draw(
     params: Annotated[
         Path, typer.Option(help="Settings file; its section evaluate.diffusion has the defaults.")
     ] = Path("params.yaml"),
-    seed: Annotated[int, typer.Option(help="Same seed, same pictures.", min=0, max=2**63 - 1)] = 0,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Same seed, same pictures. Given several times: columns for each.",
+            min=0,
+            max=2**63 - 1,
+            show_default="0",
+        ),
+    ] = None,
     zoom: Annotated[int, typer.Option(help="Enlarge each pixel by this factor.", min=1, max=64)] = 8,
     out: Annotated[Path, typer.Option(help="The PNG, JPEG or WebP file to write.")] = Path("drawn.png"),
 ) -> None:
-    """Draw pictures of captions into one file, one row per caption."""
+    """Draw pictures of captions into one file, one row per caption and guidance."""
     with clear_errors("draw"):
         import sys
 
-        from PIL import Image
         from rich.console import Console
         from rich.progress import track
 
-        from quartet.artifacts.writing import atomic_path
         from quartet.settings import read_settings
 
         how_to_write = file_format(out)
+        refuse_idle(picture=picture, strength=strength, mask=mask, resamplings=resamplings)
         settings = read_settings(params).section("evaluate.diffusion")  # before the slow imports
-        from quartet.datasets.pictures import to_picture
+        guidances, seeds = guidance or [settings.guidance], seed or [0]
+        if negative is not None and set(guidances) == {1}:
+            raise BadInput("--negative: guidance 1 does not use it; set --guidance to another value")
+        count = count or (8 if between or len(seeds) == 1 else 1)
+        import torch
+
+        from quartet.text_to_image.given_pictures import read_given
         from quartet.text_to_image.samplers import SAMPLERS, final_pictures
-        from quartet.text_to_image.serving import Painter, to_pixels
+        from quartet.text_to_image.serving import Painter
 
         painter = Painter(paths.model("diffusion"))
-        chosen: dict[str, Any] = {
-            "steps": steps,
-            "guidance": guidance,
-            "temperature": temperature,
-            "rejection": rejection,
-        }
+        chosen: dict[str, Any] = {"steps": steps, "temperature": temperature, "rejection": rejection}
         how = {name: getattr(settings, name) if value is None else value for name, value in chosen.items()}
         if sampler is None and settings.sampler in SAMPLERS[painter.network.objective]:
             sampler = Sampler(settings.sampler)
-        on_the_way = painter.drawing(captions, count, sampler=sampler and sampler.value, seed=seed, **how)
+        how |= {"sampler": sampler and sampler.value, "negative": negative, "between": between}
+        if picture is not None:
+            how["given"] = read_given(painter.card["data"], picture, mask, strength, resamplings)
+        cells = [painter.drawing(captions, count, guidance=g, seed=s, **how) for g in guidances for s in seeds]
         total, console, hidden = how["steps"] + (how["rejection"] > 0), Console(stderr=True), not sys.stderr.isatty()
+        on_the_way = map(torch.stack, zip(*cells, strict=True))
         steps_shown = track(on_the_way, "drawing", total=total, console=console, disable=hidden)
-        pixels = to_pixels(final_pictures(steps_shown))  # (pictures, size, size, channels)
-        size, _, channels = pixels.shape[1:]
-        sheet = pixels.reshape(len(captions), count, size, size, channels).swapaxes(1, 2)
-        image = to_picture(sheet.reshape(len(captions) * size, count * size, channels))
-        image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
-        with atomic_path(out) as temporary:
-            image.save(temporary, **how_to_write)
-        typer.echo(f"{out}: {len(captions)} × {count} pictures")
+        pictures = final_pictures(steps_shown)  # (guidances · seeds, captions · count, channels, size, size)
+        pictures = pictures.view(len(guidances), len(seeds), -1, count, *pictures.shape[2:])
+        # Rows are captions, then guidances; an interpolation, to be seen from left to right, has a row per seed too.
+        columns = count if between else len(seeds) * count
+        sheet = pictures.permute(2, 0, 1, 3, 4, 5, 6).reshape(-1, columns, *pictures.shape[4:])
+        write_sheet(out, sheet, zoom, how_to_write)
+        typer.echo(f"{out}: {len(sheet)} × {columns} pictures")
+
+
+def refuse_idle(*, picture: Path | None, strength: float | None, mask: Path | None, resamplings: int | None) -> None:
+    """Refuse options that would do nothing without another.
+
+    Raises:
+        BadInput: there are some.
+    """
+    if picture is None:
+        needing = {"--strength": strength, "--mask": mask, "--resamplings": resamplings}
+        for option, value in needing.items():
+            if value is not None:
+                raise BadInput(f"{option}: does nothing without --picture; give the picture to start from")
+    elif strength is None and mask is None:
+        raise BadInput("--picture: add --strength 0.6 to draw variations of it, or --mask FILE to draw a part of it")
+    elif mask is None and resamplings is not None:
+        raise BadInput("--resamplings: does nothing without --mask; give the part to draw")
+
+
+def write_sheet(out: Path, sheet: "Tensor", zoom: int, how: dict[str, Any]) -> None:
+    """Write pictures `(rows, columns, channels, size, size)` in [-1, 1] into one file, each pixel `zoom` times."""
+    from PIL import Image
+
+    from quartet.artifacts.writing import atomic_path
+    from quartet.datasets.pictures import to_picture
+    from quartet.text_to_image.samplers import to_uint8
+
+    rows, columns, channels, size, _ = sheet.shape
+    pixels = to_uint8(sheet).permute(0, 3, 1, 4, 2).reshape(rows * size, columns * size, channels)
+    image = to_picture(pixels.numpy())
+    image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
+    with atomic_path(out) as temporary:
+        image.save(temporary, **how)
 
 
 def file_format(out: Path) -> dict[str, Any]:

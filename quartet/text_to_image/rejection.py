@@ -17,10 +17,10 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from quartet.text_to_image.guidance import denoiser
 from quartet.text_to_image.networks.text_encoder import without_caption
 from quartet.text_to_image.networks.text_to_image import TextToImage
 from quartet.text_to_image.noise_schedules import add_noise, training_target
-from quartet.text_to_image.samplers import denoiser
 
 TIMES = (0.5, 0.7, 0.9)  # at less noise the picture is plain to see, so the caption adds nothing
 

@@ -13,6 +13,7 @@ For one that predicts ε or v, which imply a picture x̂_0 (clamped to [-1, 1]) 
 """
 
 import collections
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -22,47 +23,13 @@ import torch
 from torch import Tensor
 
 from quartet.artifacts.time_limits import check_time
-from quartet.text_to_image.networks.text_encoder import without_caption
+from quartet.text_to_image.guidance import Prediction, guided
 from quartet.text_to_image.networks.text_to_image import TextToImage
 from quartet.text_to_image.noise_schedules import STEPS, clean_and_noise, remaining_signal, signal_and_noise
 
-Prediction = Callable[[Tensor, Tensor], Tensor]  # (pictures, times) -> what the network predicts
+Solver = Callable[[Tensor, Tensor], Iterator[Tensor]]  # (pictures to start from, times) -> pictures after each step
 SPACING = 1.5
 SAMPLERS = {"flow": ("heun", "euler"), "epsilon": ("ddim", "ddpm"), "v": ("ddim", "ddpm")}  # by objective
-
-
-def denoiser(network: TextToImage, captions: Tensor) -> Prediction:
-    """The network as a function of pictures and times; the `(batch, words)` captions are encoded only once.
-
-    On a GPU, matrix products and convolutions are in bfloat16, without a visible difference.
-    """
-    on_gpu = captions.device.type == "cuda"
-    with torch.autocast(captions.device.type, torch.bfloat16, enabled=on_gpu):
-        encoded = network.encode(captions)
-
-    def predict(pictures: Tensor, times: Tensor) -> Tensor:
-        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=on_gpu):
-            return network.denoise(pictures, times, *encoded).to(pictures.dtype)
-
-    return predict
-
-
-def guided(network: TextToImage, captions: Tensor, guidance: float) -> Prediction:
-    """Classifier-free guidance (Ho & Salimans 2022): move away from the prediction without a caption.
-
-        v = v(∅) + g (v(caption) − v(∅))
-
-    `guidance` 1 needs one network evaluation per step; other values need two, in one batch.
-    """
-    if guidance == 1:
-        return denoiser(network, captions)
-    predict_both = denoiser(network, torch.cat([captions, without_caption(captions)]))
-
-    def predict(pictures: Tensor, times: Tensor) -> Tensor:
-        with_caption, without = predict_both(pictures.repeat(2, 1, 1, 1), times.repeat(2)).chunk(2)
-        return without + guidance * (with_caption - without)
-
-    return predict
 
 
 def denoising_times(steps: int, schedule: str) -> Tensor:
@@ -158,14 +125,23 @@ def drawing(
     Raises:
         ValueError: the sampler does not fit the network's objective.
     """
+    solve = solver(network, guided(network, captions, guidance), sampler, generator)
+    yield from solve(temperature * noise, denoising_times(steps, network.schedule))
+
+
+def solver(network: TextToImage, predict: Prediction, sampler: str | None, generator: torch.Generator | None) -> Solver:
+    """`denoising_steps` of a network's predictions, as a function of the pictures to start from and the times.
+
+    Raises:
+        ValueError: the sampler does not fit the network's objective.
+    """
     sampler = sampler or SAMPLERS[network.objective][0]
     if sampler not in SAMPLERS[network.objective]:
         fitting = ", ".join(SAMPLERS[network.objective])
         raise ValueError(f"a model with the objective {network.objective} takes the samplers {fitting}, not {sampler}")
-    yield from denoising_steps(
-        guided(network, captions, guidance),
-        temperature * noise,
-        denoising_times(steps, network.schedule),
+    return functools.partial(
+        denoising_steps,
+        predict,
         sampler=sampler,
         objective=network.objective,
         schedule=network.schedule,

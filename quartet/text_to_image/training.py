@@ -26,7 +26,8 @@ from quartet.training.task import Batch, Chance, Task
 
 VALIDATION_BATCH = 256  # pictures
 MIN_VALIDATION_PICTURES = 2000  # noisy pictures in a validation, so that its score depends little on the noise
-CARD_KEYS = ("classes", "caption_subject", "channels", "size", "captions", "task")  # the last two with own captions
+# Some pictures lack the last three: the range of grey of 16 bits, and what goes with captions of their own.
+CARD_KEYS = ("classes", "caption_subject", "channels", "size", "fit", "grey_range", "captions", "task")
 MATCHER_SHARE = 1 / 4  # the matcher trains on this share of the pictures, which is enough, since it learns faster
 
 
