@@ -29,6 +29,7 @@ from quartet.tracking.served import Column, Interface, Parameter, Served, check_
 CAPTION = Column("caption", "string")
 PARAMETER_NAMES = ("steps", "guidance", "temperature", "rejection")  # of `EvaluateDiffusion`
 SEED = Parameter("seed", 0)
+NEGATIVE = Parameter("negative", "")  # no caption if empty
 
 
 class Painter(Served):
@@ -126,7 +127,7 @@ class Painter(Served):
         """From captions to PNG files in base64."""
         default = EvaluateDiffusion()
         choice = [Parameter(name, getattr(default, name)) for name in PARAMETER_NAMES]
-        return Interface(CAPTION, "pictures", (*choice, Parameter("sampler", ""), SEED))
+        return Interface(CAPTION, "pictures", (*choice, Parameter("sampler", ""), NEGATIVE, SEED))
 
     @staticmethod
     def example(card: Mapping) -> dict[str, object]:
@@ -139,7 +140,8 @@ class Painter(Served):
     def predict(self, inputs: Sequence[str], parameters: Mapping[str, Any]) -> list[str]:
         """A PNG file in base64 for each caption."""
         how = {name: parameters[name] for name in (*PARAMETER_NAMES, "seed")}
-        pictures = final_pictures(self.drawing(inputs, 1, sampler=parameters["sampler"] or None, **how))
+        how |= {name: parameters[name] or None for name in ("sampler", "negative")}
+        pictures = final_pictures(self.drawing(inputs, 1, **how))
         return [base64.b64encode(to_png(pixels)).decode() for pixels in to_pixels(pictures)]
 
     def questions(self, path: Path, preparation: Any) -> Questions:

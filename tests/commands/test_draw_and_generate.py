@@ -1,5 +1,9 @@
 """`draw` and `generate`: what they write, and what they refuse before they load a model."""
 
+import itertools
+import re
+
+import numpy as np
 import pytest
 import torch
 from family_plans import prepare, text_to_image_plan, trained
@@ -22,6 +26,8 @@ def folder(tmp_path_factory):
     data = {name: info[name] for name in (*plan.card_keys, "source", "sha256")}
     about = {"network": plan.description, "data": data, "training": {}}
     weights = trained(text_to_image_plan, folder).weights
+    generator = torch.Generator().manual_seed(0)  # so little trained, it would not answer to captions
+    weights = {name: each + 0.3 * torch.randn(each.shape, generator=generator) for name, each in weights.items()}
     save_model(folder / "models/diffusion", weights, family="diffusion", **about)
     return folder
 
@@ -62,3 +68,86 @@ def test_a_seed_that_torch_cannot_take_is_refused(tmp_path, monkeypatch, words, 
     told = " ".join(done.stderr.replace("│", " ").split())
     assert done.exit_code == 2 and "Invalid value for '--seed': Input should be" in told
     assert ("than or equal to 0 " in told) if seed == "-1" else (f"than or equal to {2**63 - 1} " in told)
+
+
+def cells(path, rows, columns):
+    """The pictures of a sheet, by row and column."""
+    with Image.open(path) as opened:
+        assert opened.size == (64 * columns, 64 * rows)
+        pixels = np.asarray(opened)
+    return [[pixels[64 * i : 64 * (i + 1), 64 * j : 64 * (j + 1)] for j in range(columns)] for i in range(rows)]
+
+
+def drawn(tmp_path, *words):
+    params, out = str(TOP / "params.yaml"), tmp_path / "a.png"
+    done = run("draw", *words, "--steps", "2", "--params", params, "--out", str(out))
+    assert done.exit_code == 0, done.output
+    rows, columns = map(int, done.output.split(": ")[1].split(" pictures")[0].split(" × "))
+    return cells(out, rows, columns)
+
+
+def test_the_cells_of_a_grid_are_single_drawings(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    captions = ["the two", "a handwritten seven"]
+    grid = drawn(
+        tmp_path, *captions, *["--guidance", "1", "--guidance", "9", "--seed", "4", "--seed", "3", "--seed", "5"]
+    )
+    assert len(grid) == 4 and len(grid[0]) == 3
+    assert len({picture.tobytes() for row in grid for picture in row}) == 12
+    for row, (caption, guidance) in enumerate(itertools.product(captions, "19")):
+        for column, seed in enumerate("435"):
+            [[alone]] = drawn(tmp_path, caption, "--count", "1", "--guidance", guidance, "--seed", seed)
+            assert np.array_equal(alone, grid[row][column])
+
+
+@pytest.mark.parametrize("more", [(), ("--negative", "the nine", "--guidance", "3")], ids=["plain", "negative"])
+def test_an_interpolation_has_the_drawings_of_its_captions_at_its_ends(folder, tmp_path, monkeypatch, more):
+    monkeypatch.chdir(folder)
+    rows = drawn(tmp_path, "--between", "the two", "please draw the digit 7", "--seed", "3", "--seed", "4", *more)
+    assert [len(row) for row in rows] == [8, 8]
+    for row, seed in zip(rows, "34", strict=True):
+        for end, caption in ((0, "the two"), (-1, "please draw the digit 7")):
+            [[alone]] = drawn(tmp_path, caption, "--count", "1", "--seed", seed, *more)
+            assert np.abs(alone.astype(int) - row[end]).max() <= 1
+        assert len({picture.tobytes() for picture in row}) > 2
+
+
+def test_a_picture_is_varied_and_filled(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "given.png")
+    hole = np.zeros((8, 8), np.uint8)
+    hole[:4] = 255
+    Image.fromarray(hole).save(tmp_path / "hole.png")
+    given, large = ("--picture", str(tmp_path / "given.png"), "--count", "2"), noise.repeat(8, 0).repeat(8, 1)
+    for picture in drawn(tmp_path, "the two", *given, "--strength", "0")[0]:
+        assert np.array_equal(picture, large)
+    for picture in drawn(tmp_path, "the two", *given, "--strength", "0.5")[0]:
+        assert not np.array_equal(picture, large)
+    for picture in drawn(tmp_path, "the two", *given, "--mask", str(tmp_path / "hole.png"), "--resamplings", "2")[0]:
+        assert np.array_equal(picture[32:], large[32:]) and not np.array_equal(picture[:32], large[:32])
+
+
+IDLE = [
+    ("--strength 0.5", "--strength: does nothing without --picture"),
+    ("--mask a.png", "--mask: does nothing without --picture"),
+    ("--resamplings 3", "--resamplings: does nothing without --picture"),
+    ("--picture a.png", "--picture: add --strength 0.6 .* or --mask FILE"),
+    ("--picture a.png --strength 0.5 --resamplings 3", "--resamplings: does nothing without --mask"),
+    ("--negative nine --guidance 1", "--negative: guidance 1 does not use it"),
+    ("--negative blob", "negative: 'blob': unknown word"),
+    ("--negative ", "negative: .* has no words"),
+    ("--between", "between: found 1 captions; pictures are drawn between two"),
+    ("seven --between --count 1", "between: found 1 picture; there must be at least 2"),
+    ("seven --between --rejection 0.5", "between: all pictures are drawn from the same noise, so rejection must be 0"),
+    ("--picture none.png --strength 0.5", "--picture: none.png: No such file"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), IDLE, ids=[words for words, _ in IDLE])
+def test_options_that_do_nothing_or_contradict_are_refused(folder, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(folder)
+    params = str(TOP / "params.yaml")
+    done = run("draw", "two", *words.split(" "), "--params", params, "--out", str(tmp_path / "a.png"))
+    assert done.exit_code == 2 and re.search(f"^draw: {said}", done.stderr), done.output
+    assert not list(tmp_path.iterdir())

@@ -4,8 +4,8 @@ import pytest
 import torch
 from networks import build
 
-from quartet.text_to_image.noise_schedules import add_noise, training_target
 from quartet.text_to_image.guidance import guided
+from quartet.text_to_image.noise_schedules import add_noise, training_target
 from quartet.text_to_image.samplers import denoising_steps, denoising_times, drawing, network_evaluations
 
 TEXT_TO_IMAGE = {

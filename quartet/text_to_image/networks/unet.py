@@ -67,7 +67,7 @@ class UNet(nn.Module):
             pictures: `(batch, channels, size, size)`, noisy.
             times: `(batch,)` in [0, 1].
             words: `(batch, words, text width)`; the first one represents the whole caption.
-            mask: `(batch, words)`, True at real words.
+            mask: `(batch, words)`, True at real words; or numbers that are added to the scores of the attention.
 
         Returns:
             `(batch, channels, size, size)`.
