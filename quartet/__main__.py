@@ -7,6 +7,7 @@ from quartet.commands.clean import clean
 from quartet.commands.draw import draw
 from quartet.commands.generate import generate
 from quartet.commands.inspect import inspect
+from quartet.commands.plan.command import plan
 from quartet.commands.predict import predict
 from quartet.commands.promote import promote
 from quartet.commands.runs import runs
@@ -26,6 +27,7 @@ app.command()(clean)
 app.command()(draw)
 app.command()(generate)
 app.command()(inspect)
+app.command()(plan)
 app.command()(predict)
 app.command()(promote)
 app.command()(runs)
