@@ -114,7 +114,8 @@ def measure(build: Callable[[Any], Plan], settings: Training, *, seed: int, devi
     """
     compiles = getattr(settings, "compile", False)
     # A compiled function hides its operations.
-    plain: Any = dataclasses.replace(settings, **({"compile": False} if compiles else {}), max_seconds=None)
+    changes: dict[str, Any] = {"max_seconds": None} | ({"compile": False} if compiles else {})
+    plain: Any = dataclasses.replace(settings, **changes)
     before = {id(tensor) for tensor in tensors_in_memory()}
     task = build(plain).task
     data = [tensor for tensor in tensors_in_memory() if id(tensor) not in before and tensor.device.type == device.type]
