@@ -28,6 +28,7 @@ VALIDATION_BATCH = 256  # pictures
 MIN_VALIDATION_PICTURES = 2000  # noisy pictures in a validation, so that its score depends little on the noise
 # Some pictures lack the last three: the range of grey of 16 bits, and what goes with captions of their own.
 CARD_KEYS = ("classes", "caption_subject", "channels", "size", "fit", "grey_range", "captions", "task")
+OF_TOKENS = ("text_encoder.embedding.", "matcher.")  # names of weights begin so
 MATCHER_SHARE = 1 / 4  # the matcher trains on this share of the pictures, which is enough, since it learns faster
 
 
@@ -40,6 +41,7 @@ def plan(settings: TrainDiffusion, *, seed: int, folder: Path, info: Mapping, de
         task=training.task(),
         description=training.description,
         card_keys=tuple(key for key in CARD_KEYS if key in info),
+        foreign=training.foreign,
     )
 
 
@@ -113,6 +115,12 @@ class TextToImageTraining:
             replayable=True,
             chance=self.chance,
         )
+
+    def foreign(self, start: Mapping) -> set[str]:
+        """The weights of the captions' tokens, if the tokens of the network that `start` describes are others."""
+        if start.get("merges") == self.description.get("merges"):
+            return set()
+        return {name for name in self.network.state_dict() if name.startswith(OF_TOKENS)}
 
     def examples_at(self, number: int) -> Batch:
         """The indices of a batch's pictures in the training split."""

@@ -6,7 +6,7 @@ Modules that import torch are imported late, so that the recorder process can im
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,8 @@ class Plan:
         calibrate: fits to the validation split what the trained network's answers need to mean what they say, such as
             a temperature; it goes into the card.
         measure: scores of the trained network, for `training.json` and the card, that no validation takes.
+        foreign: the tensors of a start model, given the description of its network, that fit here by shape but mean
+            something else, such as the embedding of other tokens.
     """
 
     task: Task
@@ -48,6 +50,7 @@ class Plan:
     draw: Callable[[Path], None] = lambda folder: None
     calibrate: Callable[[Any], Mapping[str, float]] = lambda network: {}
     measure: Callable[[Any], Mapping[str, float]] = lambda network: {}
+    foreign: Callable[[Mapping[str, Any]], Collection[str]] = lambda description: ()
 
 
 def run_training(family: Family, settings: Training, *, seed: int, runtime: Runtime) -> None:
@@ -83,7 +86,7 @@ def _train(family: Family, settings: Training, *, seed: int, runtime: Runtime) -
         plan = resolve_name(family.plan)(settings, seed=seed, folder=folder, info=info, device=device)
         if start:
             say_if_moved(start)
-            start = take_weights(plan.task.network, start, brought)
+            start = take_weights(plan.task.network, start, brought, plan.foreign(start.get("network", {})))
         determined_by = {
             "settings": described,
             "data": info,

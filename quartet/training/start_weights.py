@@ -6,7 +6,7 @@ settings bring along.
 """
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,17 +121,21 @@ def say_if_moved(manifest: Mapping[str, Any]) -> None:
         )
 
 
-def take_weights(network: "nn.Module", manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def take_weights(
+    network: "nn.Module", manifest: Mapping[str, Any], folder: Path, foreign: Collection[str] = ()
+) -> dict[str, Any]:
     """Take over the weights that fit by name and shape; the others keep their random ones, and are named.
 
-    Returns what the model's card says of it.
+    `foreign` names weights that may fit, but mean something else in this network. Returns what the model's card says
+    of it.
 
     Raises:
         BadInput: no weight fits.
     """
     path = folder / "model.safetensors"
     given, own = load_tensors(path), network.state_dict()
-    fitting = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
+    known = {name: tensor for name, tensor in given.items() if name in own and name not in foreign}
+    fitting = {name: tensor for name, tensor in known.items() if own[name].shape == tensor.shape}
     new, unused = sorted(set(own) - set(fitting)), sorted(set(given) - set(fitting))
     if not fitting:
         raise BadInput(f"{manifest['from']}: none of its weights fits this network; it has {listed(sorted(given))}")
