@@ -57,7 +57,7 @@ def plan(
 
         if tflops is None and (processes is not None or price is not None):
             raise BadInput("--tflops is missing: it says how fast a GPU of the other machine is, such as --tflops 400")
-        machine = None if tflops is None else Machine(processes or 1, tflops, utilisation, price)
+        machine = None if tflops is None else Machine(1 if processes is None else processes, tflops, utilisation, price)
         chosen = FAMILIES[family.value]
         measured, device = _measured(chosen, _settings(chosen, params, changes or []))
         there = projected(measured, machine) if machine else None
