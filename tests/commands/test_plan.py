@@ -30,10 +30,10 @@ from quartet.training.state import TrainingState
 def peak():
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
-def take_steps(steps, **settings):
+def take_steps(number, /, **settings):
     chosen, plan = family_plans.language_plan(Path(sys.argv[1]), torch.device("cpu"), **settings)
     state = TrainingState(plan.task, chosen, seed=0, device=torch.device("cpu"))
-    for _ in range(steps):
+    for _ in range(number):
         state.take_step()
 take_steps(1)
 before = peak()
