@@ -114,7 +114,11 @@ def test_without_data_it_says_which_command_prepares_them(tmp_path):
 
 
 def test_the_memory_is_what_a_process_takes(prepared, monkeypatch):
-    """Within 15 %, at a size where activations dominate; a process that only trains takes no checkpoint."""
+    """Within 15 %, at a size where activations dominate; a process that only trains takes no checkpoint.
+
+    The C library gives freed memory back at once here. By default it keeps blocks below 32 MB, which fragment: these
+    steps then take 277 MB for 168 MB of tensors.
+    """
     settings = {**LARGE, "precision": "float32", "optimizer": "adamw"}
     changes = [f"--with=train_lm.{name}={value}" for name, value in settings.items()]
     rows = rows_of(run(prepared, "quartet", "plan", "lm", *changes))
@@ -122,10 +126,10 @@ def test_the_memory_is_what_a_process_takes(prepared, monkeypatch):
     planned = sum(in_bytes(rows[name][0]) for name in (*lasting, "(activations of a step)"))
     command = [sys.executable, "-c", MEASURED_PEAK, str(prepared / "made"), json.dumps(settings)]
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
     monkeypatch.setenv("PYTHONPATH", f"{TOP / 'tests'}:{TOP}")
     measured = int(subprocess.run(command, capture_output=True, text=True, check=True, cwd=TOP).stdout)
     assert planned > 50e6 and in_bytes(rows["(activations of a step)"][0]) > 0.8 * planned
-    print("planned", planned, "measured", measured)
     assert planned == pytest.approx(measured, rel=0.15)
 
 
