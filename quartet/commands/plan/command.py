@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 NOTES = """\
 Operations are those of matrix products, convolutions, attention and recurrent layers; operations on single elements
 are not counted. Memory is that of tensors; program, libraries and what an allocator keeps come on top. Only the largest
-of the three in brackets is in use at one time. Times are without the start of the stage and its pictures; `patience` may end a training earlier."""
+of the three in brackets is in use at one time. Times are without the start of the stage and its pictures; `patience`
+may end a training earlier."""
 OTHER_NOTES = """\
 Each process holds all weights and data, takes its share of the batch, updates all weights and validates, with numbers
 of the same format as here. The utilisation stands for all that keeps a GPU waiting, such as exchanging gradients."""
