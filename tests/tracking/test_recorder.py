@@ -46,8 +46,10 @@ def run_in(database, run_id):
 
 def kill_recorder():
     """Kill the process that sends, and wait for its end."""
-    children = psutil.Process().children()
-    recorder = next(child for child in children if "quartet.tracking.recorder" in child.cmdline())
+    deadline, recorders = time.monotonic() + 30, []
+    while not recorders and time.monotonic() < deadline:  # one that has just begun has no command line yet
+        recorders = [child for child in psutil.Process().children() if "quartet.tracking.recorder" in child.cmdline()]
+    (recorder,) = recorders
     recorder.kill()
     os.waitid(os.P_PID, recorder.pid, os.WEXITED | os.WNOWAIT)
 
