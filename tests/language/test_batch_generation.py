@@ -5,36 +5,17 @@ import time
 
 import pytest
 import torch
-from family_plans import language_plan, prepare, save_trained
 from in_process import quartet
 from typer.testing import CliRunner
 
 from quartet.artifacts.time_limits import TimeLimitReached, time_limit
-from quartet.artifacts.writing import read_json
 from quartet.language.batch_decoding import BatchDecoder
 from quartet.language.batch_generation import generate_together
 from quartet.language.generation import generate, sample_token
 from quartet.language.networks.decoder import Decoder
 from quartet.language.networks.recurrent import RecurrentLanguageModel
-from quartet.language.serving import TextGenerator
 
 LENGTHS = (3, 1, 16, 7, 40, 15, 3)  # with a context of 16: shorter, as long, longer
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A language model in a workspace, trained for a moment."""
-    folder = tmp_path_factory.mktemp("together")
-    prepare(folder)
-    save_trained(language_plan, folder, read_json(folder / "text/info.json"), folder / "models/lm", "lm")
-    (folder / "data/processed").mkdir(parents=True)
-    (folder / "data/processed/text").symlink_to(folder / "text")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def generator(folder):
-    return TextGenerator(folder / "models/lm", {"tokenizer": folder / "text/tokenizer.json"})
 
 
 def decoder(*, context=16, **changes):

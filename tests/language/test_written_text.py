@@ -5,37 +5,19 @@ import math
 import pandas as pd
 import pytest
 import torch
-from family_plans import CPU, language_plan, prepare, save_trained
+from family_plans import CPU
 from hypothesis import example, given
 from hypothesis import strategies as st
 from in_process import quartet
 from real_text import REFERENCE
 from typer.testing import CliRunner
 
-from quartet.artifacts.writing import read_json
 from quartet.language.generation import generate, penalised
 from quartet.language.line_scores import line_scores
 from quartet.language.scoring import score_stream, word_perplexity
-from quartet.language.serving import TextGenerator
 from quartet.language.stop_strings import pieces_before
 
 CHOICE = {"temperature": 0.8, "top_k": None, "top_p": None, "seed": 3}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A language model in a workspace, trained for a moment."""
-    folder = tmp_path_factory.mktemp("written")
-    prepare(folder)
-    save_trained(language_plan, folder, read_json(folder / "text/info.json"), folder / "models/lm", "lm")
-    (folder / "data/processed").mkdir(parents=True)
-    (folder / "data/processed/text").symlink_to(folder / "text")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def generator(folder):
-    return TextGenerator(folder / "models/lm", {"tokenizer": folder / "text/tokenizer.json"})
 
 
 def letter_in(text):
