@@ -24,6 +24,7 @@ from benchmarks.code_graph import TOP
 from quartet.artifacts.verification import described_files
 
 SECONDS = 1.0  # between measurements
+ENDING = 3  # measurements, at the end, when it saves the model and draws pictures
 WARM = 0.2  # share of the measurements that are not judged: caches fill
 LONGEST_LIFE = 60.0  # seconds until a kill, at most; a quarter of it at least
 
@@ -100,7 +101,7 @@ def measured(folder: Path) -> pd.DataFrame:
         time.sleep(SECONDS)
     if training.wait():
         raise SystemExit("the training failed")
-    return pd.DataFrame(rows[:-1])  # at the end, it draws pictures
+    return pd.DataFrame(rows[:-ENDING])
 
 
 def killed_until_done(folder: Path) -> int:
