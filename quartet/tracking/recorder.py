@@ -90,7 +90,7 @@ class Recorder:
             self._sender.finish()
         if self._outage:
             self._outage = 0
-            _say("MLflow answers again, and has what it missed")
+            store.say("MLflow answers again, and has what it missed")
 
     def _wait(self) -> None:
         """Wait until it is time to look again or to try again, or until the stage ends."""
@@ -104,7 +104,7 @@ class Recorder:
     def _say_outage(self, error: Exception) -> None:
         if not self._outage:
             waits = f"what is logged waits in {self._journal.folder} and is sent when it answers; the stage goes on"
-            _say(f"{store.failure(error)}: {waits}")
+            store.say(f"{store.failure(error)}: {waits}")
         self._outage += 1
 
     def _answer_once(self, content: Mapping[str, object]) -> None:
@@ -119,7 +119,9 @@ class Recorder:
     def tell(self, is_sent: bool) -> None:
         """Tell the stage, which waits, that there is nothing more to wait for."""
         if not is_sent and self._is_answered:
-            _say(f"what MLflow does not have yet is in {self._journal.folder}; the next stage sends it, or `{SYNC}`")
+            store.say(
+                f"what MLflow does not have yet is in {self._journal.folder}; the next stage sends it, or `{SYNC}`"
+            )
         self._answer({"is_sent": is_sent})
 
 
@@ -136,10 +138,6 @@ def _let_go() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (1, 2):
         os.dup2(nowhere, stream)
-
-
-def _say(what: str) -> None:
-    print(f"tracking: {what}", file=sys.stderr, flush=True)
 
 
 def _reap(sender: Sender) -> None:

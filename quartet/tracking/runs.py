@@ -7,7 +7,6 @@ The tracker is checked once, at the start. After that, it never stops or delays 
 import contextlib
 import dataclasses
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -143,7 +142,7 @@ class Run:
             self._journal.append(call, **arguments)
         except OSError as error:
             self._journal = None
-            _say(f"tracking stops, the stage continues: {store.first_line(error)}")
+            store.say(f"tracking stops, the stage continues: {store.first_line(error)}")
         if self._sender is not None and not self._sender.is_refused():
             self._sender.revive()
 
@@ -154,7 +153,7 @@ class Run:
         try:
             return self._journal.keep(path, link=link)
         except OSError as error:
-            _say(f"{path} will not be in MLflow, the stage continues: {store.first_line(error)}")
+            store.say(f"{path} will not be in MLflow, the stage continues: {store.first_line(error)}")
             return None
 
     def _in_background(self, call: str, arguments: Callable[[], Mapping[str, Any]]) -> None:
@@ -164,7 +163,7 @@ class Run:
             try:
                 found = arguments()
             except OSError as error:
-                _say(f"{call} is not in MLflow, the stage continues: {store.first_line(error)}")
+                store.say(f"{call} is not in MLflow, the stage continues: {store.first_line(error)}")
             else:
                 self._append(call, **found)
 
@@ -215,10 +214,10 @@ def _begun(stage: str, settings: Mapping[str, object], mode: str) -> Run:
         about = {"stage": stage, "params": params, "tags": tags, "parent": _parent(tags)}
         journal.append("begin", milliseconds=started, **about)
     except OSError as error:
-        _say(f"tracking stops, the stage continues: {store.first_line(error)}")
+        store.say(f"tracking stops, the stage continues: {store.first_line(error)}")
         return Run()
     if mode == "later":
-        _say(f"what is logged stays in {journal.folder} until `python -m quartet sync`")
+        store.say(f"what is logged stays in {journal.folder} until `python -m quartet sync`")
     return Run(journal, sender)
 
 
@@ -240,7 +239,3 @@ def _flat(settings: Mapping[str, object], prefix: str) -> Iterator[tuple[str, ob
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def _say(what: str) -> None:
-    print(f"tracking: {what}", file=sys.stderr, flush=True)

@@ -44,7 +44,7 @@ class SenderProcess:
             return False
         if self._started == 1:
             how = f"signal {-status}" if status < 0 else f"exit code {status}"
-            _say(f"the process that sends to MLflow ended ({how}); it is started anew")
+            store.say(f"the process that sends to MLflow ended ({how}); it is started anew")
         self._close()
         self._start()
         return True
@@ -81,11 +81,11 @@ class SenderProcess:
                 if self.is_refused():
                     return
                 if not self.revive():
-                    _say(f"the process that sends to MLflow ended; what is left is in {self._journal.folder}")
+                    store.say(f"the process that sends to MLflow ended; what is left is in {self._journal.folder}")
                     return
                 continue
             if answer is None:
-                _say("MLflow takes its time; what is left is sent in the background, or by the next stage")
+                store.say("MLflow takes its time; what is left is sent in the background, or by the next stage")
                 return
             if "is_sent" in answer:
                 break
@@ -113,7 +113,3 @@ class SenderProcess:
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-
-
-def _say(what: str) -> None:
-    print(f"tracking: {what}", file=sys.stderr, flush=True)

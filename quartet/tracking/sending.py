@@ -5,7 +5,6 @@ our own id, and equal metrics, parameters, tags, files and models of one run are
 """
 
 import contextlib
-import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -174,7 +173,7 @@ class Sender:
 
     def _say_refused(self, what: str) -> None:
         if not self._state.get("refused"):
-            print(f"tracking: not in MLflow's run of {self._journal.id}: {what}", file=sys.stderr, flush=True)
+            store.say(f"not in MLflow's run of {self._journal.id}: {what}")
         self._state["refused"] = self._state.get("refused", 0) + 1
 
     def _log_metrics(self, metrics: "list[Metric]") -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -24,8 +25,8 @@ Answer = TypeVar("Answer")
 EXPERIMENT = "quartet"
 MODES = ("on", "later", "off")
 _SQLITE = "sqlite:///"
-_REFUSALS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # what is sent is wrong, or its run is gone
-_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's codes: no such run or model; no such alias
+# MLflow's codes: no such run or model; no such alias, or what is sent is wrong.
+_REFUSALS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 class TrackingUnreachableError(ConnectionError):
@@ -34,6 +35,11 @@ class TrackingUnreachableError(ConnectionError):
 
 class ExperimentDeletedError(TrackingUnreachableError):
     """Our experiment was deleted in MLflow, which then takes no more runs; it can be restored."""
+
+
+def say(what: str) -> None:
+    """Print what a user should know of the tracking; a stage goes on."""
+    print(f"tracking: {what}", file=sys.stderr, flush=True)
 
 
 def mode() -> str:
@@ -166,7 +172,7 @@ def get_or_none(ask: Callable[..., Answer], *about: str) -> Answer | None:
     try:
         return ask(*about)
     except MlflowException as error:
-        if error.error_code in _ABSENT:
+        if error.error_code in _REFUSALS:
             return None
         raise TrackingUnreachableError(unavailable_message(error)) from error
 
