@@ -7,6 +7,7 @@ import io
 import multiprocessing
 import os
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,8 +39,10 @@ def in_own_process(function, *arguments, cores: set[int] | None = None):
         The function's result, and its peak memory in GiB.
     """
     initializer = {"initializer": os.sched_setaffinity, "initargs": (0, cores)} if cores else {}
-    with multiprocessing.get_context("spawn").Pool(1, **initializer) as pool:
-        return pool.apply(_with_memory, (function, *arguments))
+    context = multiprocessing.get_context("spawn")
+    # An executor's processes, unlike a pool's, may start some of their own, as a DataLoader does.
+    with ProcessPoolExecutor(1, mp_context=context, **initializer) as executor:
+        return executor.submit(_with_memory, function, *arguments).result()
 
 
 def _with_memory(function, *arguments):
