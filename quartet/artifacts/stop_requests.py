@@ -68,8 +68,8 @@ def stop_requests() -> Iterator[StopRequests]:
 def ends_when_told() -> Iterator[None]:
     """Within the block, the signals raise `Interrupted`, so that cleanup code runs, for a few seconds at most.
 
-    Linux is asked to send SIGTERM when the parent `dvc` process dies, so that no stage is orphaned; not for a
-    stage that is run by hand, which may outlive its shell.
+    Linux is asked to send SIGTERM when the parent dies, a `dvc` process or one that started several, so that no stage
+    is orphaned; not for a stage that is run by hand, which may outlive its shell.
     """
     before = signal.signal(signal.SIGALRM, _end_cleanup)
     try:
@@ -121,7 +121,7 @@ def _handlers(handler: Callable[[int, FrameType | None], None]) -> Iterator[None
 
 
 def _end_with_parent() -> None:
-    if sys.platform != "linux" or "DVC_STAGE" not in os.environ:
+    if sys.platform != "linux" or not {"DVC_STAGE", "TORCHELASTIC_RUN_ID"} & set(os.environ):
         return
     parent = os.getppid()
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>

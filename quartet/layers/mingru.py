@@ -45,7 +45,7 @@ class MinGru(nn.Module):
             nn.ModuleList(MinGruLayer(size, hidden_size, backward=way == 1) for way in range(directions))
             for size in sizes
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = TimeMajorDropout(dropout)
 
     def forward(self, sequences: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, None]:
         """`(batch, steps, features)` to the last layer's states, `(batch, steps, directions · hidden)`.
@@ -63,6 +63,12 @@ class MinGru(nn.Module):
                 states = self.dropout(states)
             states = torch.cat([way(states, inside) for way in ways.children()], dim=2)
         return states.transpose(0, 1), None
+
+
+class TimeMajorDropout(nn.Dropout):
+    """Dropout of `(steps, batch, …)`."""
+
+    batch_dimension = 1  # for processes that share a batch
 
 
 class MinGruLayer(nn.Module):

@@ -31,14 +31,15 @@ class Rule:
         if self.choices or self.prefixes:
             words = [f"`{choice}`" for choice in self.choices] + [f"`{prefix}{self.what}`" for prefix in self.prefixes]
             text = ", ".join(words)
-        else:
-            text = " or ".join(_NAMES[kind] for kind in kinds)
+        if set(kinds) != {str} or not (self.choices or self.prefixes):
+            numbers = " or ".join(_NAMES[kind] for kind in kinds if kind is not str or not self.choices)
             bounds = [
                 f"{sign} {bound:.15g}"
                 for sign, bound in (("≥", self.at_least), (">", self.above), ("≤", self.at_most), ("<", self.below))
                 if bound is not None
             ]
-            text = " ".join([text, ", ".join(bounds)]).strip()
+            numbers = " ".join([numbers, ", ".join(bounds)]).strip()
+            text = f"{text}, or a {numbers}" if self.choices or self.prefixes else numbers
         return f"{text}, or null" if optional else text
 
     def accepts(self, value: object, annotation: object) -> bool:

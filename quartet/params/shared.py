@@ -20,6 +20,20 @@ class Runtime:
         "an interrupted training loses at most this much work; more where saving takes over 1 % of it, which is said",
         above=0,
     )
+    processes: int | str = setting(
+        1,
+        "processes that train one model together, each with its part of every batch; `auto` takes one per GPU",
+        at_least=1,
+        at_most=4096,
+        choices=("auto",),
+    )
+    process_timeout: float = setting(
+        300.0, "seconds after which a process that does not answer the others is lost, and the training ends", above=0
+    )
+    nodes: int = setting(1, "machines that train together, each with `processes`", at_least=1, at_most=4096)
+    rendezvous: str | None = setting(
+        None, "where the machines meet: `HOST:PORT` of one of them; the same command runs on each"
+    )
 
 
 class Preparation:

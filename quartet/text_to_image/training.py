@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import build_network
 from quartet.datasets.batches import ShuffledBatches
 from quartet.datasets.images import load_images
@@ -21,6 +22,7 @@ from quartet.text_to_image.networks.unet import patch_side
 from quartet.text_to_image.noise_schedules import add_noise, draw_times, to_signed, training_target
 from quartet.text_to_image.settings import TrainDiffusion
 from quartet.training.compiling import compiled
+from quartet.training.parallel.share import own_rows, processes
 from quartet.training.run import Plan
 from quartet.training.task import Batch, Chance, Task
 
@@ -98,6 +100,11 @@ class TextToImageTraining:
         self.prompts, self.held_out_prompts = prompts["train"], prompts["validation"]
         self.batches = ShuffledBatches(len(self.images), settings.batch_size, seed, device)
         matched = distinguishing(captions, self.prompts) if settings.matcher else []
+        if matched and self.batches.batch_size % (round(1 / MATCHER_SHARE) * processes()) and processes() > 1:
+            raise BadInput(
+                f"train_diffusion.batch_size: found {self.batches.batch_size}; with a matcher, {processes()} processes "
+                f"share a multiple of {round(1 / MATCHER_SHARE) * processes()}"
+            )
         self.description = describe_network(settings, info, captions, matched)
         self.network = build_network(NETWORKS, self.description).to(device)
         _warn_about_patches(info["size"])
@@ -134,7 +141,7 @@ class TextToImageTraining:
         dropped = torch.rand(len(chosen), 1, generator=generator, device=self.device) < self.settings.caption_dropout
         read = torch.where(dropped, without_caption(caption), caption)
         few = math.ceil(len(chosen) * MATCHER_SHARE)
-        return pictures, times, read, target, clean[:few], caption[:few]
+        return own_rows((pictures, times, read, target, clean[:few], caption[:few]))
 
     def noisy(self, clean: Tensor, prompts: Prompts, chosen: Tensor, generator: torch.Generator) -> Batch:
         """Noisy versions of the pictures `clean`, their times and captions, and the prediction targets.

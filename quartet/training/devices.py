@@ -8,6 +8,8 @@ import torch
 from quartet.params.shared import Runtime
 from quartet.training.gpu_locks import lock_gpu
 
+_threads: list[int] = []  # of all processes on this machine together, if there are several
+
 
 def pick_device(runtime: Runtime) -> torch.device:
     """Pick the device and set torch's threads, as the settings say; a GPU is locked for this process.
@@ -17,8 +19,7 @@ def pick_device(runtime: Runtime) -> torch.device:
     """
     # cuBLAS is deterministic only with a fixed workspace; it reads this variable when it starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    if runtime.threads is not None:
-        torch.set_num_threads(runtime.threads)
+    _set_threads(runtime.threads)
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     kind = runtime.device if runtime.device != "auto" else "cuda" if present["cuda"] else "cpu"
     if not present[kind]:
@@ -32,12 +33,23 @@ def pick_device(runtime: Runtime) -> torch.device:
     return device
 
 
+def _set_threads(wanted: int | None) -> None:
+    """Set torch's threads; processes that `torchrun` started share the threads of the machine."""
+    together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if together > 1:
+        _threads[:] = [wanted or torch.get_num_threads()]
+        torch.set_num_threads(max(1, _threads[0] // together))
+    elif wanted is not None:
+        torch.set_num_threads(wanted)
+
+
 def describe_device(device: torch.device) -> str:
-    """Describe the device in enough detail that equal descriptions give equal bytes."""
+    """Describe the device in enough detail that equal descriptions give equal bytes, with equally many processes."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":
-        return f"cpu, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+        threads = _threads[0] if _threads else torch.get_num_threads()
+        return f"cpu, {torch.backends.cpu.get_cpu_capability()}, {threads} threads"
     return device.type
 
 

@@ -8,6 +8,9 @@ from quartet.artifacts.stop_requests import Interrupted, StopRequests, stop_requ
 from quartet.params.shared import Training
 from quartet.training.checkpoints import Checkpoint, NoCheckpoint, Progress
 from quartet.training.optimizers import build_optimizers
+from quartet.training.parallel.collectives import largest, of_first
+from quartet.training.parallel.layers import share_layers
+from quartet.training.parallel.share import processes
 from quartet.training.progress_bar import Bar, progress_bar
 from quartet.training.progress_schema import check_progress
 from quartet.training.standing_still import chance_warning
@@ -28,19 +31,28 @@ def train(
 ) -> Outcome:
     """Train, keeping the weights with the best validation score or, depending on the settings, the last ones.
 
-    An interrupted training resumes from its checkpoint and gives the same bytes. `quiet` shows no progress.
+    An interrupted training resumes from its checkpoint and gives the same bytes. `quiet` shows no progress. Where
+    several processes train together, all of them call this; the first one saves checkpoints and prints.
 
     Raises:
+        BadInput: a layer of the network cannot be shared by several processes.
         FloatingPointError: the loss or another number is not finite, and the settings say to stop, or going back does
             not help; the last checkpoint, which is finite, stays.
         Interrupted: SIGINT, SIGHUP or SIGTERM arrived; the checkpoint is saved.
+        LostProcess: another process has died or hangs; the last checkpoint stays.
     """
     saved = checkpoint.load(_check_of(task, settings, device))
+    if processes() > 1:
+        share_layers(task.network)
+        saved = of_first(saved)
     training = TrainingState(task, settings, seed=seed, device=device, saved=saved)
     if saved is not None:
         for row in training.history:
             on_validation(row)
         print(f"resuming from step {training.done} of {training.steps}", flush=True)
+        if saved.values["processes"] != processes():
+            others = f"{saved.values['processes']} before, {processes()} now"
+            print(f"another number of processes ({others}): the result is the same within rounding", flush=True)
     with stop_requests() as stop, progress_bar(training.steps, training.done, quiet) as bar:
         try:
             while not training.is_over():
@@ -49,7 +61,7 @@ def train(
                 except Diverged as diverged:
                     print(training.recover(diverged), flush=True)
                     bar.move_to(training.done)
-                stop.check()
+                _stop_together(stop)
         except Interrupted:
             if training.is_finite():
                 checkpoint.save(training.progress())
@@ -89,6 +101,13 @@ def _go_on(
         if training.settings.start_from is None:  # a trained network has little to gain so soon
             bar.warn(training.first_losses.warning(training.done))
         _save_if_due(checkpoint, training)
+
+
+def _stop_together(stop: StopRequests) -> None:
+    """Raise `Interrupted` if a signal has arrived, in any of the processes, so that all end after the same step."""
+    if processes() > 1:
+        stop.received = largest(stop.received or 0) or None
+    stop.check()
 
 
 def _check_of(task: Task, settings: Training, device: torch.device) -> Callable[[Progress], None]:

@@ -59,7 +59,9 @@ def _check_sums(sums: Mapping[str, Tensor], steps: int) -> None:
 
 
 def _check_values(values: Any) -> None:
-    if not isinstance(values, dict) or not {"step", "steps", "history", "kept", "rollbacks"} <= set(values):
+    if not isinstance(values, dict) or not {"step", "steps", "history", "kept", "rollbacks", "processes"} <= set(
+        values
+    ):
         raise ValueError("progress.json lacks a key")
     step, steps, history, kept = (values[name] for name in ("step", "steps", "history", "kept"))
     if type(step) is not int or type(steps) is not int or not 0 <= step <= steps or steps < 1:

@@ -5,7 +5,11 @@ Modules that import torch are imported late, so that the recorder process can im
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
+import os
+import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
@@ -14,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 from quartet.artifacts import paths
 from quartet.artifacts.shapes import info_shape
 from quartet.artifacts.stage_process import writing_stage
+from quartet.artifacts.stop_requests import ends_when_told
 from quartet.artifacts.unfinished import remove_debris
 from quartet.artifacts.verification import read_described, restoring
 from quartet.artifacts.writing import atomic_entries, rounded, write_json, write_table
 from quartet.tracking.runs import Run, tracked_run
+from quartet.training.parallel import launch
 from quartet.training.start_weights import read_start, say_if_moved, take_weights
 
 if TYPE_CHECKING:
@@ -56,11 +62,20 @@ class Plan:
 def run_training(family: Family, settings: Training, *, seed: int, runtime: Runtime) -> None:
     """Train on the family's processed data, resuming an interrupted training.
 
-    Writes `models/<family>` and the training's part of `reports/<family>`.
+    Writes `models/<family>` and the training's part of `reports/<family>`. With several processes in the settings, it
+    starts them, and each comes back here; the first one writes.
     """
-    with writing_stage(paths.model(family.key)):
-        remove_debris(paths.REPORTS)
-        _train(family, settings, seed=seed, runtime=runtime)
+    if not launch.is_member() and (runtime.processes != 1 or runtime.nodes > 1):
+        with ends_when_told():
+            launch.launch(runtime, f"stages.{family.training_section}", sys.argv[1:])
+    elif launch.is_first():
+        with writing_stage(paths.model(family.key)):
+            remove_debris(paths.REPORTS)
+            _train(family, settings, seed=seed, runtime=runtime)
+    else:
+        os.environ["QUARTET_TRACKING"] = "off"
+        with ends_when_told(), Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+            _train(family, settings, seed=seed, runtime=runtime)
 
 
 def _train(family: Family, settings: Training, *, seed: int, runtime: Runtime) -> None:
@@ -76,26 +91,43 @@ def _train(family: Family, settings: Training, *, seed: int, runtime: Runtime) -
         import numpy
         import torch
 
-        from quartet.training.checkpoints import Checkpoint
+        from quartet.training.checkpoints import Checkpoint, NoCheckpoint
         from quartet.training.devices import describe_device, pick_device
         from quartet.training.loop import train
+        from quartet.training.parallel.collectives import check_same, joined
+        from quartet.training.parallel.share import processes
         from quartet.training.seeding import seed_everything
 
-        device = pick_device(runtime)
-        seed_everything(seed)
-        plan = resolve_name(family.plan)(settings, seed=seed, folder=folder, info=info, device=device)
-        if start:
-            say_if_moved(start)
-            start = take_weights(plan.task.network, start, brought, plan.foreign(start.get("network", {})))
-        determined_by = {
-            "settings": described,
-            "data": info,
-            "device": describe_device(device),
-            "versions": [torch.__version__, numpy.__version__],
-        }
-        checkpoint = Checkpoint(family.training_section, determined_by, runtime.checkpoint_seconds)
-        outcome = train(plan.task, settings, seed=seed, device=device, checkpoint=checkpoint, on_validation=run.log_row)
-        _write_results(family, outcome, plan, info, start, run)
+        device, first = pick_device(runtime), launch.is_first()
+        group = joined(device, runtime.process_timeout) if launch.is_member() else contextlib.nullcontext()
+        with group:
+            seed_everything(seed)
+            plan = resolve_name(family.plan)(settings, seed=seed, folder=folder, info=info, device=device)
+            if start:
+                say_if_moved(start)
+                start = take_weights(plan.task.network, start, brought, plan.foreign(start.get("network", {})))
+            determined_by = {
+                "settings": described,
+                "data": info,
+                "device": describe_device(device),
+                "versions": [torch.__version__, numpy.__version__],
+            }
+            if processes() > 1:
+                check_same(json.dumps(determined_by, sort_keys=True))
+            checkpoint: Checkpoint | NoCheckpoint = NoCheckpoint()
+            if first:
+                checkpoint = Checkpoint(family.training_section, determined_by, runtime.checkpoint_seconds)
+            outcome = train(
+                plan.task,
+                settings,
+                seed=seed,
+                device=device,
+                checkpoint=checkpoint,
+                on_validation=run.log_row,
+                quiet=not first,
+            )
+        if first:
+            _write_results(family, outcome, plan, info, start, run)
     checkpoint.close(finished=True)
 
 
@@ -112,6 +144,8 @@ def _write_results(
     training = {"steps": outcome.steps, "kept_step": kept.pop("step"), **kept}
     if outcome.rollbacks:
         training["rollbacks"] = outcome.rollbacks
+    if outcome.processes > 1:
+        training["processes"] = outcome.processes
     data = {key: info[key] for key in (*plan.card_keys, "source", "sha256")}
     network = plan.task.network.eval()
     network.load_state_dict(outcome.weights)

@@ -11,6 +11,7 @@ from quartet.params.shared import Training
 from quartet.training.checkpoints import Progress
 from quartet.training.ema import MovingAverage
 from quartet.training.optimizers import build_optimizers, optimizer_tensors, restore_optimizers, set_learning_rate
+from quartet.training.parallel.share import processes
 from quartet.training.progress_schema import by_prefix
 from quartet.training.schedules import learning_rate_factor
 from quartet.training.seeding import seed_step
@@ -162,7 +163,8 @@ class TrainingState:
         history = self.history
         if self.rollbacks:
             history = [{**row, "rollbacks": sum(to < row["step"] for to in self.rollbacks)} for row in history]
-        return Outcome(self.kept_weights, self.kept, history, int(history[-1]["step"]), len(self.rollbacks))
+        steps, rollbacks = int(history[-1]["step"]), len(self.rollbacks)
+        return Outcome(self.kept_weights, self.kept, history, steps, rollbacks, processes())
 
     def progress(self) -> Progress:
         """Everything that is needed to resume from here."""
@@ -179,6 +181,7 @@ class TrainingState:
             "history": list(self.history),
             "kept": self.kept,
             "rollbacks": list(self.rollbacks),
+            "processes": processes(),
         }
         return Progress({name: tensor.clone() for name, tensor in self._tensors().items()}, values)
 

@@ -11,6 +11,9 @@ from quartet.params.shared import Training
 from quartet.training.cuda_graphs import ReplayedStep
 from quartet.training.devices import is_fast_in_bfloat16
 from quartet.training.optimizers import build_optimizers
+from quartet.training.parallel.collectives import number_of_first, sum_over_processes, total
+from quartet.training.parallel.layers import begin_batch
+from quartet.training.parallel.share import own_count, processes
 from quartet.training.seeding import seed_step
 from quartet.training.task import Batch, Task
 from quartet.training.watching import Watch
@@ -33,18 +36,28 @@ def training_step(
 
     It averages the gradients of several batches. Each batch is made just before it is used, so that only one is in
     memory. A loss or gradient that is known not to be finite changes no weights; `watch` tells of it.
+
+    Several processes have a part of each batch each. The sum of their gradients is that of the whole batch, and all of
+    them take the same step.
     """
-    device = generator.device
+    device, together = generator.device, processes() > 1
 
     def step(examples: Iterable[Batch]) -> Tensor:
         network.train()
         network.zero_grad(set_to_none=True)
         losses = torch.zeros((), device=device)
-        for batch in (task.batch_of(part, generator) for part in examples):
+        for whole in examples:
+            if together:
+                begin_batch(len(whole[0]))
+            batch = task.batch_of(whole, generator)
             with _precision(settings, device):
                 loss = task.loss_of(network, batch) / settings.accumulate  # forward, loss
+            if together:
+                loss = loss * _share_of(task, whole, batch)
             loss.backward()  # back-propagation
             losses += loss.detach()
+        if together:
+            sum_over_processes([*(weight.grad for weight in network.parameters() if weight.grad is not None), losses])
         if watch.knows("loss", losses):
             return losses
         gradient_norm = _clipped(network, settings.clip)
@@ -55,7 +68,15 @@ def training_step(
             optimizer.step()  # update
         return losses
 
-    return ReplayedStep(step, generator) if device.type == "cuda" and task.replayable else step
+    return ReplayedStep(step, generator) if device.type == "cuda" and task.replayable and not together else step
+
+
+def _share_of(task: Task, whole: Batch, batch: Batch) -> Tensor | float:
+    """The share of this process's part in the mean over the whole batch."""
+    if task.weight_of is None:
+        return own_count(len(whole[0])) / len(whole[0])
+    weight = task.weight_of(batch) if own_count(len(whole[0])) else torch.zeros((), device=batch[0].device)
+    return weight / total(weight)
 
 
 def _clipped(network: nn.Module, clip: float) -> Tensor:
@@ -94,7 +115,8 @@ def steps_within_time(task: Task, settings: Training, seed: int, device: torch.d
     start = time.perf_counter()
     task.validate(network.eval())
     seconds_per_step += (time.perf_counter() - start) / task.validate_every
-    return max(1, int(settings.max_seconds / seconds_per_step))
+    steps = max(1, int(settings.max_seconds / seconds_per_step))
+    return number_of_first(steps) if processes() > 1 else steps
 
 
 def wait_for(device: torch.device) -> None:

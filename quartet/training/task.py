@@ -32,8 +32,10 @@ class Task:
     Attributes:
         network: on the device.
         examples_at: the examples of a batch, by its number, which is counted from the start of the training.
-        batch_of: makes a batch of these examples; all its randomness comes from the generator.
+        batch_of: makes a batch of these examples; all its randomness comes from the generator. Where several processes
+            train together, it draws for the whole batch and makes this process's rows (`parallel/share.py`).
         loss_of: the network's loss on a batch, a scalar.
+        weight_of: of a batch, what its loss is a mean of, such as the number of its tokens; None takes its rows.
         validate: scores on the validation split, among them `score`, where higher is better.
         steps: number of training steps.
         validate_every: steps between validations.
@@ -55,6 +57,7 @@ class Task:
     replayable: bool = False
     rate_factors: Mapping[str, float] = dataclasses.field(default_factory=dict)
     chance: Callable[[], Chance] | None = None
+    weight_of: Callable[[Batch], Tensor] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Outcome:
         history: one row per validation; with a column `rollbacks`, how many there were before, if there were any.
         steps: how many were taken.
         rollbacks: how often the training went back, since its numbers were no longer finite.
+        processes: how many trained together at the end.
     """
 
     weights: dict[str, Tensor]
@@ -74,3 +78,4 @@ class Outcome:
     history: list[dict[str, float]]
     steps: int
     rollbacks: int = 0
+    processes: int = 1

@@ -23,6 +23,7 @@ from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet
 from quartet.training.class_weights import class_weights
 from quartet.training.compiling import compiled
+from quartet.training.parallel.share import own_rows
 from quartet.training.standing_still import chance_of_classes
 from quartet.training.task import Batch, Task
 
@@ -47,6 +48,12 @@ def describe_network(settings: TrainCnn, info: Mapping) -> dict[str, object]:
     scale = [round(own / theirs, 6) for own, theirs in zip(own_std, std, strict=True)]
     shift = [round((own - theirs) / deviation, 6) for own, theirs, deviation in zip(own_mean, mean, std, strict=True)]
     return {"name": "backbone", **common, **sizes, **body, "scale": scale, "shift": shift, "keeps_statistics": True}
+
+
+def _own(transform: Transform) -> Transform:
+    """A transform of the batch, with the parameters of this process's images."""
+    function, parameters = transform
+    return function, {name: own_rows(of) if isinstance(of, Tensor) else of for name, of in parameters.items()}
 
 
 def _on_device(split: LabelledImages, device: torch.device) -> LabelledImages:
@@ -102,6 +109,7 @@ class ImageTraining:
             replayable=self.frozen_steps in (0, self.steps),
             rate_factors=layer_factors(self.network, settings.layer_decay) if settings.layer_decay < 1 else {},
             chance=lambda: chance_of_classes(self.held_out_labels),
+            weight_of=self.weight_of if self.class_weights is not None else None,
         )
 
     @property
@@ -114,8 +122,8 @@ class ImageTraining:
         """The indices of a batch's images in the training split and, while the body stands still, all features."""
         chosen = self.batches.indices(number)
         if isinstance(self.images, StreamedImages):
-            self.images.read_ahead(chosen)
-            self.images.read_ahead(self.batches.indices(number + 1))
+            self.images.read_ahead(own_rows(chosen))
+            self.images.read_ahead(own_rows(self.batches.indices(number + 1)))
         is_frozen = number // self.settings.accumulate < self.frozen_steps
         return (chosen, self.frozen_features) if is_frozen else (chosen,)
 
@@ -138,9 +146,11 @@ class ImageTraining:
         chosen, *features = examples
         if features:
             views = torch.randint(len(features[0]), (len(chosen),), generator=generator, device=generator.device)
+            views, chosen = own_rows((views, chosen))
             return features[0][views, chosen], self.labels[chosen]
         transforms = random_transforms(self.settings.augmentation, len(chosen), generator)
-        return self._augmented(self.images[chosen], transforms), self.labels[chosen]
+        own = own_rows(chosen)
+        return self._augmented(self.images[own], [_own(each) for each in transforms]), self.labels[own]
 
     def augmented(self, pixels: Tensor, transforms: list[Transform]) -> Tensor:
         """Transform uint8 images into augmented network inputs."""
@@ -156,6 +166,11 @@ class ImageTraining:
         (inputs, targets), settings = batch, self.settings
         logits = (network.classify(inputs) if inputs.ndim == 2 else network(inputs)).float()
         return classification_loss(logits, targets, settings.loss, settings.label_smoothing, self.class_weights)
+
+    def weight_of(self, batch: Batch) -> Tensor:
+        """The sum of the weights of a batch's images, by their classes."""
+        assert self.class_weights is not None
+        return self.class_weights[batch[1]].sum()
 
     def validate(self, network: ImageNetwork) -> dict[str, float]:
         """Loss and accuracy on the held-out images."""

@@ -23,6 +23,7 @@ from quartet.language.translation.training import TranslationTraining
 from quartet.language.windows import TrainingWindows, token_stream
 from quartet.params.fields import changed, say_idle
 from quartet.training.compiling import compiled
+from quartet.training.parallel.share import own_rows
 from quartet.training.run import Plan
 from quartet.training.task import Batch, Chance, Task
 
@@ -110,9 +111,9 @@ class LanguageTraining:
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
         """The windows unchanged or, for an encoder-decoder, with holes: encoder input, decoder input, targets."""
         if not isinstance(self.network, EncoderDecoder):
-            return examples
+            return own_rows(examples)
         tokens, _ = examples
-        return corrupt_spans(tokens, self.settings, self.network.sentinel_tokens, generator)
+        return own_rows(corrupt_spans(tokens, self.settings, self.network.sentinel_tokens, generator))
 
     def loss_of(self, network: LanguageModel, batch: Batch) -> Tensor:
         """The mean cross-entropy per token."""

@@ -12,9 +12,15 @@ from quartet.artifacts.rebuilding import build_network
 from quartet.language.networks.encoder_decoder import EncoderDecoder
 from quartet.language.scoring import frequency_nats
 from quartet.language.settings import TrainLm
-from quartet.language.translation.pairs import EncodedPairs, TokenBatches, encoded_pairs, training_batch
+from quartet.language.translation.pairs import PADDING, EncodedPairs, TokenBatches, encoded_pairs, training_batch
 from quartet.language.translation.scoring import predicting, score_pairs
+from quartet.training.parallel.share import own_rows
 from quartet.training.task import Batch, Chance, Task
+
+
+def target_tokens(batch: Batch) -> Tensor:
+    """How many tokens the targets of a batch have, without padding."""
+    return (batch[-1] != PADDING).sum().float()
 
 
 class TranslationTraining:
@@ -50,12 +56,13 @@ class TranslationTraining:
         return Task(
             network=self.network,
             examples_at=self.examples_at,
-            batch_of=lambda examples, generator: examples,
+            batch_of=lambda examples, generator: own_rows(examples),
             loss_of=self.loss_of,
             validate=self.validate,
             steps=self.settings.steps,
             validate_every=self.settings.validate_every,
             chance=self.chance,
+            weight_of=target_tokens,
         )
 
     def examples_at(self, number: int) -> Batch:

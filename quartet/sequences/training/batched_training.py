@@ -37,6 +37,7 @@ class BatchedTraining(ABC):
             steps=epochs or settings.steps,
             validate_every=settings.validate_every,
             chance=self.chance,
+            weight_of=self.weight_of,
         )
 
     def examples_at(self, number: int) -> Batch:
@@ -58,6 +59,10 @@ class BatchedTraining(ABC):
     @abstractmethod
     def loss_of(self, network: Any, batch: Batch) -> Tensor:
         """The network's loss on a batch, a scalar."""
+
+    def weight_of(self, batch: Batch) -> Tensor:
+        """What the loss of a batch is a mean of: its rows, unless they have weights."""
+        return torch.tensor(float(len(batch[0])), device=batch[0].device)
 
     @abstractmethod
     def validate(self, network: Any) -> dict[str, float]:

@@ -16,6 +16,7 @@ from quartet.sequences.networks.forecaster import Forecaster, band_spread, pinba
 from quartet.sequences.settings import TrainRnn
 from quartet.sequences.training.batched_training import BatchedTraining
 from quartet.sequences.training.goals import REGRESSION_LOSSES
+from quartet.training.parallel.share import own_rows
 from quartet.training.task import Batch, Chance
 
 SCORED = 4096  # windows of the validation split, at equal distances
@@ -75,7 +76,8 @@ class ForecastTraining(BatchedTraining):
 
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
         """The past, what is known of the future, and what is to be forecast."""
-        return self.train.at(*examples)
+        (chosen,) = examples
+        return self.train.at(own_rows(chosen))
 
     def loss_of(self, network: nn.Module, batch: Batch) -> Tensor:
         """The loss of the mean in the settings, plus the pinball loss of the quantiles."""

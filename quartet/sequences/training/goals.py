@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,6 +40,12 @@ class Classes:
         """The cross-entropy; `labels` are numbers of classes, or probabilities."""
         return F.cross_entropy(logits, labels, weight=self.weights, label_smoothing=self.smoothing)
 
+    def weight(self, labels: Tensor) -> Tensor:
+        """What the loss is a mean of: the sum of the examples' weights, or their number."""
+        if self.weights is None or labels.is_floating_point():
+            return torch.tensor(float(len(labels)), device=labels.device)
+        return self.weights[labels].sum()
+
     def scores(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
         """Loss and accuracy of a validation."""
         return validation_scores(logits, labels)
@@ -64,6 +71,10 @@ class Number:
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """The loss in the settings; `labels` are standardised."""
         return REGRESSION_LOSSES[self.kind](outputs[:, 0], labels)
+
+    def weight(self, labels: Tensor) -> Tensor:
+        """What the loss is a mean of: the number of examples."""
+        return torch.tensor(float(len(labels)), device=labels.device)
 
     def scores(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """Loss, root mean squared error and `score`, its negative, of a validation."""

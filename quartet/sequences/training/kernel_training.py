@@ -9,6 +9,7 @@ from quartet.sequences.loading import Sequences, network_inputs
 from quartet.sequences.networks.kernels import KernelClassifier
 from quartet.sequences.training.goals import RIDGE_PENALTIES
 from quartet.sequences.training.sequence_training import SequenceTraining
+from quartet.training.parallel.share import own_rows
 from quartet.training.task import Batch
 
 FITTED = 2048  # about so many training sequences say how features are standardised
@@ -45,7 +46,8 @@ class KernelTraining(SequenceTraining):
         """Features and labels."""
         (chosen,) = examples
         if self.cached:
-            return self.train_features[chosen], self._labels(chosen)
+            own = own_rows(chosen)
+            return self.train_features[own], self._labels(own)
         inputs, *lengths, labels = super().batch_of(examples, generator)
         return self.network.pooled(inputs, *lengths), labels
 

@@ -18,6 +18,7 @@ from quartet.sequences.training.augmentation import augment_series, mixed, mixin
 from quartet.sequences.training.batched_training import BatchedTraining
 from quartet.sequences.training.goals import goal_of
 from quartet.sequences.training.predictions import logits_over_sequences
+from quartet.training.parallel.share import own_rows
 from quartet.training.task import Batch, Chance
 
 
@@ -85,12 +86,16 @@ class SequenceTraining(BatchedTraining):
         inputs, labels = network_inputs(values, self.info), self._labels(chosen)
         if self.info["input"] == "numbers" and self.settings.series_augmentation.on:
             inputs, lengths, labels = self._augmented_series(inputs, lengths, labels, generator)
-        return (inputs, lengths, labels) if self.varying else (inputs, labels)
+        return own_rows((inputs, lengths, labels) if self.varying else (inputs, labels))
 
     def loss_of(self, network: nn.Module, batch: Batch) -> Tensor:
         """The loss of the goal: the cross-entropy, or that of a number."""
         *inputs, labels = batch
         return self.goal.loss(network(*inputs), labels)
+
+    def weight_of(self, batch: Batch) -> Tensor:
+        """What the loss of the goal is a mean of."""
+        return self.goal.weight(batch[-1])
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Loss and score on the held-out sequences."""

@@ -1,0 +1,159 @@
+"""What the processes of a training say to each other: sums of gradients, stop requests, and the state to begin with.
+
+Messages on the CPU go by gloo, those on GPUs by NCCL.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator, Sequence
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, distributed
+
+from quartet.training.checkpoints import Progress
+from quartet.training.parallel.share import processes, rank
+
+ANSWER_SECONDS = 3.0  # within which a process that is alive says that it, too, waits for another one
+_stores: list[distributed.Store] = []  # of the running group, at most one
+
+
+class LostProcess(ConnectionError):
+    """Another process of the training has died or hangs."""
+
+
+@contextlib.contextmanager
+def joined(device: torch.device, timeout: float) -> Iterator[None]:
+    """Train together with the other processes that `torchrun` started, for the duration of the block.
+
+    Args:
+        device: of this process.
+        timeout: seconds after which a process that does not answer is lost.
+    """
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    wait = datetime.timedelta(seconds=timeout)
+    store, own, count = next(distributed.rendezvous("env://", timeout=wait))
+    distributed.init_process_group(backend, store=store, rank=own, world_size=count, timeout=wait)
+    store.set(f"process/{own}", f"{socket.gethostname()} {os.getpid()}")
+    _stores.append(store)
+    try:
+        yield
+    finally:
+        _stores.clear()
+        distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """Within the block, the processes wait for each other.
+
+    Raises:
+        LostProcess: one of them does not come; the message names it.
+        SystemExit: as `LostProcess`, where a process of a lower number raises that.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if _is_out_of_memory(error):
+            raise
+        store, own = _stores[0], rank()
+        store.set(f"waits/{own}", "")
+        time.sleep(ANSWER_SECONDS)
+        waiting = [other for other in range(processes()) if store.check([f"waits/{other}"])]
+        if own > min(waiting):
+            raise SystemExit(1) from error
+        lost = [str(other) for other in range(processes()) if other not in waiting]
+        _end(lost, store)
+        who = f"process {', '.join(lost)} of {processes()} (the first is 0) died or hangs"
+        what = who if lost else "the processes lost their connection"
+        raise LostProcess(f"{what}; the same command goes on from the last checkpoint") from error
+
+
+def _end(lost: Sequence[str], store: distributed.Store) -> None:
+    """End processes of this machine that hang, so that nobody has to wait for them."""
+    for other in lost:
+        host, pid = store.get(f"process/{other}").decode().split()
+        if host == socket.gethostname():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+
+
+def sum_over_processes(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its sum over all processes; all of one type, on one device."""
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])  # one message is faster than many
+    with answered():
+        distributed.all_reduce(flat)
+    for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(part.view(tensor.shape))
+
+
+def total(number: Tensor) -> Tensor:
+    """The sum of a number over all processes."""
+    summed = number.clone()
+    with answered():
+        distributed.all_reduce(summed)
+    return summed
+
+
+def largest(number: int) -> int:
+    """The largest of the processes' numbers."""
+    shared = torch.tensor(number)
+    with answered():
+        distributed.all_reduce(shared, distributed.ReduceOp.MAX)
+    return int(shared)
+
+
+def gathered(rows: Tensor) -> Tensor:
+    """The rows of the global batch in their order, from every process's own, which are equally many."""
+    parts = [torch.empty_like(rows) for _ in range(processes())]
+    with answered():
+        distributed.all_gather(parts, rows.contiguous())
+    return torch.stack(parts, dim=1).flatten(0, 1)
+
+
+def of_first(state: Progress | None) -> Progress | None:
+    """The state of process 0, in every process."""
+    tensors = save({name: tensor.contiguous() for name, tensor in state.tensors.items()}) if state else b""
+    tensors, values = _broadcast(tensors), json.loads(_broadcast(json.dumps(state and state.values).encode()))
+    return Progress(load(tensors), values) if values is not None else None
+
+
+def number_of_first(number: int) -> int:
+    """The number of process 0, in every process."""
+    return int(_broadcast(str(number).encode()))
+
+
+def check_same(what: str) -> None:
+    """Check that all processes have the same text.
+
+    Raises:
+        ValueError: this one's is not that of process 0.
+    """
+    if _broadcast(what.encode()).decode() != what:
+        raise ValueError(
+            f"process {rank()} of {processes()} has other data, settings, code or versions than process 0; bring the "
+            "machines to the same state (`git pull`, `dvc pull`, `make setup`)"
+        )
+
+
+def _broadcast(data: bytes) -> bytes:
+    """The bytes of process 0."""
+    size = torch.tensor(len(data))
+    with answered():
+        distributed.broadcast(size, 0)
+        if not int(size):
+            return b""
+        shared = torch.frombuffer(bytearray(data), dtype=torch.uint8) if rank() == 0 else torch.empty(0)
+        if rank() != 0:
+            shared = torch.empty(int(size), dtype=torch.uint8)
+        distributed.broadcast(shared, 0)
+    return shared.numpy().tobytes()
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

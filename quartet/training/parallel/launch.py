@@ -1,0 +1,95 @@
+"""Start a training's processes with `torchrun`'s engine, and end all of them when one ends."""
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quartet.artifacts.stop_requests import Interrupted
+from quartet.params.shared import Runtime
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+END_SECONDS = 15  # after one process has ended, the others may take this long to save and end
+
+
+def is_member() -> bool:
+    """Whether `torchrun` has started this process, also by hand."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def is_first() -> bool:
+    """Whether this process writes results: the only one, or number 0 of several."""
+    return os.environ.get("RANK", "0") == "0" or not is_member()
+
+
+def wanted_processes(runtime: Runtime) -> int:
+    """How many processes the settings want on this machine."""
+    if runtime.processes != "auto":
+        return int(runtime.processes)
+    import torch
+
+    return max(1, torch.cuda.device_count())
+
+
+def launch(runtime: Runtime, module: str, arguments: list[str]) -> None:
+    """Run `python -m module arguments` in several processes until all have ended.
+
+    Raises:
+        ConnectionError: one of them failed without a word, or another machine did not come.
+        SystemExit: one of them failed and has said why.
+        Interrupted: they were asked to stop.
+    """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous.api import RendezvousError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what failed is said below
+    count = wanted_processes(runtime)
+    with tempfile.TemporaryDirectory(prefix="quartet-processes-") as logs:
+        # What the first process says is everybody's; the others are heard if they fail.
+        quiet = {place: Std.ALL for place in range(count) if place}
+        config = LaunchConfig(
+            min_nodes=runtime.nodes,
+            max_nodes=runtime.nodes,
+            nproc_per_node=count,
+            run_id="quartet",
+            rdzv_backend="c10d",
+            rdzv_endpoint=runtime.rendezvous or "127.0.0.1:0",
+            rdzv_configs={"timeout": runtime.process_timeout},
+            local_addr=None if runtime.rendezvous else "127.0.0.1",
+            max_restarts=0,
+            monitor_interval=0.1,
+            shutdown_timeout=END_SECONDS,
+            logs_specs=DefaultLogsSpecs(log_dir=logs, redirects=quiet),
+        )
+        try:
+            elastic_launch(config, sys.executable)("-m", module, *arguments)
+        except SignalException as stop:
+            raise Interrupted(128 + stop.sigval) from None
+        except RendezvousError as error:
+            raise ConnectionError(
+                f"runtime.rendezvous: not all of {runtime.nodes} machines came to {runtime.rendezvous}: {error}"
+            ) from error
+        except ChildFailedError as failed:
+            _report(failed, Path(logs))
+
+
+def _report(failed: "ChildFailedError", logs: Path) -> None:
+    """End as the process that failed first, with what it said if nobody heard it."""
+    number, first = failed.get_first_failure()
+    if number == 0 and first.exitcode > 0:
+        raise SystemExit(first.exitcode)  # it has said why
+    if first.exitcode < 0:
+        how = f"was ended by {signal.Signals(-first.exitcode).name}"
+        raise ConnectionError(f"process {number} (pid {first.pid}) {how}, and the others with it; run this again")
+    said = [path.read_text(errors="replace") for path in logs.glob(f"**/{number}/stderr.log")]
+    sys.stderr.write("".join(said) or f"process {number} failed with exit code {first.exitcode}\n")
+    raise SystemExit(first.exitcode)

@@ -1,0 +1,132 @@
+"""A training by several processes as a user runs it: one is killed, one hangs, and another number goes on."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from family_plans import bring, prepare_images
+
+from quartet.artifacts.writing import write_json
+from quartet.images.settings import PreprocessImages
+
+TOP = Path(__file__).parents[2]
+PARAMS = """
+runtime: {{processes: {processes}, process_timeout: 3, checkpoint_seconds: 0.5}}
+train_cnn: {{steps: 400, validate_every: 100, width: 4, optimizer: sgd, learning_rate: 0.02}}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Prepared digits, and no weights to begin with."""
+    made = tmp_path_factory.mktemp("processes")
+    images = made / "data/processed/images"
+    bring(made / "raw")
+    prepare_images(made / "raw", images, PreprocessImages())
+    (made / "params.yaml").write_text(PARAMS.format(processes=1))
+    subprocess.run([sys.executable, "-m", "stages.download", "weights"], cwd=made, env=environment(), check=True)
+    return made
+
+
+def environment():
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "QUARTET_"))}
+    return {**inherited, "PYTHONPATH": str(TOP), "QUARTET_TRACKING": "off", "OMP_NUM_THREADS": "1"}
+
+
+def training(folder, processes, *before):
+    """Start a training; its words go to `said.txt`."""
+    (folder / "params.yaml").write_text(PARAMS.format(processes=processes))
+    command = [*(before or (sys.executable, "-m")), "stages.train_cnn"]
+    with (folder / "said.txt").open("w") as said:
+        return subprocess.Popen(command, cwd=folder, env=environment(), stdout=said, stderr=subprocess.STDOUT)
+
+
+def ended(folder, process):
+    return process.wait(timeout=120), (folder / "said.txt").read_text()
+
+
+def results(folder):
+    history = pd.read_csv(folder / "reports/cnn/training.csv")
+    return (folder / "models/cnn/model.safetensors").read_bytes(), history
+
+
+def member(process, number):
+    """The process id of process `number` of a training, which is under way."""
+    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        if re.search(rb"\0RANK=%d\0" % number, Path(f"/proc/{child}/environ").read_bytes()):
+            return int(child)
+    pytest.fail(f"no process {number}")
+
+
+def wait_until_under_way(folder, process):
+    while "step 100/400" not in (folder / "said.txt").read_text():
+        assert process.poll() is None, (folder / "said.txt").read_text()
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    """What an undisturbed training by two processes gives."""
+    code, said = ended(folder, training(folder, 2))
+    assert code == 0, said
+    assert said.count("step 400/400") == 1, "each process speaks"
+    return results(folder)
+
+
+def test_one_is_killed_and_torchrun_by_hand_goes_on_to_the_same_bytes(folder, whole):
+    process = training(folder, 2)
+    wait_until_under_way(folder, process)
+    killed = member(process, 1)
+    os.kill(killed, signal.SIGKILL)
+    code, said = ended(folder, process)
+    assert code == 1
+    assert f"process 1 (pid {killed}) was ended by SIGKILL" in said
+    assert "Traceback" not in said
+    by_hand = ("torchrun", "--standalone", "--nproc-per-node", "2", "-m")
+    code, said = ended(folder, training(folder, 1, *by_hand))
+    assert code == 0, said
+    assert "resuming from step" in said
+    assert results(folder)[0] == whole[0]
+
+
+def test_one_hangs_and_a_single_process_goes_on(folder, whole):
+    process = training(folder, 2)
+    wait_until_under_way(folder, process)
+    hanging = member(process, 1)
+    os.kill(hanging, signal.SIGSTOP)
+    code, said = ended(folder, process)
+    assert code == 1
+    assert "process 1 of 2" in said
+    assert not Path(f"/proc/{hanging}").exists()
+    code, said = ended(folder, training(folder, 1))
+    assert code == 0, said
+    assert "another number of processes (2 before, 1 now)" in said
+    names = ["step", "training_loss", "validation_loss"]
+    pd.testing.assert_frame_equal(results(folder)[1][names], whole[1][names], rtol=1e-2)
+
+
+def test_a_stop_is_one_for_all(folder, whole):
+    process = training(folder, 2)
+    wait_until_under_way(folder, process)
+    process.send_signal(signal.SIGTERM)
+    code, said = ended(folder, process)
+    assert code == 128 + signal.SIGTERM
+    assert said.count("stopped at step") == 1
+    code, said = ended(folder, training(folder, 2))
+    assert code == 0, said
+    assert "resuming from step" in said
+    assert results(folder)[0] == whole[0]
+
+
+def test_an_error_is_said_once(folder, tmp_path):
+    write_json(tmp_path / "data/processed/images/info.json", {})
+    code, said = ended(tmp_path, training(tmp_path, 2))
+    assert code == 1
+    assert said.count("train_cnn:") == 1
+    assert "Traceback" not in said
