@@ -1,12 +1,7 @@
 """Several people: an MLflow server on PostgreSQL with artifacts in S3, DVC's remote in S3; all on 127.0.0.1."""
 
 import os
-import pwd
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,7 +9,7 @@ from pathlib import Path
 import boto3
 import mlflow
 import pytest
-from local_servers import Server, free_port
+from local_servers import Postgres, Server, free_port
 from moto.server import ThreadedMotoServer
 from temporary_clone import Clone
 
@@ -24,35 +19,8 @@ pytestmark = pytest.mark.pipeline
 @pytest.fixture(scope="module")
 def postgres():
     """The address of an empty database of a real PostgreSQL."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    initdb = str(programs[-1] / "initdb") if programs else shutil.which("initdb")
-    if not initdb:
-        pytest.skip("PostgreSQL is not here: it is Debian's package `postgresql`")
-    folder, port = Path(tempfile.mkdtemp(prefix="quartet-postgres-")), free_port()
-    owner = []
-    if os.geteuid() == 0:  # PostgreSQL refuses root
-        owner = ["runuser", "-u", "postgres", "--"]
-        os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
-    made = [*owner, initdb, "-D", str(folder / "data"), "-U", "quartet", "-A", "trust"]
-    subprocess.run(made, check=True, capture_output=True, cwd="/")
-    started = [*owner, "timeout", "-s", "INT", "900", str(Path(initdb).with_name("postgres"))]
-    command = [*started, "-D", str(folder / "data"), "-h", "127.0.0.1", "-p", str(port), "-k", str(folder)]
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(command, cwd="/", stdout=log, stderr=log)
-    ready = [str(Path(initdb).with_name("pg_isready")), "-h", "127.0.0.1", "-p", str(port)]
-    for _ in range(120):
-        if subprocess.run(ready, capture_output=True).returncode == 0:
-            break
-        assert server.poll() is None, (folder / "log").read_text()
-        time.sleep(0.25)
-    createdb = [str(Path(initdb).with_name("createdb")), "-h", "127.0.0.1", "-p", str(port), "-U", "quartet", "mlflow"]
-    subprocess.run(createdb, check=True)
-    yield f"postgresql://quartet@127.0.0.1:{port}/mlflow"
-    # runuser and timeout hand the signal on; PostgreSQL then ends its sessions and itself.
-    pid = int((folder / "data/postmaster.pid").read_text().splitlines()[0])
-    os.kill(pid, 2)
-    server.wait(30)
-    shutil.rmtree(folder)
+    with Postgres() as server:
+        yield server.database("mlflow")
 
 
 @pytest.fixture(scope="module")
