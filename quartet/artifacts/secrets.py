@@ -8,6 +8,7 @@ HIDDEN = "***"
 SHORTEST = 4  # characters of a secret that is replaced wherever it stands; shorter ones would hit other words
 # Environment variables that hold a secret, or an address that may have one.
 _SECRETS = (
+    "PGPASSWORD",
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_TOKEN",
     "AWS_SECRET_ACCESS_KEY",
@@ -15,7 +16,13 @@ _SECRETS = (
     "AZURE_STORAGE_ACCESS_KEY",
     "AZURE_STORAGE_CONNECTION_STRING",
 )
-_ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL")
+_ADDRESSES = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_REGISTRY_URI",
+    "MLFLOW_S3_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL",
+    "QUARTET_SEARCH_STORAGE",
+)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 # `//user:password@host`; a password may hold / and @, and ends at the last @ before white space or a quote.
 LOGIN = re.compile(r"(?<=//)[^\s'\"<>]*@(?=[\w.\[-])")

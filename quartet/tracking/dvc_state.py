@@ -115,6 +115,25 @@ def read_json_at(path: Path, revision: str | None) -> dict:
         return {}
 
 
+def settings_at(revision: str) -> dict:
+    """The content of `params.yaml` in a commit or experiment.
+
+    Raises:
+        ValueError: there is no such commit or experiment, or git reads nothing here.
+    """
+    files = _at(revision)
+    return YAML(typ="safe").load(files.read_text("params.yaml")) if files.exists("params.yaml") else {}
+
+
+def experiments_of(revision: str = "HEAD") -> list[str]:
+    """The names of the DVC experiments that have this commit as their baseline, without looking elsewhere."""
+    commit = git_output("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    if not commit:
+        return []
+    listed = git_output("for-each-ref", "--format=%(refname)", f"refs/exps/{commit[:2]}/{commit[2:]}")
+    return [reference.rpartition("/")[2] for reference in listed.splitlines()]
+
+
 def tag_commit(name: str, message: str) -> None:
     """Create an annotated git tag at HEAD (DVC finds only annotated ones), unless there is one of that name.
 

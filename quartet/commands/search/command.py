@@ -1,5 +1,6 @@
 """`python -m quartet search FAMILY SETTING=RANGE…`: search settings with Optuna; each trial is a DVC experiment."""
 
+import os
 import re
 from typing import Annotated
 
@@ -7,6 +8,8 @@ import typer
 
 from quartet.artifacts.errors import clear_errors
 from quartet.families import FAMILIES, FamilyKey
+
+VARIABLE = "QUARTET_SEARCH_STORAGE"
 
 
 def search(
@@ -24,12 +27,31 @@ def search(
         str | None, typer.Option(help="Name of the search, by default the family; an existing search is continued.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of Optuna's sampler.", min=0)] = 0,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a PostgreSQL database, postgresql://USER:PASSWORD@HOST/DATABASE: all machines that run "
+            "this search there share its trials. By default a file in this checkout. Put it into the environment: "
+            "other users of a machine can read command lines.",
+            envvar=VARIABLE,
+            show_default=False,
+        ),
+    ] = None,
+    grace: Annotated[
+        float,
+        typer.Option(
+            help="With --storage: seconds without a sign of life after which others run a trial again.", min=1
+        ),
+    ] = 60.0,
 ) -> None:
     """Search for the settings with the best validation score, with Optuna. Run it again to continue where it stopped.
 
     Each trial is the DVC experiment NAME-NUMBER, for `dvc exp apply`, and an MLflow run below that of the search.
-    Writes reports/searches/NAME/trials.csv and parallel.png. Several processes can share a search.
+    Writes reports/searches/NAME/trials.csv and parallel.png. Several processes can share a search, and several machines
+    with --storage.
     """
+    if storage:
+        os.environ[VARIABLE] = storage  # no message shows the password that is in it
     with clear_errors("search"):
         from quartet.commands.search.ranges import parse
 
@@ -40,4 +62,4 @@ def search(
         space = parse(ranges, chosen)  # before the slow imports
         from quartet.commands.search.study import run_search
 
-        run_search(chosen, space, trials, name, seed)
+        run_search(chosen, space, trials, name, seed, storage or None, grace)
