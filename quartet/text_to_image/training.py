@@ -14,7 +14,7 @@ from quartet.datasets.batches import ShuffledBatches
 from quartet.datasets.images import load_images
 from quartet.params.fields import changed, say_idle
 from quartet.text_to_image.captions.open_captions import OpenCaptions, is_open
-from quartet.text_to_image.captions.prompts import Prompts, Reader, distinguishing, prompts_of_splits
+from quartet.text_to_image.captions.prompts import Prompts, Reader, distinguishing, prompts_of_splits, reads_the_same
 from quartet.text_to_image.networks import NETWORKS
 from quartet.text_to_image.networks.text_encoder import without_caption
 from quartet.text_to_image.networks.text_to_image import TextToImage
@@ -30,7 +30,8 @@ VALIDATION_BATCH = 256  # pictures
 MIN_VALIDATION_PICTURES = 2000  # noisy pictures in a validation, so that its score depends little on the noise
 # Some pictures lack the last three: the range of grey of 16 bits, and what goes with captions of their own.
 CARD_KEYS = ("classes", "caption_subject", "channels", "size", "fit", "grey_range", "captions", "task")
-OF_TOKENS = ("text_encoder.embedding.", "matcher.")  # names of weights begin so
+OF_MATCHER = ("matcher.",)  # names of weights begin so
+OF_TOKENS = ("text_encoder.embedding.", *OF_MATCHER)
 MATCHER_SHARE = 1 / 4  # the matcher trains on this share of the pictures, which is enough, since it learns faster
 
 
@@ -96,16 +97,16 @@ class TextToImageTraining:
         self.images, labels = (tensor.to(device) for tensor in load_images(folder, "train"))
         self.held_out, held_out_labels = (tensor.to(device) for tensor in load_images(folder, "validation"))
         of_split = {"train": labels, "validation": held_out_labels}
-        captions, prompts = prompts_of_splits(folder, info, of_split, settings.longest_caption)
+        self.captions, prompts = prompts_of_splits(folder, info, of_split, settings.longest_caption)
         self.prompts, self.held_out_prompts = prompts["train"], prompts["validation"]
         self.batches = ShuffledBatches(len(self.images), settings.batch_size, seed, device)
-        matched = distinguishing(captions, self.prompts) if settings.matcher else []
+        matched = distinguishing(self.captions, self.prompts) if settings.matcher else []
         if matched and self.batches.batch_size % (round(1 / MATCHER_SHARE) * processes()) and processes() > 1:
             raise BadInput(
                 f"train_diffusion.batch_size: found {self.batches.batch_size}; with a matcher, {processes()} processes "
                 f"share a multiple of {round(1 / MATCHER_SHARE) * processes()}"
             )
-        self.description = describe_network(settings, info, captions, matched)
+        self.description = describe_network(settings, info, self.captions, matched)
         self.network = build_network(NETWORKS, self.description).to(device)
         _warn_about_patches(info["size"])
 
@@ -124,10 +125,15 @@ class TextToImageTraining:
         )
 
     def foreign(self, start: Mapping) -> set[str]:
-        """The weights of the captions' tokens, if the tokens of the network that `start` describes are others."""
-        if start.get("merges") == self.description.get("merges"):
-            return set()
-        return {name for name in self.network.state_dict() if name.startswith(OF_TOKENS)}
+        """The weights of the captions' tokens, if those of the model that the manifest `start` describes are others."""
+        network = start.get("network", {})
+        others: tuple[str, ...] = ()
+        if not reads_the_same(self.captions, network.get("merges"), start.get("data", {})):
+            print("the start model reads captions in other words, so their weights start from random ones", flush=True)
+            others = OF_TOKENS
+        elif network.get("matched_words") != self.description["matched_words"]:
+            others = OF_MATCHER
+        return {name for name in self.network.state_dict() if name.startswith(others)}
 
     def examples_at(self, number: int) -> Batch:
         """The indices of a batch's pictures in the training split."""

@@ -45,8 +45,9 @@ class Plan:
         calibrate: fits to the validation split what the trained network's answers need to mean what they say, such as
             a temperature; it goes into the card.
         measure: scores of the trained network, for `training.json` and the card, that no validation takes.
-        foreign: the tensors of a start model, given the description of its network, that fit here by shape but mean
-            something else, such as the embedding of other tokens.
+        foreign: the tensors of a start model, given its manifest with the description of its `network` and what its
+            card says of its `data`, that fit here by shape but mean something else, such as the embedding of other
+            tokens.
     """
 
     task: Task
@@ -56,7 +57,7 @@ class Plan:
     draw: Callable[[Path], None] = lambda folder: None
     calibrate: Callable[[Any], Mapping[str, float]] = lambda network: {}
     measure: Callable[[Any], Mapping[str, float]] = lambda network: {}
-    foreign: Callable[[Mapping[str, Any]], Collection[str]] = lambda description: ()
+    foreign: Callable[[Mapping[str, Any]], Collection[str]] = lambda start: ()
 
 
 def run_training(family: Family, settings: Training, *, seed: int, runtime: Runtime) -> None:
@@ -105,7 +106,7 @@ def _train(family: Family, settings: Training, *, seed: int, runtime: Runtime) -
             plan = resolve_name(family.plan)(settings, seed=seed, folder=folder, info=info, device=device)
             if start:
                 say_if_moved(start)
-                start = take_weights(plan.task.network, start, brought, plan.foreign(start.get("network", {})))
+                start = take_weights(plan.task.network, start, brought, plan.foreign(start))
             determined_by = {
                 "settings": described,
                 "data": info,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 REGISTRY = "models:/"
+OF_DATA = ("classes", "caption_subject", "captions")  # what a card says of its data that gives weights their meaning
 TOKENIZER = "tokenizer.json"
 AGAIN = "run `dvc repro --force download@weights`"
 
@@ -82,7 +83,8 @@ def _bring_own_model(start_from: str, family: str, folder: Path) -> dict[str, An
     for name in ("model.safetensors", TOKENIZER):
         if (model / name).exists():
             shutil.copyfile(model / name, folder / name)
-    about = {"network": card["network"], "data_sha256": card["data"]["sha256"]}
+    data = {name: card["data"][name] for name in OF_DATA if name in card["data"]}
+    about = {"network": card["network"], "data": data, "data_sha256": card["data"]["sha256"]}
     return {**found, **about, "file": "model.safetensors", "sha256": card["sha256"]}
 
 

@@ -131,11 +131,13 @@ def test_pictures_without_classes_train_and_the_card_says_how_to_read(tmp_path, 
     assert isinstance(reader, OpenCaptions) and reader.encode(["picture 3"]).shape == (1, 6)
     assert plan.description["matched_words"] and plan.description["vocabulary_size"] == reader.vocabulary_size
     # A start model keeps its embedding only if it means the same tokens, which its shape does not tell.
-    others = plan.foreign({**plan.description, "merges": plan.description["merges"][::-1]})
+    others = plan.foreign({"network": {**plan.description, "merges": plan.description["merges"][::-1]}})
     save_file(outcome.weights, tmp_path / "model.safetensors")
     about = take_weights(network, {"from": "another"}, tmp_path, others)
     assert "text_encoder.embedding.weight" in about["new"] and not [name for name in about["new"] if "unet" in name]
-    assert not plan.foreign(plan.description) and not take_weights(network, {"from": "this"}, tmp_path)["new"]
+    assert (
+        not plan.foreign({"network": plan.description}) and not take_weights(network, {"from": "this"}, tmp_path)["new"]
+    )
 
 
 def test_the_setting_for_long_captions_is_said_to_be_idle_for_class_names(tmp_path, capsys):

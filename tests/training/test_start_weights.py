@@ -1,16 +1,17 @@
 """Trainings that go on from a model of one's own."""
 
 import json
+import shutil
 from functools import partial
 
 import pytest
 import torch
-from family_plans import CPU, PLANS, image_plan, train_each_family, trained
+from family_plans import CPU, PLANS, image_plan, text_to_image_plan, train_each_family, trained
 
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.model_store import load_weights, read_card
-from quartet.artifacts.writing import read_json
+from quartet.artifacts.writing import read_json, write_json
 from quartet.params.shared import Training
 from quartet.training.start_weights import bring_weights, read_start, take_weights
 
@@ -52,6 +53,39 @@ def test_what_does_not_fit_is_new_and_named(data, tmp_path, capsys):
     assert "new: classifier.bias, classifier.weight" in capsys.readouterr().out
     state, expected = plan.task.network.state_dict(), load_weights(data / "models/cnn")
     assert torch.equal(state["stem.convolution.weight"], expected["stem.convolution.weight"])
+
+
+NUMBERS = ("un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix")
+
+
+@pytest.mark.parametrize(
+    ("classes", "foreign"),
+    [
+        (lambda own: own, False),
+        (lambda own: own[::-1], False),  # ids of words come from the sorted vocabulary
+        (lambda own: [*own[:9], "ten"], True),
+        (lambda own: list(NUMBERS), True),
+    ],
+)
+def test_words_of_other_classes_keep_no_embedding_though_it_fits(data, tmp_path, capsys, classes, foreign):
+    manifest = brought(data, tmp_path, "diffusion", data / "models/diffusion")
+    folder = shutil.copytree(data / "grey", tmp_path / "grey", ignore=shutil.ignore_patterns("raw"))
+    info = read_json(folder / "info.json")
+    write_json(folder / "info.json", {**info, "classes": classes(info["classes"])})
+    _, plan = text_to_image_plan(tmp_path, CPU)
+    shapes = {name: tensor.shape for name, tensor in load_weights(data / "models/diffusion").items()}
+    assert shapes == {name: tensor.shape for name, tensor in plan.task.network.state_dict().items()}
+    said = take_weights(plan.task.network, manifest, tmp_path / "diffusion", plan.foreign(manifest))
+    assert ("text_encoder.embedding.weight" in said["new"]) == foreign == ("other words" in capsys.readouterr().out)
+    assert not [name for name in said["new"] if not name.startswith(("text_encoder.embedding", "matcher"))]
+
+
+def test_a_start_model_that_says_nothing_of_its_words_keeps_no_embedding(data):
+    _, plan = text_to_image_plan(data, CPU)
+    info, network = read_json(data / "grey/info.json"), plan.description
+    assert "text_encoder.embedding.weight" in plan.foreign({"network": network})
+    others = plan.foreign({"network": {**network, "matched_words": network["matched_words"][1:]}, "data": info})
+    assert others and all(name.startswith("matcher.") for name in others)
 
 
 def test_going_on_begins_where_the_model_was(data, tmp_path):

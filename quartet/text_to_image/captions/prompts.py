@@ -69,6 +69,17 @@ def reader_of(network: TextToImage, data: Mapping) -> Reader:
     return OpenCaptions(network.merges, network.words) if is_open(data) else captioner(data)
 
 
+def reads_the_same(reader: Reader, merges: Sequence[str] | None, data: Mapping) -> bool:
+    """Whether another model gives every caption the ids that `reader` gives it.
+
+    `merges` is what makes that model's tokens, None if class names make its captions; `data` is what its card says of
+    its pictures. Of class names only the words matter, not which class has them: the vocabulary is sorted.
+    """
+    if isinstance(reader, OpenCaptions):
+        return merges is not None and tuple(merges) == reader.merges
+    return merges is None and "classes" in data and captioner(data).words == reader.words
+
+
 def prompts_of_splits(
     folder: Path, info: Mapping, labels: Mapping[str, Tensor], longest: int
 ) -> tuple[Reader, dict[str, Prompts]]:
