@@ -1,5 +1,6 @@
 """Sheets of images in named rows, of convolution kernels and of Grad-CAM maps; and animations."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,18 @@ from PIL import Image
 from quartet.artifacts.writing import atomic_path
 from quartet.reporting.drawing.figures import INK, printable
 from quartet.reporting.drawing.fonts import columns as width_of
+
+GAP = 1.06  # width of a picture with the gap after it, in pictures
+
+
+def letters_above(cell: float) -> int:
+    """How many letters of 7 points fit above a picture of `cell` inches."""
+    return round(17 * GAP * cell)
+
+
+def wrapped(name: str, cell: float, lines: int = 4) -> str:
+    """A name on as many lines as it needs above a picture of `cell` inches; what `lines` cannot hold is left out."""
+    return "\n".join(textwrap.wrap(name, letters_above(cell), max_lines=lines, placeholder=" …"))
 
 
 def image_sheet(
@@ -32,8 +45,7 @@ def image_sheet(
     columns = max(len(row) for row in rows)
     names = [printable(name, longest=60) for name in row_titles]
     left = 0.085 * max(map(width_of, names), default=0) + 0.15
-    pitch = 1.06 * cell
-    fitting = round(17 * pitch)  # characters of 7 points that fit
+    pitch, fitting = GAP * cell, letters_above(cell)
     captions = [
         ["\n".join(printable(line, fitting) for line in caption.split("\n")) for caption in row]
         for row in image_titles or [[""] * len(row) for row in rows]

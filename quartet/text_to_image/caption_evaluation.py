@@ -17,11 +17,12 @@ from quartet.artifacts.writing import read_json
 from quartet.classification.confusion_files import write_confusion
 from quartet.classification.no_classes import report_no_classes
 from quartet.classification.split_files import write_splits
-from quartet.datasets.images import load_images
 from quartet.images.settings import TrainCnn
 from quartet.text_to_image.attribute_judge import AttributeJudge, attribute_scores
+from quartet.text_to_image.caption_sheets import draw_attributes, draw_sheets, draw_unseen_compositions
+from quartet.text_to_image.captioned_pictures import CaptionedPictures, load_captioned
 from quartet.text_to_image.captions.attributes import Attributes, attributes_of
-from quartet.text_to_image.captions.open_captions import OpenCaptions, read_captions
+from quartet.text_to_image.captions.open_captions import OpenCaptions
 from quartet.text_to_image.captions.prompts import PicturePrompts
 from quartet.text_to_image.class_pictures import draw_captions, network_evaluations_per_picture
 from quartet.text_to_image.classifier_accuracy import classifier_accuracy
@@ -30,45 +31,7 @@ from quartet.text_to_image.judge import trained_judge
 from quartet.text_to_image.networks.text_to_image import TextToImage
 from quartet.text_to_image.retrieval import picture_features, retrieval, trained_matcher
 from quartet.text_to_image.settings import EvaluateDiffusion
-from quartet.text_to_image.sheets import (
-    STRIP_ROWS,
-    draw_caption_samples,
-    draw_forward_process,
-    draw_neighbours,
-    draw_reverse_process,
-)
 from quartet.text_to_image.sweep import FID_DRAWS
-
-
-@dataclasses.dataclass(frozen=True)
-class CaptionedPictures:
-    """The prepared pictures of a split and what is said of them, on one device.
-
-    Attributes:
-        images: `(pictures, channels, size, size)` uint8.
-        labels: their classes, `(pictures,)`; all 0 where there are none.
-        captions: of each picture.
-        attributes: `(pictures, attributes)`.
-    """
-
-    images: Tensor
-    labels: Tensor
-    captions: list[list[str]]
-    attributes: Tensor
-
-    def some(self, chosen: Tensor) -> "CaptionedPictures":
-        """Some of the pictures."""
-        captions = [self.captions[place] for place in chosen.tolist()]
-        return CaptionedPictures(self.images[chosen], self.labels[chosen], captions, self.attributes[chosen])
-
-
-def load_captioned(folder: Path, split: str, info: Mapping, device: torch.device) -> CaptionedPictures:
-    """A split of the prepared pictures in `folder`, which `info` describes."""
-    images, labels = load_images(folder, split)
-    attributes = attributes_of(info)
-    table = attributes.read(folder / f"{split}.csv") if attributes.names else torch.zeros(len(labels), 0).long()
-    captions = read_captions(folder, split, info, labels.tolist())
-    return CaptionedPictures(images.to(device), labels.to(device), captions, table.to(device))
 
 
 def evaluate_captions(
@@ -110,7 +73,7 @@ def evaluate_captions(
     brief = dataclasses.replace(
         classifier, steps=how.classifier_steps, epochs=None, max_seconds=None, patience=None, compile=False
     )
-    _draw_sheets(folder / "evaluation", network, reader, pictures, owners, asked, train, how, seed)
+    draw_sheets(folder / "evaluation", network, reader, pictures, owners, asked, train, how, seed)
     drawn = dataclasses.replace(test.some(owners), images=pictures)
     scored = Scoring(info, brief, how, train, test, drawn, batch_size=batch_size, seed=seed, device=device)
     if len(info["classes"]) > 1:
@@ -121,7 +84,7 @@ def evaluate_captions(
     threshold = copy_threshold(train.images)
     return {
         **scores,
-        **scored.by_attribute(),
+        **scored.by_attribute(folder / "evaluation", owners),
         "fid_ratio": ratio,
         "fid_ratio_spread": spread,
         "variance_ratio": variance_ratio(pictures, drawn.labels, train.images, train.labels),
@@ -211,44 +174,32 @@ class Scoring:
         scores = {**report_no_classes(folder, self.info, "Text to image"), **found}
         return scores, [(each, split.labels) for each, split in zip(features, sets, strict=True)]
 
-    def by_attribute(self) -> dict[str, float]:
-        """The shares of pictures that have the attributes that were asked for; none if nothing is known of any."""
+    def by_attribute(self, folder: Path, owners: Tensor) -> dict[str, float]:
+        """The shares of pictures that have the attributes that were asked for; none if nothing is known of any.
+
+        Draws the sheets of attributes into `folder`. `owners` are the test pictures whose captions were drawn.
+        """
         attributes = attributes_of(self.info)
         if not attributes.names:
             return {}
         train = (self.train.images, self.train.attributes)
         judge = AttributeJudge(attributes, self.brief, self.info, train, self.device, seed=self.seed)
+        seen, unseen = judge.seen_in(self.drawn.images), self._unseen(attributes)
+        draw_attributes(folder / "attributes.png", attributes, self.drawn, seen)
+        draw_unseen_compositions(
+            folder / "unseen_compositions.png", self.drawn, unseen[0], owners, self.test, self.train
+        )
         return attribute_scores(
             attributes,
-            drawn=(judge.seen_in(self.drawn.images), self.drawn.attributes),
+            drawn=(seen, self.drawn.attributes),
             real=(judge.seen_in(self.test.images), self.test.attributes),
-            unseen=self._unseen(attributes),
+            unseen=unseen,
         )
 
     def _unseen(self, attributes: Attributes) -> tuple[Tensor, Tensor]:
         known = self.train.attributes
         first, second = (attributes.unseen_compositions(known, each.attributes) for each in (self.drawn, self.test))
         return first, second
-
-
-def _draw_sheets(
-    folder: Path,
-    network: TextToImage,
-    reader: OpenCaptions,
-    pictures: Tensor,
-    owners: Tensor,
-    asked: list[str],
-    train: CaptionedPictures,
-    how: EvaluateDiffusion,
-    seed: int,
-) -> None:
-    draw_caption_samples(folder / "samples.png", pictures, owners, asked)
-    draw_neighbours(folder / "neighbours.png", pictures, owners, train.images, asked)
-    generator = torch.Generator(pictures.device).manual_seed(seed)
-    draw_forward_process(folder / "forward_process.png", train.images[0], network.schedule, generator)
-    shown = asked[:STRIP_ROWS]
-    prompts = reader.encode_cut(shown)[0].to(pictures.device)
-    draw_reverse_process(folder, network, prompts, shown, how, generator)
 
 
 def _share(right: Tensor) -> float:

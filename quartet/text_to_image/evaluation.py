@@ -28,11 +28,14 @@ from quartet.text_to_image.judge import trained_judge
 from quartet.text_to_image.networks import NETWORKS
 from quartet.text_to_image.settings import EvaluateDiffusion, TrainDiffusion
 from quartet.text_to_image.sheets import (
+    BETWEEN_ROWS,
     STRIP_ROWS,
     draw_forward_process,
+    draw_interpolation,
     draw_neighbours,
     draw_reverse_process,
     draw_samples,
+    evenly_spaced,
 )
 from quartet.text_to_image.sweep import FID_DRAWS, sweep, write_sweep
 
@@ -101,6 +104,11 @@ def evaluate(
     shown = min(STRIP_ROWS, len(captions.classes))
     names = [captions.caption(label, TEMPLATES[0]) for label in range(shown)]
     draw_reverse_process(pictures, network, captions.encode(names).to(device), names, how, generator)
+    ends = evenly_spaced(torch.arange(len(captions.classes)), 2 * BETWEEN_ROWS).tolist()
+    names = [captions.caption(label, TEMPLATES[0]) for label in ends]
+    draw_interpolation(
+        pictures / "interpolation.png", network, captions.encode(names).to(device), names, how, generator
+    )
     swept = sweep(
         network,
         captions,

@@ -27,7 +27,7 @@ evaluate:
 SCORES = {"fidelity", "fidelity_unseen_templates", "judge_accuracy", "fid_ratio", "variance_ratio", "copy_rate"}
 SCORES |= {"copy_rate_test", "cas_accuracy", "cas_accuracy_real", "network_evaluations", "parameters"}
 PICTURES = {"samples.png", "forward_process.png", "reverse_process.png", "animation.gif", "neighbours.png"}
-PICTURES |= {"sweep.png", "steps.png"}
+PICTURES |= {"sweep.png", "steps.png", "interpolation.png"}
 
 
 def settings(objective, schedule, sampler, matcher=False, classifier_steps=20):

@@ -125,4 +125,6 @@ def test_pictures_with_classes_and_attributes_are_scored_by_both(tmp_path):
     kinds = ("side", "shade", "unseen_compositions")
     assert {f"{score}_{kind}" for score in ("fidelity", "judge_accuracy") for kind in kinds} <= set(scores)
     assert {"fidelity", "judge_accuracy", "cas_accuracy", "fid_ratio", "variance_ratio", "copy_rate"} <= set(scores)
+    sheets = {path.name for path in (tmp_path / "reports/diffusion/evaluation").glob("*.png")}
+    assert {"attributes.png", "unseen_compositions.png", "interpolation.png", "reverse_process.png"} <= sheets
     assert "retrieval_top1" not in scores and scores["network_evaluations"] > 2 * 4
