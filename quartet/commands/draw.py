@@ -116,6 +116,7 @@ def draw(
         ),
     ] = None,
     zoom: Annotated[int, typer.Option(help="Enlarge each pixel by this factor.", min=1, max=64)] = 8,
+    gap: Annotated[int, typer.Option(help="White pixels between the pictures.", min=0, max=64)] = 4,
     out: Annotated[Path, typer.Option(help="The PNG, JPEG or WebP file to write.")] = Path("drawn.png"),
 ) -> None:
     """Draw pictures of captions into one file, one row per caption and guidance."""
@@ -157,7 +158,7 @@ def draw(
         # Rows are captions, then guidances; an interpolation, to be seen from left to right, has a row per seed too.
         columns = count if between else len(seeds) * count
         sheet = pictures.permute(2, 0, 1, 3, 4, 5, 6).reshape(-1, columns, *pictures.shape[4:])
-        write_sheet(out, sheet, zoom, how_to_write)
+        write_sheet(out, sheet, zoom, gap, how_to_write)
         typer.echo(f"{out}: {len(sheet)} × {columns} pictures")
 
 
@@ -178,18 +179,22 @@ def refuse_idle(*, picture: Path | None, strength: float | None, mask: Path | No
         raise BadInput("--resamplings: does nothing without --mask; give the part to draw")
 
 
-def write_sheet(out: Path, sheet: "Tensor", zoom: int, how: dict[str, Any]) -> None:
-    """Write pictures `(rows, columns, channels, size, size)` in [-1, 1] into one file, each pixel `zoom` times."""
-    from PIL import Image
+def write_sheet(out: Path, sheet: "Tensor", zoom: int, gap: int, how: dict[str, Any]) -> None:
+    """Write pictures `(rows, columns, channels, size, size)` in [-1, 1] into one file.
+
+    Each pixel is repeated `zoom` times in both directions; `gap` white pixels are between pictures.
+    """
+    from torch.nn import functional as F
 
     from quartet.artifacts.writing import atomic_path
     from quartet.datasets.pictures import to_picture
     from quartet.text_to_image.samplers import to_uint8
 
-    rows, columns, channels, size, _ = sheet.shape
-    pixels = to_uint8(sheet).permute(0, 3, 1, 4, 2).reshape(rows * size, columns * size, channels)
-    image = to_picture(pixels.numpy())
-    image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.NEAREST)
+    enlarged = to_uint8(sheet).repeat_interleave(zoom, dim=3).repeat_interleave(zoom, dim=4)
+    spaced = F.pad(enlarged, (0, gap, 0, gap), value=255)  # to the right of and below each picture
+    rows, columns, channels, height, width = spaced.shape
+    pixels = spaced.permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, channels)
+    image = to_picture(pixels[: rows * height - gap, : columns * width - gap].numpy())
     with atomic_path(out) as temporary:
         image.save(temporary, **how)
 

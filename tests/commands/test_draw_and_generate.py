@@ -49,7 +49,7 @@ def test_a_drawing_is_of_the_format_that_its_name_ends_in(folder, tmp_path, monk
     done = draw(tmp_path / name)
     assert done.exit_code == 0, done.output
     with Image.open(tmp_path / name) as picture:
-        assert picture.format == kind and picture.size == (8 * 8 * 2, 8 * 8)
+        assert picture.format == kind and picture.size == (8 * 8 * 2 + 4, 8 * 8)
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.pngx", "drawing", "a.tar.gz"])
@@ -71,11 +71,17 @@ def test_a_seed_that_torch_cannot_take_is_refused(tmp_path, monkeypatch, words, 
 
 
 def cells(path, rows, columns):
-    """The pictures of a sheet, by row and column."""
+    """The pictures of a sheet, by row and column; between them are four white pixels."""
     with Image.open(path) as opened:
-        assert opened.size == (64 * columns, 64 * rows)
-        pixels = np.asarray(opened)
-    return [[pixels[64 * i : 64 * (i + 1), 64 * j : 64 * (j + 1)] for j in range(columns)] for i in range(rows)]
+        assert opened.size == (68 * columns - 4, 68 * rows - 4)
+        pixels = np.asarray(opened).copy()
+    found = [
+        [pixels[y : y + 64, x : x + 64].copy() for x in range(0, 68 * columns, 68)] for y in range(0, 68 * rows, 68)
+    ]
+    for y, x in itertools.product(range(0, 68 * rows, 68), range(0, 68 * columns, 68)):
+        pixels[y : y + 64, x : x + 64] = 255
+    assert (pixels == 255).all()
+    return found
 
 
 def drawn(tmp_path, *words):
@@ -98,6 +104,13 @@ def test_the_cells_of_a_grid_are_single_drawings(folder, tmp_path, monkeypatch):
         for column, seed in enumerate("435"):
             [[alone]] = drawn(tmp_path, caption, "--count", "1", "--guidance", guidance, "--seed", seed)
             assert np.array_equal(alone, grid[row][column])
+
+
+def test_pictures_touch_without_a_gap(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    [apart] = drawn(tmp_path, "the two", "--count", "3", "--zoom", "8")
+    assert draw(tmp_path / "b.png", "--count", "3", "--gap", "0", "--steps", "2").exit_code == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), np.concatenate(apart, axis=1))
 
 
 @pytest.mark.parametrize("more", [(), ("--negative", "the nine", "--guidance", "3")], ids=["plain", "negative"])

@@ -92,7 +92,7 @@ def test_an_objective_is_trained_scored_and_drawn(digits, objective, schedule, s
     first, second, other, picked = ((digits / f"{name}.png").read_bytes() for name in names)
     assert first == second != other != picked != first
     assert Image.open(digits / "picked.png").size == Image.open(digits / "first.png").size
-    assert Image.open(digits / "first.png").size == (3 * 8 * 8, 2 * 8 * 8)
+    assert Image.open(digits / "first.png").size == (3 * 8 * 8 + 2 * 4, 2 * 8 * 8 + 4)
 
 
 def test_drawing_follows_the_settings(digits):
