@@ -27,7 +27,7 @@ from quartet.text_to_image.sheets import (
     evenly_spaced,
 )
 
-VALUES = 6  # shown of an attribute
+VALUES = 6  # shown of an attribute, at most
 COMPOSITIONS = 8  # new ones that are shown
 
 
@@ -59,7 +59,7 @@ def draw_sheets(
 
 
 def draw_attributes(path: Path, attributes: Attributes, drawn: CaptionedPictures, seen: Tensor) -> None:
-    """Draw one row for each value of each attribute, or some: pictures of captions that ask for it.
+    """Draw one row for each value of each attribute, or the most frequent: pictures of captions that ask for it.
 
     `seen` is what the judge sees, `(pictures, attributes)`. A row says in how many of its pictures that is the value;
     another value stands above its picture.
@@ -67,7 +67,9 @@ def draw_attributes(path: Path, attributes: Attributes, drawn: CaptionedPictures
     rows, names, titles = [], [], []
     for column, (name, values) in enumerate(attributes.values.items()):
         asked = drawn.attributes[:, column]
-        for value in evenly_spaced(asked.unique(), VALUES).tolist():
+        found, counts = asked.unique(return_counts=True)
+        frequent = counts.argsort(descending=True, stable=True)[:VALUES].sort().values
+        for value in found[frequent].tolist():
             places = (asked == value).nonzero()[:, 0]
             right = (seen[places.to(seen.device), column] == value).float().mean().item()
             shown = evenly_spaced(places, SHEET_COLUMNS)
