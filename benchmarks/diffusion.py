@@ -139,7 +139,7 @@ def measure(
 ) -> dict:
     """Train and score one model; returns its row of the table."""
     drawn, memory = in_own_process(function, folder, sizes, seconds, images, cores=cores)
-    scores, _ = in_own_process(scores_of, folder, drawn.pop("pictures"), drawn.pop("labels"), cores=cores)
+    scores, _ = in_own_process(scores_of, folder, *map(drawn.pop, ("pictures", "labels", "owners")), cores=cores)
     row = {"arm": arm, **drawn, "peak_memory": round(memory, 2), **scores}
     print(row, flush=True)
     return row
@@ -184,19 +184,20 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
         at_once = DRAWN_AT_ONCE if device.type == "cpu" else DRAWN_AT_ONCE_ON_GPU
         how = how_to_draw(choice, count)
         if not is_open(info):
-            return draw_classes(network, captioner(info), TEMPLATES, how, generator, at_once)[:2]
+            return *draw_classes(network, captioner(info), TEMPLATES, how, generator, at_once)[:2], None
         pictures, owners = draw_captions(network, split[of].captions[:count], how, generator, at_once)
-        return pictures, split[of].classes[owners]
+        return pictures, split[of].classes[owners], owners
 
     trial = functools.partial(draw, seed=2 * seed + 1, of="validation")
     choice = weakest_faithful_choice(folder, trial, max(images // 2, 250), enough(folder, info))
     start = time.perf_counter()
-    pictures, labels = draw(choice, images, seed=2 * seed, of="test")
+    pictures, labels, owners = draw(choice, images, seed=2 * seed, of="test")
     wait_for(device)
     taken = time.perf_counter() - start
     captions = min(len(split["test"].classes), images)
     evaluations = network_evaluations_per_picture(network, how_to_draw(choice, images), captions)
-    row = result(count_parameters(network), steps * settings.batch_size, trained, pictures, labels, taken, evaluations)
+    seen = steps * settings.batch_size
+    row = result(count_parameters(network), seen, trained, pictures, labels, taken, evaluations, owners)
     return {**row, **choice}
 
 
@@ -218,7 +219,8 @@ def weakest_faithful_choice(folder: Path, draw: Callable, count: int, goal: floa
     """
 
     def faithful(choice: dict[str, float]) -> bool:
-        share = fidelity(judge_of(folder, CHOOSING), *draw(choice, count))
+        pictures, labels, *_ = draw(choice, count)
+        share = fidelity(judge_of(folder, CHOOSING), pictures, labels)
         return share - math.sqrt(share * (1 - share) / count) >= goal
 
     return CHOICES[bisect.bisect_left(CHOICES, True, hi=len(CHOICES) - 1, key=faithful)]
@@ -252,8 +254,11 @@ def fidelity(judge, pictures, labels) -> float:
     return (judge.classes_of(pictures) == labels).float().mean().item()
 
 
-def scores_of(folder: Path, pictures, labels) -> dict[str, float]:
-    """The judge's scores of the pictures, and the test accuracy of a classifier that is trained on them."""
+def scores_of(folder: Path, pictures, labels, owners=None) -> dict[str, float]:
+    """The judge's scores of the pictures, and the test accuracy of a classifier that is trained on them.
+
+    `owners` are the test pictures whose captions were drawn, if they have captions of their own.
+    """
     import torch
 
     from quartet.datasets.images import load_images
@@ -281,7 +286,34 @@ def scores_of(folder: Path, pictures, labels) -> dict[str, float]:
     settings = JUDGES[source_of(judge.data)]
     for name, pair in (("cas_accuracy", drawn), ("cas_accuracy_real", real)):
         scores[name] = accuracy_after_training(settings, judge.data, device, seed=0, train=pair, test=test)
+    if owners is not None:
+        scores |= attribute_scores_of(folder, drawn[0], torch.from_numpy(owners).to(device))
     return {name: round(score, 4) for name, score in scores.items()}
+
+
+def attribute_scores_of(folder: Path, pictures, owners) -> dict[str, float]:
+    """The shares of pictures with the parts, such as character and style, of the caption that was asked for."""
+    from quartet.artifacts.writing import read_json
+    from quartet.text_to_image.attribute_judge import AttributeJudge, attribute_scores
+    from quartet.text_to_image.captioned_pictures import load_captioned
+    from quartet.text_to_image.captions.attributes import attributes_of
+
+    info, device = read_json(folder / "info.json"), pictures.device
+    attributes = attributes_of(info)
+    if not attributes.names:
+        return {}
+    train, test = (load_captioned(folder, split, info, device) for split in ("train", "test"))
+    pairs, settings = (train.images, train.attributes), JUDGES[source_of(info)]
+    judge = AttributeJudge(attributes, settings, info, pairs, device, seed=SCORING)
+    asked = test.attributes[owners]
+    scores = attribute_scores(
+        attributes,
+        drawn=(judge.seen_in(pictures), asked),
+        real=(judge.seen_in(test.images), test.attributes),
+        unseen=tuple(attributes.unseen_compositions(train.attributes, each) for each in (asked, test.attributes)),
+    )
+    wanted = [*attributes.parts, "unseen_compositions"]
+    return {name: score for name, score in scores.items() if name.endswith(tuple(f"_{part}" for part in wanted))}
 
 
 def some(pair, count: int):

@@ -163,6 +163,7 @@ def train_peer(
 
     from quartet.artifacts.writing import read_json
     from quartet.datasets.images import load_images
+    from quartet.text_to_image.captions.open_captions import is_open
     from quartet.text_to_image.samplers import to_uint8
     from quartet.training.steps import wait_for
 
@@ -187,11 +188,12 @@ def train_peer(
     wait_for(device)
     drawn = time.perf_counter() - start
     parameters = sum(weight.numel() for weight in network.parameters())
-    return result(parameters, done * BATCH, trained, to_uint8(pictures), wanted, drawn, evaluations)
+    owners = torch.arange(images) % len(questioned.classes) if is_open(info) else None
+    return result(parameters, done * BATCH, trained, to_uint8(pictures), wanted, drawn, evaluations, owners)
 
 
 def result(
-    parameters: int, seen: int, trained: float, pictures, labels, drawn: float, evaluations: float
+    parameters: int, seen: int, trained: float, pictures, labels, drawn: float, evaluations: float, owners=None
 ) -> dict[str, object]:
     """The measurements and pictures of one model."""
     return {
@@ -203,6 +205,7 @@ def result(
         "network_evaluations": round(evaluations, 2),
         "pictures": pictures.cpu().numpy(),
         "labels": labels.cpu().numpy(),
+        "owners": None if owners is None else owners.cpu().numpy(),
         "guidance": 1.0,
         "temperature": 1.0,
         "rejection": 0.0,

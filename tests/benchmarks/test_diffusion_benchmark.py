@@ -62,12 +62,12 @@ def captioned(tmp_path_factory):
     random = np.random.default_rng(0)
     with (own / "metadata.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["file_name", "label", "split", "caption"])
+        writer.writerow(["file_name", "label", "split", "caption", "attribute_shade"])
         for number in range(60):
             split, light = ("test", number == 3) if number < 4 else ("train", number % 2)
             pixels = random.integers(0, 99, (16, 16, 3), np.uint8) + np.uint8(150 * light)
             Image.fromarray(pixels).save(own / f"{number}.png")
-            writer.writerow([f"{number}.png", SHADES[light], split, f"a very {SHADES[light]} picture"])
+            writer.writerow([f"{number}.png", SHADES[light], split, f"a very {SHADES[light]} picture", SHADES[light]])
     bring(folder / "raw", f"folder:{own}")
     prepare_images(folder / "raw", folder, PreprocessImages(size=16, validation=0.4))
     return folder
@@ -106,6 +106,7 @@ def test_a_peer_is_asked_for_captions_or_where_they_say_no_more_for_classes(requ
     for train, sizes in ((diffusion_peers.train_diffusers, TINY), (diffusion_peers.train_denoising_diffusion, 8)):
         row = train(folder, sizes, 0.01, 5)
         assert row["pictures"].shape == (5, info["channels"], 16, 16) and row["labels"].tolist() == wanted.tolist()
+        assert row["owners"] is None if kind == "classed" else row["owners"].tolist() == [0, 1, 2, 3, 0]
 
 
 def test_the_conditioned_peer_answers_to_its_caption(captioned):
@@ -129,7 +130,9 @@ def test_ours_draws_test_captions_and_is_scored(captioned, monkeypatch):
     row = diffusion.train_ours(captioned, settings, 0.5, 12)
     assert row["pictures"].shape == (12, 3, 16, 16) and np.bincount(row["labels"]).tolist() == [9, 3]
     assert row["rejection"] > 0 and row["images_seen"] > 0
-    scores = diffusion.scores_of(captioned, row["pictures"], row["labels"])
+    assert np.array_equal(asked_of(captioned).classes[row["owners"]], row["labels"])
+    scores = diffusion.scores_of(captioned, row["pictures"], row["labels"], row["owners"])
+    assert {"fidelity_shade", "judge_accuracy_shade"} <= set(scores)
     assert {"fidelity", "fid_ratio", "variance_ratio", "cas_accuracy", "cas_accuracy_real"} <= set(scores)
     diffusion.judge_of.cache_clear()
 
