@@ -23,13 +23,27 @@ def main(
     from quartet.artifacts.errors import clear_errors
 
     with clear_errors(f"evaluate {family.value}"):
+        import dataclasses
+        import sys
+        import tempfile
+
         from quartet.artifacts import paths
         from quartet.artifacts.stage_process import writing_stage
+        from quartet.artifacts.stop_requests import ends_when_told
         from quartet.settings import read_settings
+        from quartet.training.parallel import launch
 
         settings = read_settings(params)
-        with writing_stage(paths.report(family.value)):
-            evaluate(FAMILIES[family.value], settings)
+        if launch.wants_others(settings.runtime):
+            with ends_when_told():
+                here = dataclasses.replace(settings.runtime, nodes=1, rendezvous=None)  # one machine is enough
+                launch.launch(here, "stages.evaluate", sys.argv[1:])
+        elif launch.is_first():
+            with writing_stage(paths.report(family.value)):
+                evaluate(FAMILIES[family.value], settings)
+        else:
+            with launch.silent(), tempfile.TemporaryDirectory(prefix="quartet-evaluation-") as unread:
+                scores_of(FAMILIES[family.value], settings, Path(unread))
 
 
 def evaluate(family: Family, settings: "Settings") -> None:
@@ -54,16 +68,10 @@ def evaluate(family: Family, settings: "Settings") -> None:
         from quartet.artifacts.rebuilding import build_network
         from quartet.artifacts.writing import atomic_entries, rounded, write_json, write_table
         from quartet.layers.layer_table import layer_table
-        from quartet.training.devices import pick_device
-        from quartet.training.seeding import seed_everything
 
-        device = pick_device(settings.runtime)
-        seed_everything(settings.seed)
         run.wait_until_open()
-        scored = resolve_name(family.evaluation)
-        how = {"batch_size": settings.batch_size, "seed": settings.seed, "device": device}
         with atomic_entries(report) as written:
-            scores = scored(*sections.values(), folder=written, **how)
+            scores = scores_of(family, settings, written)
             write_json(written / "metrics.json", rounded(scores))
             network = build_network(resolve_name(family.networks), read_card(model)["network"])
             write_table(written / "evaluation/layers.csv", layer_table(network))
@@ -73,6 +81,28 @@ def evaluate(family: Family, settings: "Settings") -> None:
         run.log_training_run_scores(family.key, tested)
         run.register_rebuild(family.key)
     print(f"{report / 'metrics.json'}: " + ", ".join(f"{name} {value:.5g}" for name, value in sorted(scores.items())))
+
+
+def scores_of(family: Family, settings: "Settings", folder: Path) -> dict[str, float]:
+    """The scores of the model; pictures and tables are written into `folder`.
+
+    Where there are several processes, all of them call this, and large splits are spread over them.
+    """
+    import contextlib
+    from pkgutil import resolve_name
+
+    from quartet.training.devices import pick_device
+    from quartet.training.parallel import launch
+    from quartet.training.parallel.collectives import joined
+    from quartet.training.seeding import seed_everything
+
+    device, runtime = pick_device(settings.runtime), settings.runtime
+    together = joined(device, runtime.process_timeout, whole_batches=True)
+    with together if launch.is_member() else contextlib.nullcontext():
+        seed_everything(settings.seed)
+        sections = [settings.section(name) for name in family.evaluation_reads]
+        how = {"batch_size": settings.batch_size, "seed": settings.seed, "device": device}
+        return resolve_name(family.evaluation)(*sections, folder=folder, **how)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from quartet.training.parallel.spreading import spread
+
 if TYPE_CHECKING:
     from quartet.datasets.images import Images
 
@@ -19,7 +21,8 @@ def logits_over(
     network: Callable[[Tensor], Tensor], inputs: "Images", prepare: Callable[[Tensor], Tensor], batch_size: int
 ) -> Tensor:
     """`(examples, classes)` logits of a whole split, computed in batches; `prepare` is applied to each batch first."""
-    return torch.cat([network(prepare(batch)) for batch in inputs.split(batch_size)])
+    parts = spread(lambda batch: (network(prepare(batch)),), inputs.split(batch_size), inputs.device)
+    return torch.cat([logits for (logits,) in parts])
 
 
 def validation_scores(logits: Tensor, labels: Tensor) -> dict[str, float]:

@@ -41,7 +41,7 @@ class StreamedImages:
     """
 
     def __init__(self, path: Path, device: torch.device):
-        self._rows, self._device = open_array(path, "images"), device
+        self._rows, self.device = open_array(path, "images"), device
         self._reader = ThreadPoolExecutor(1)
         self._ahead: dict[bytes, Future[Tensor]] = {}
 
@@ -50,10 +50,10 @@ class StreamedImages:
 
     def __getitem__(self, chosen: Tensor | slice) -> Tensor:
         if isinstance(chosen, slice):
-            return torch.from_numpy(self._rows[chosen].copy()).to(self._device)
+            return torch.from_numpy(self._rows[chosen].copy()).to(self.device)
         indices = chosen.cpu().numpy()
         started = self._ahead.pop(indices.tobytes(), None)
-        return (started.result() if started else self._read(indices)).to(self._device)
+        return (started.result() if started else self._read(indices)).to(self.device)
 
     def read_ahead(self, chosen: Tensor) -> None:
         """Begin to read images that will be asked for soon, at most a few batches."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from quartet.datasets.augmentation import affine
 from quartet.datasets.images import Images, to_unit_range
 from quartet.images.networks.interface import ImageNetwork
+from quartet.training.parallel.spreading import spread
 
 # Right and down, as shares of the side: one pixel in MNIST, less than the width of a stroke.
 SHIFTS = ((0.0, 0.0), (1 / 28, 0.0), (-1 / 28, 0.0), (0.0, 1 / 28), (0.0, -1 / 28))
@@ -21,7 +22,12 @@ def shifted_probabilities(
 
     `images` is `(images, channels, size, size)` uint8; `prepare` turns images in [0, 1] into network inputs.
     """
-    return torch.cat([_mean_over_shifts(network, to_unit_range(batch), prepare) for batch in images.split(batch_size)])
+    parts = spread(
+        lambda batch: (_mean_over_shifts(network, to_unit_range(batch), prepare),),
+        images.split(batch_size),
+        images.device,
+    )
+    return torch.cat([probabilities for (probabilities,) in parts])
 
 
 def _mean_over_shifts(network: ImageNetwork, images: Tensor, prepare: Callable[[Tensor], Tensor]) -> Tensor:

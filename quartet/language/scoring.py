@@ -5,10 +5,12 @@ import math
 import numpy as np
 import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 from torch.nn import functional as F
 
 from quartet.language.networks.interface import LanguageModel
 from quartet.language.windows import scored_windows
+from quartet.training.parallel.spreading import spread
 
 VALIDATION_BATCH = 64
 FREQUENCY_TOKENS = 2**22  # whose frequencies are counted, from the end of the training text
@@ -35,20 +37,23 @@ def score_stream(
     stride = max(1, context // 2) if sliding else context
     batch_size = max(1, batch_size * 32 // context)  # memory depends on the tokens in a batch
     first = tokenizer.encode("\n").ids[0]
-    right, right_in_5, predicted, costs = 0, 0, [], []
-    for tokens, successors, mask in scored_windows(stream, first, context, stride, batch_size, device):
+
+    def scored(windows: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
+        tokens, successors, mask = windows
         logits, targets = network(tokens)[mask].float(), successors[mask]  # (scored, vocabulary), (scored,)
-        costs.append(F.cross_entropy(logits, targets, reduction="none").cpu().numpy())
+        costs = F.cross_entropy(logits, targets, reduction="none")
         likeliest = logits.topk(min(5, logits.shape[1]), dim=1).indices  # (scored, 5)
-        right += (likeliest[:, 0] == targets).sum().item()
-        right_in_5 += (likeliest == targets[:, None]).any(dim=1).sum().item()
-        predicted.append(likeliest[:, 0].cpu().numpy())
-    token_nats = np.concatenate(costs)
+        right, right_in_5 = likeliest[:, 0] == targets, (likeliest == targets[:, None]).any(dim=1)
+        return costs.cpu(), right.sum().cpu(), right_in_5.sum().cpu(), likeliest[:, 0].cpu()
+
+    windows = scored_windows(stream, first, context, stride, batch_size, device)
+    costs, right, right_in_5, predicted = zip(*spread(scored, windows, torch.device("cpu")), strict=True)
+    token_nats = torch.cat(costs).numpy()
     return {
         "nats": float(token_nats.sum(dtype=np.float64)),
-        "right": right,
-        "right_in_5": right_in_5,
-        "predicted": np.concatenate(predicted),
+        "right": int(torch.stack(right).sum()),
+        "right_in_5": int(torch.stack(right_in_5).sum()),
+        "predicted": torch.cat(predicted).numpy(),
         "token_nats": token_nats,
     }
 

@@ -12,6 +12,7 @@ from quartet.text_to_image.networks.text_to_image import TextToImage
 from quartet.text_to_image.rejection import best_of_each, candidates, evaluations_per_picture
 from quartet.text_to_image.samplers import draw, network_evaluations, to_uint8
 from quartet.text_to_image.settings import EvaluateDiffusion
+from quartet.training.parallel.spreading import spread
 
 
 def draw_classes(
@@ -70,7 +71,13 @@ def draw_best(
     """
     noise = torch.randn(len(prompts), *network.picture_shape, generator=generator, device=generator.device)
     parts = zip(prompts.split(batch_size), noise.split(batch_size), strict=True)
-    pictures = torch.cat([draw(network, *part, generator=generator, **drawing_arguments(how)) for part in parts])
+
+    def drawn(part: tuple[Tensor, Tensor]) -> tuple[Tensor]:
+        return (draw(network, *part, generator=generator, **drawing_arguments(how)),)
+
+    # One sampler draws noise on the way: its parts follow on each other.
+    each = map(drawn, parts) if how.sampler == "ddpm" else spread(drawn, parts, noise.device)
+    pictures = torch.cat([some for (some,) in each])
     if not how.rejection:
         return pictures, torch.arange(len(pictures), device=pictures.device)
     count = {"caption_count": caption_count, "kept": kept, "batch_size": batch_size}

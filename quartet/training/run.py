@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -66,7 +65,7 @@ def run_training(family: Family, settings: Training, *, seed: int, runtime: Runt
     Writes `models/<family>` and the training's part of `reports/<family>`. With several processes in the settings, it
     starts them, and each comes back here; the first one writes.
     """
-    if not launch.is_member() and (runtime.processes != 1 or runtime.nodes > 1):
+    if launch.wants_others(runtime):
         with ends_when_told():
             launch.launch(runtime, f"stages.{family.training_section}", sys.argv[1:])
     elif launch.is_first():
@@ -74,8 +73,7 @@ def run_training(family: Family, settings: Training, *, seed: int, runtime: Runt
             remove_debris(paths.REPORTS)
             _train(family, settings, seed=seed, runtime=runtime)
     else:
-        os.environ["QUARTET_TRACKING"] = "off"
-        with ends_when_told(), Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        with launch.silent():
             _train(family, settings, seed=seed, runtime=runtime)
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor, distributed
 
 from quartet.training.checkpoints import Progress
-from quartet.training.parallel.share import processes, rank
+from quartet.training.parallel.share import members, place, take_whole_batches
 
 ANSWER_SECONDS = 3.0  # within which a process that is alive says that it, too, waits for another one
 _stores: list[distributed.Store] = []  # of the running group, at most one
@@ -28,12 +28,13 @@ class LostProcess(ConnectionError):
 
 
 @contextlib.contextmanager
-def joined(device: torch.device, timeout: float) -> Iterator[None]:
-    """Train together with the other processes that `torchrun` started, for the duration of the block.
+def joined(device: torch.device, timeout: float, *, whole_batches: bool = False) -> Iterator[None]:
+    """Work together with the other processes that `torchrun` started, for the duration of the block.
 
     Args:
         device: of this process.
         timeout: seconds after which a process that does not answer is lost.
+        whole_batches: each process trains by itself, if it trains at all; only what is `spread` is shared.
     """
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     wait = datetime.timedelta(seconds=timeout)
@@ -41,9 +42,11 @@ def joined(device: torch.device, timeout: float) -> Iterator[None]:
     distributed.init_process_group(backend, store=store, rank=own, world_size=count, timeout=wait)
     store.set(f"process/{own}", f"{socket.gethostname()} {os.getpid()}")
     _stores.append(store)
+    take_whole_batches(whole_batches)
     try:
         yield
     finally:
+        take_whole_batches(False)
         _stores.clear()
         distributed.destroy_process_group()
 
@@ -61,15 +64,15 @@ def answered() -> Iterator[None]:
     except RuntimeError as error:
         if _is_out_of_memory(error):
             raise
-        store, own = _stores[0], rank()
+        store, own = _stores[0], place()
         store.set(f"waits/{own}", "")
         time.sleep(ANSWER_SECONDS)
-        waiting = [other for other in range(processes()) if store.check([f"waits/{other}"])]
+        waiting = [other for other in range(members()) if store.check([f"waits/{other}"])]
         if own > min(waiting):
             raise SystemExit(1) from error
-        lost = [str(other) for other in range(processes()) if other not in waiting]
+        lost = [str(other) for other in range(members()) if other not in waiting]
         _end(lost, store)
-        who = f"process {', '.join(lost)} of {processes()} (the first is 0) died or hangs"
+        who = f"process {', '.join(lost)} of {members()} (the first is 0) died or hangs"
         what = who if lost else "the processes lost their connection"
         raise LostProcess(f"{what}; the same command goes on from the last checkpoint") from error
 
@@ -110,7 +113,7 @@ def largest(number: int) -> int:
 
 def gathered(rows: Tensor) -> Tensor:
     """The rows of the global batch in their order, from every process's own, which are equally many."""
-    parts = [torch.empty_like(rows) for _ in range(processes())]
+    parts = [torch.empty_like(rows) for _ in range(members())]
     with answered():
         distributed.all_gather(parts, rows.contiguous())
     return torch.stack(parts, dim=1).flatten(0, 1)
@@ -136,22 +139,28 @@ def check_same(what: str) -> None:
     """
     if _broadcast(what.encode()).decode() != what:
         raise ValueError(
-            f"process {rank()} of {processes()} has other data, settings, code or versions than process 0; bring the "
+            f"process {place()} of {members()} has other data, settings, code or versions than process 0; bring the "
             "machines to the same state (`git pull`, `dvc pull`, `make setup`)"
         )
 
 
-def _broadcast(data: bytes) -> bytes:
-    """The bytes of process 0."""
+def exchanged(data: bytes) -> list[bytes]:
+    """What each process has, in their order."""
+    return [_broadcast(data, source) for source in range(members())]
+
+
+def _broadcast(data: bytes, source: int = 0) -> bytes:
+    """The bytes of one process."""
     size = torch.tensor(len(data))
     with answered():
-        distributed.broadcast(size, 0)
+        distributed.broadcast(size, source)
         if not int(size):
             return b""
-        shared = torch.frombuffer(bytearray(data), dtype=torch.uint8) if rank() == 0 else torch.empty(0)
-        if rank() != 0:
+        if place() == source:
+            shared = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        else:
             shared = torch.empty(int(size), dtype=torch.uint8)
-        distributed.broadcast(shared, 0)
+        distributed.broadcast(shared, source)
     return shared.numpy().tobytes()
 
 

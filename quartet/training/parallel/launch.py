@@ -1,14 +1,16 @@
 """Start a training's processes with `torchrun`'s engine, and end all of them when one ends."""
 
+import contextlib
 import logging
 import os
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quartet.artifacts.stop_requests import Interrupted
+from quartet.artifacts.stop_requests import Interrupted, ends_when_told
 from quartet.params.shared import Runtime
 
 if TYPE_CHECKING:
@@ -34,6 +36,19 @@ def wanted_processes(runtime: Runtime) -> int:
     import torch
 
     return max(1, torch.cuda.device_count())
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Within the block, a process that is not the first prints nothing, logs nothing, and ends when it is told to."""
+    os.environ["QUARTET_TRACKING"] = "off"
+    with ends_when_told(), Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+def wants_others(runtime: Runtime) -> bool:
+    """Whether this process is to start those that do the work."""
+    return not is_member() and (runtime.processes != 1 or runtime.nodes > 1)
 
 
 def launch(runtime: Runtime, module: str, arguments: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Which rows of a batch belong to this process.
+"""How many processes there are, and which rows of a batch belong to this one.
 
 Process r of P takes the rows r, r + P, r + 2 P, … of the global batch. Whatever is random is drawn for the global batch
 by every process, which then takes its rows, so that an example gets the same numbers however many processes there are.
@@ -12,14 +12,32 @@ from torch import Tensor, distributed
 Rows = TypeVar("Rows", Tensor, tuple[Tensor, ...])
 
 
-def processes() -> int:
-    """The number of processes that train together; 1 unless torch.distributed runs."""
+_whole_batches: list[bool] = [False]
+
+
+def members() -> int:
+    """The number of processes that work together; 1 unless torch.distributed runs."""
     return distributed.get_world_size() if _is_running() else 1
 
 
-def rank() -> int:
-    """The number of this process, from 0 on."""
+def place() -> int:
+    """The number of this process among them, from 0 on."""
     return distributed.get_rank() if _is_running() else 0
+
+
+def processes() -> int:
+    """The number of processes that share each batch."""
+    return 1 if _whole_batches[0] else members()
+
+
+def rank() -> int:
+    """The number of this process among those that share each batch."""
+    return 0 if _whole_batches[0] else place()
+
+
+def take_whole_batches(whole: bool) -> None:
+    """Say whether a training within this process is its own affair, as that of a judge in an evaluation."""
+    _whole_batches[0] = whole
 
 
 def own_places(count: int) -> slice:
