@@ -19,6 +19,7 @@ from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.model_store import save_model
 from quartet.artifacts.writing import read_json, write_json
 from quartet.language.evaluation import evaluate
+from quartet.language.networks.encoder_decoder import SENTINELS
 from quartet.language.preparation import prepare_text
 from quartet.language.serving import TextGenerator
 from quartet.language.settings import EvaluateLm, PreprocessText, TrainLm
@@ -30,6 +31,7 @@ from quartet.language.translation.pairs import (
     EncodedPairs,
     TokenBatches,
     encoded_pairs,
+    round_length,
     sources_batch,
     training_batch,
 )
@@ -173,6 +175,29 @@ def test_padding_changes_no_score():
         score_pairs(network, EncodedPairs([s], [t]), CPU)["nats"] for s, t in zip(sources, targets, strict=True)
     )
     assert score_pairs(network, pairs, CPU)["nats"] == pytest.approx(summed, rel=1e-5)
+
+
+def test_a_pair_is_scored_as_without_any_padding():
+    network = random_network()
+    for source, target in zip(random_sources(), random_sources(seed=1), strict=True):
+        padded, wanted = predicting(network, training_batch(EncodedPairs([source], [target]), [0], 30))
+        past = network.encode(torch.cat([source, torch.tensor([30])])[None])
+        logits, _ = network.decode(torch.cat([torch.tensor([30]), target])[None], past)
+        torch.testing.assert_close(padded, logits[0], rtol=1e-4, atol=1e-4)
+        assert wanted.tolist() == [*target.tolist(), 31]
+
+
+def test_batches_have_few_shapes_and_fit_the_positions():
+    rng, context = random.Random(0), 300
+    lengths = [(context, context), *((rng.randint(1, context), rng.randint(1, context)) for _ in range(2000))]
+    pairs = EncodedPairs(
+        *([torch.zeros(length, dtype=torch.long) for length in side] for side in zip(*lengths, strict=True))
+    )
+    batches = TokenBatches(pairs, 4 * context, seed=0)
+    found = [training_batch(pairs, batches.indices(step), 30) for step in range(batches.steps_per_epoch)]
+    assert max(max(batch[0].shape[1], batch[2].shape[1]) for batch in found) <= context + SENTINELS
+    sides = {batch[side].shape[1] for batch in found for side in (0, 2)}
+    assert len(sides) < 30 and all(round_length(side) == side for side in sides)
 
 
 def test_what_stands_in_the_padding_changes_nothing():

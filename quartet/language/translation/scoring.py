@@ -10,6 +10,7 @@ from quartet.language.translation.pairs import PADDING, EncodedPairs, TokenBatch
 from quartet.training.task import Batch
 
 TOKENS = 4096  # in a batch
+TARGET_STEP = 64  # the output layer computes a multiple of this many tokens
 
 
 def predicting(network: EncoderDecoder, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -17,7 +18,10 @@ def predicting(network: EncoderDecoder, batch: Batch) -> tuple[Tensor, Tensor]:
     read, mask, written, wanted = batch
     hidden, _ = network.decode_hidden(written, network.encode(read, mask))
     predicted = wanted != PADDING
-    return F.linear(hidden[predicted], network.embedding.weight).float(), wanted[predicted]
+    hidden, targets = hidden[predicted], wanted[predicted]
+    # Rows of zeros round the number of targets, for the reason given at `round_length`.
+    filled = F.pad(hidden, (0, 0, 0, -len(hidden) % TARGET_STEP))
+    return F.linear(filled, network.embedding.weight)[: len(hidden)].float(), targets
 
 
 @torch.no_grad()
