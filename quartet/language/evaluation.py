@@ -41,7 +41,9 @@ def evaluate(how: EvaluateLm, *, folder: Path, batch_size: int, seed: int, devic
     info = read_json(processed / "info.json")
     write_splits(folder, info)
     if isinstance(network, EncoderDecoder) and info.get("task") == TRANSLATION:
-        scores, actual, predicted = evaluate_translation(network, tokenizer, processed, folder, how, device)
+        scores, actual, predicted = evaluate_translation(
+            network, tokenizer, processed, folder, how, device, languages=info["languages"]
+        )
         _report_confusion(folder, tokenizer, actual, predicted, how.confusion_tokens)
         return scores
     stream = token_stream(processed, "test")

@@ -84,6 +84,8 @@ def test_languages_turn_sides_round_or_choose_two_of_several(tmp_path):
     path = written(tmp_path / "own", "files")
     _, parts = prepared(tmp_path / "1", path, PreprocessText(tokenizer="byte", languages="de-en"))
     assert parts["test"] == [(german, english) for english, german in PAIRS[34:]]
+    with pytest.raises(BadInput, match=r"languages: found 'fr-en', allowed are null, en-de and de-en"):
+        prepared(tmp_path / "fr", path, PreprocessText(tokenizer="byte", languages="fr-en"))
     for stem, count in (("train", 30), ("val", 4), ("test_2016_flickr", 6)):
         (path / f"{stem}.fr").write_text("un chien\n" * count)
     with pytest.raises(BadInput, match=r"has en, de, fr; set preprocess\.text\.languages to two of them"):

@@ -18,6 +18,7 @@ from quartet.artifacts.errors import BadInput
 from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.model_store import save_model
 from quartet.artifacts.writing import read_json, write_json
+from quartet.datasets.tokenizers import load_tokenizer
 from quartet.language.evaluation import evaluate
 from quartet.language.networks.encoder_decoder import SENTINELS
 from quartet.language.preparation import prepare_text
@@ -26,6 +27,7 @@ from quartet.language.settings import EvaluateLm, PreprocessText, TrainLm
 from quartet.language.sources import download_text
 from quartet.language.training import plan
 from quartet.language.translation.decoding import Search, beam_search, greedy, translate
+from quartet.language.translation.evaluation import evaluate_translation
 from quartet.language.translation.pairs import (
     PADDING,
     EncodedPairs,
@@ -115,10 +117,17 @@ def run(*words):
     return CliRunner().invoke(quartet, [*map(str, words)])
 
 
-def random_network(seed=0):
+def random_network(seed=0, vocabulary_size=30, context=16):
     """Weights far from zero, so that what is written differs from source to source."""
     torch.manual_seed(seed)
-    sizes = {"vocabulary_size": 30, "context": 16, "width": 32, "layers": 2, "heads": 4, "dropout": 0.1}
+    sizes = {
+        "vocabulary_size": vocabulary_size,
+        "context": context,
+        "width": 32,
+        "layers": 2,
+        "heads": 4,
+        "dropout": 0.1,
+    }
     network = build({"name": "encoder-decoder", "position": "rotary", **sizes}).eval()
     for parameter in network.parameters():
         if parameter.ndim > 1:
@@ -288,10 +297,23 @@ def test_an_evaluation_compares_with_baselines_and_shows_what_was_read(workspace
     for name in ("alignment", "baselines", "scores_by_length"):
         assert (folder / f"{name}.png").stat().st_size > 5000
     said = (folder / "samples.txt").read_text()
+    assert said.startswith("Translations from en to de\n")
     assert "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:" in said and "chrF: nrefs:1|case:mixed" in said
     assert (paths.report("lm") / "confusion.png").exists()
     table = (folder / "translations.csv").read_text().splitlines()
     assert len(table) == 1 + scores["test_pairs"]
+
+
+def test_an_evaluation_says_which_pairs_are_too_long(data, tmp_path, capsys):
+    tokenizer = load_tokenizer(data / "text/tokenizer.json")
+    network = random_network(vocabulary_size=400, context=8)
+    evaluate_translation(network, tokenizer, data / "text", tmp_path, EvaluateLm(beam=1), CPU, languages=("en", "de"))
+    lengths = encoded_pairs(data / "text", "test")
+    cut = sum(len(source) > 8 for source in lengths.sources)
+    assert 0 < cut < len(lengths)
+    said = capsys.readouterr().out
+    assert f"of {cut} of {len(lengths)} sources only the first 8 tokens are translated" in said
+    assert f"leave out {len(lengths) - len(lengths.no_longer_than(8))} of {len(lengths)} pairs" in said
 
 
 def test_scores_are_those_of_sacrebleu_and_the_nearest_source_is_found():

@@ -50,10 +50,10 @@ class Pairs:
             second = languages.removeprefix(f"{first}-")
             if second != languages and second in found and second != first:
                 return first, second
-        raise BadInput(
-            f"preprocess.text.languages: found {languages!r}, allowed are two of {', '.join(found)}, such as "
-            f"{found[1]}-{found[0]}"
-        )
+        allowed = f"two of {', '.join(found)}, such as {found[1]}-{found[0]}"
+        if len(found) == 2:
+            allowed = f"null, {found[0]}-{found[1]} and {found[1]}-{found[0]}"
+        raise BadInput(f"preprocess.text.languages: found {languages!r}, allowed are {allowed}")
 
 
 def read_pairs(path: Path) -> Pairs:

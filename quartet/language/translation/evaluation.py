@@ -1,6 +1,7 @@
 """Score a translator on the test pairs, beside baselines; draw its attention, list its best and worst translations."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,12 @@ def evaluate_translation(
     folder: Path,
     how: EvaluateLm,
     device: torch.device,
+    *,
+    languages: Sequence[str],
 ) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
     """Score translations of the test sources; writes tables and pictures into the report's `folder`.
+
+    `languages` are the names of source and target, for the report.
 
     Returns:
         The scores; and the `(tokens,)` ids of the test targets, and those that the network finds the most probable
@@ -58,7 +63,9 @@ def evaluate_translation(
         for name, value in translation_scores(translations, references).items()
     }
     fitting = pairs.no_longer_than(network.context)
+    _say_what_is_too_long(pairs, fitting, network.context)
     scored = score_pairs(network, fitting, device)
+    direction = f"from {languages[0]} to {languages[1]}"
     loss = scored["nats"] / len(scored["actual"])
     scores |= {
         "loss": loss,
@@ -69,9 +76,9 @@ def evaluate_translation(
         "parameters": count_parameters(network),
     }
     pictures = folder / "evaluation"
-    _draw_baselines(pictures, scores)
+    _draw_baselines(pictures, scores, direction)
     _report_lengths(pictures, pairs, written[""], references)
-    _report_examples(pictures, sources, written, references)
+    _report_examples(pictures, sources, written, references, direction)
     _draw_alignments(pictures, network, tokenizer, fitting)
     return scores, scored["actual"], scored["predicted"]
 
@@ -80,20 +87,33 @@ def _lines(processed: Path, split: str, side: str) -> list[str]:
     return (processed / f"{split}.{side}.txt").read_text(encoding="utf-8").split("\n")[:-1]
 
 
+def _say_what_is_too_long(pairs: EncodedPairs, fitting: EncodedPairs, context: int) -> None:
+    cut = sum(len(source) > context for source in pairs.sources)
+    if cut:
+        print(f"test: of {cut:,} of {len(pairs):,} sources only the first {context} tokens are translated", flush=True)
+    if len(fitting) < len(pairs):
+        left_out = len(pairs) - len(fitting)
+        print(
+            f"test: loss and accuracy leave out {left_out:,} of {len(pairs):,} pairs, which have more than {context} "
+            "tokens (train_lm.context)",
+            flush=True,
+        )
+
+
 def _translations(translator: Translator, pairs: EncodedPairs, search: Search) -> list[str]:
     """The best translation of each source; of a longer one than the network reads, of its beginning."""
     found = translate(translator.network, pairs.sources, search)
     return [translator.decoded(hypotheses[0].tokens) for hypotheses in found]
 
 
-def _draw_baselines(folder: Path, scores: dict[str, float]) -> None:
+def _draw_baselines(folder: Path, scores: dict[str, float], direction: str) -> None:
     named = {
         "copying the source": scores["baseline_copy_bleu"],
         "nearest training pair": scores["baseline_nearest_bleu"],
         "this model, greedy": scores["greedy_bleu"],
         "this model": scores["bleu"],
     }
-    figure = bars(list(named), list(named.values()), "Translations of the test sources", "BLEU", "this model")
+    figure = bars(list(named), list(named.values()), f"Translations {direction}", "BLEU", "this model")
     save_figure(figure, folder / "baselines.png")
 
 
@@ -115,7 +135,9 @@ def _report_lengths(folder: Path, pairs: EncodedPairs, translations: list[str], 
     save_figure(figure, folder / "scores_by_length.png")
 
 
-def _report_examples(folder: Path, sources: list[str], written: dict[str, list[str]], references: list[str]) -> None:
+def _report_examples(
+    folder: Path, sources: list[str], written: dict[str, list[str]], references: list[str], direction: str
+) -> None:
     """A table of all translations, one of the best and the worst, and a text with sacrebleu's signatures."""
     quality = sentence_scores(written[""], references)
     table = pd.DataFrame(
@@ -127,7 +149,12 @@ def _report_examples(folder: Path, sources: list[str], written: dict[str, list[s
     best = ordered.assign(length=-ordered.source.str.len()).sort_values(["chrf", "length"], ascending=[False, True])
     shown = pd.concat([best[:SHOWN].drop(columns="length"), ordered[-SHOWN:][::-1]]).drop_duplicates()
     write_table(folder / "best_and_worst.csv", shown)
-    lines = [*signatures(), "chrF of each translation by itself; best first, then the worst", ""]
+    lines = [
+        f"Translations {direction}",
+        *signatures(),
+        "chrF of each translation by itself; best first, then the worst",
+        "",
+    ]
     for row in shown.itertuples():
         lines += [f"{row.chrf:5.1f}  {row.source}", f"       {row.translation}", f"     = {row.reference}", ""]
     write_text(folder / "samples.txt", "\n".join(lines))
