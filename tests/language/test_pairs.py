@@ -69,6 +69,8 @@ def test_pairs_are_the_same_data_in_every_form_and_keep_their_splits(tmp_path, f
     named = "en" if "files" in form or "translation" in form else "source"
     assert info["languages"][0] == named and info["task"] == "translation"
     found = inspect_texts(f"pairs:{path}", SETTINGS)
+    assert "train_lm.architecture: encoder-decoder" in found.notes[0]
+    assert "train_lm.architecture: encoder-decoder" in found.notes[0]
     assert found.splits == info["splits"] and found.counts["pairs"] == {"train": 30, "validation": 4, "test": 6}
 
 
