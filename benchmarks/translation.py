@@ -2,10 +2,11 @@
 
 Trains on Multi30k (English to German), in one run and for the same time: our encoder-decoder with the preset
 `translation-20min`, and a Marian encoder-decoder of the same size, from nothing, with `Seq2SeqTrainer`. Both read the
-same tokens, with the same label smoothing, dropout and number of tokens per step. Measures BLEU and chrF on the test
-split by greedy decoding and by beam search, target tokens per second in training, sentences per second in greedy
-decoding, and peak memory. Writes `translation.csv` and `translation.md` into `reports/benchmarks`. Takes 45 minutes on
-2 cores; `--seconds` shortens it. `--split validation` scores the validation split, on which recipes are chosen.
+same tokens, with the same label smoothing, dropout, precision and number of tokens per step. Measures BLEU and chrF on
+the test split by greedy decoding and by beam search, target tokens per second in training, sentences per second in
+greedy decoding, and peak memory. Writes `translation.csv` and `translation.md` into `reports/benchmarks`. Takes 45
+minutes on 2 cores; `--seconds` shortens it, though a network that has learnt little writes long translations.
+`--split validation` scores the validation split, on which recipes are chosen, such as the peer's `--peer-rate`.
 """
 
 import dataclasses
@@ -27,7 +28,6 @@ from quartet.settings import preset
 
 OURS, PEER = "ours", "transformers' Seq2SeqTrainer"
 PRESET, SEED, BEAM = "translation-20min", 0, 5
-PEER_RATE = 0.001
 AT_ONCE = 128  # sentences that the peer decodes at once
 
 
@@ -37,6 +37,7 @@ def main(
     ] = None,
     seconds: Annotated[float, typer.Option(help="Seconds of training, for each.", min=1)] = 1200.0,
     split: Annotated[str, typer.Option(help="Which split to score: test or validation.")] = "test",
+    peer_rate: Annotated[float, typer.Option(help="The peer's peak learning rate.", min=0)] = 0.001,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("reports/benchmarks"),
 ) -> None:
     """Run the benchmark and write the tables."""
@@ -48,8 +49,8 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder, "text")
         download_and_preprocess("multi30k", Fetching(mirror=mirror), settings.preparation("text"), text)
-        for arm, function in ((OURS, measure_ours), (PEER, measure_peer)):
-            scores, memory = in_own_process(function, text, settings.training("lm"), seconds, split)
+        for arm, function, chosen in ((OURS, measure_ours, ()), (PEER, measure_peer, (peer_rate,))):
+            scores, memory = in_own_process(function, text, settings.training("lm"), seconds, split, *chosen)
             rows.append({"arm": arm, **scores, "memory": memory})
             print(rows[-1], flush=True)
     table = pd.DataFrame(rows)
@@ -95,14 +96,18 @@ def measure_ours(text: Path, settings: TrainLm, seconds: float, split: str) -> d
     return _scores(text, split, written, taken, tokens)
 
 
-def measure_peer(text: Path, settings: TrainLm, seconds: float, split: str) -> dict[str, float]:
-    """Train Marian of the same size with `Seq2SeqTrainer` for about `seconds`, and score translations."""
+def measure_peer(text: Path, settings: TrainLm, seconds: float, split: str, rate: float) -> dict[str, float]:
+    """Train Marian of the same size with `Seq2SeqTrainer` for about `seconds`, and score translations.
+
+    `rate` is its peak learning rate. It computes in bfloat16 where ours does.
+    """
     import torch
     from transformers import MarianConfig, MarianMTModel, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
     from quartet.artifacts.writing import read_json
     from quartet.datasets.tokenizers import load_tokenizer
     from quartet.language.translation.pairs import encoded_pairs, padded
+    from quartet.training.devices import is_fast_in_bfloat16
 
     vocabulary = read_json(text / "info.json")["vocabulary_size"]
     end, padding = vocabulary, vocabulary + 1
@@ -154,7 +159,7 @@ def measure_peer(text: Path, settings: TrainLm, seconds: float, split: str) -> d
                 length_column_name="length",
                 label_smoothing_factor=settings.label_smoothing,
                 max_steps=steps,
-                learning_rate=PEER_RATE,
+                learning_rate=rate,
                 lr_scheduler_type="linear",
                 warmup_steps=steps // 10,
                 adam_beta2=0.98,
@@ -163,6 +168,7 @@ def measure_peer(text: Path, settings: TrainLm, seconds: float, split: str) -> d
                 save_strategy="no",
                 disable_tqdm=True,
                 use_cpu=True,
+                bf16=is_fast_in_bfloat16(torch.device("cpu")),
                 seed=SEED,
             )
             trainer = Seq2SeqTrainer(model=model, args=arguments, train_dataset=examples, data_collator=collate)
