@@ -130,3 +130,15 @@ def test_an_error_is_said_once(folder, tmp_path):
     assert code == 1
     assert said.count("train_cnn:") == 1
     assert "Traceback" not in said
+
+
+def test_an_evaluation_by_two_processes_has_the_scores_of_one(folder, whole):
+    scores = []
+    for processes in (1, 2):
+        (folder / "params.yaml").write_text(PARAMS.format(processes=processes))
+        command = [sys.executable, "-m", "stages.evaluate", "cnn"]
+        done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("metrics.json: accuracy") == 1
+        scores.append((folder / "reports/cnn/metrics.json").read_text())
+    assert scores[0] == scores[1]

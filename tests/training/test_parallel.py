@@ -13,6 +13,7 @@ from quartet.artifacts.errors import BadInput
 from quartet.families import FAMILIES
 from quartet.training.parallel.layers import begin_batch, share_layers
 from quartet.training.parallel.share import own_rows
+from quartet.training.parallel.spreading import spread
 from quartet.training.task import Task
 
 STEADY = {"optimizer": "sgd", "learning_rate": 0.05, "steps": 6, "validate_every": 2}  # Adam would amplify rounding
@@ -109,3 +110,23 @@ def test_alone_a_batch_is_unchanged():
     rows = torch.arange(5)
     assert own_rows(rows) is rows
     assert Task.weight_of is None
+
+
+def squares_of(count):
+    computed = []
+
+    def square(number):
+        computed.append(number)
+        return torch.tensor(number**2), torch.full((number,), number)
+
+    found = spread(square, range(count), torch.device("cpu"))
+    return computed, [(int(first), second.tolist()) for first, second in found]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_each_part_is_computed_once_and_every_process_has_all(count):
+    expected = [(number**2, [number] * number) for number in range(count)]
+    assert squares_of(count) == (list(range(count)), expected)
+    found = together(2, squares_of, count)
+    assert [results for _, results in found] == [expected, expected]
+    assert [computed for computed, _ in found] == [list(range(0, count, 2)), list(range(1, count, 2))]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from quartet.language.networks.encoder_decoder import EncoderDecoder, Past
 from quartet.language.translation.pairs import sources_batch
+from quartet.training.parallel.spreading import spread
 
 BATCH_ROWS = 256  # hypotheses that are extended at once
 
@@ -54,15 +55,32 @@ def translate(network: EncoderDecoder, sources: Sequence[Tensor], search: Search
         raise ValueError(f"best: found {search.best}, allowed is 1 to the beam, which is {search.beam}")
     # Sources of like lengths are read together, the longest first, which shows early whether the memory suffices.
     order = sorted(range(len(sources)), key=lambda number: -len(sources[number]))
-    found: list[list[Hypothesis]] = [[]] * len(sources)
     at_once = max(1, BATCH_ROWS // search.beam)
-    for start in range(0, len(order), at_once):
-        chosen = order[start : start + at_once]
-        batch = [sources[number][: network.context] for number in chosen]
-        written = greedy(network, batch, search) if search.beam == 1 else beam_search(network, batch, search)
-        for number, hypotheses in zip(chosen, written, strict=True):
-            found[number] = hypotheses
-    return found
+
+    def written(start: int) -> tuple[Tensor, ...]:
+        batch = [sources[number][: network.context] for number in order[start : start + at_once]]
+        each = greedy(network, batch, search) if search.beam == 1 else beam_search(network, batch, search)
+        return _as_tensors(each)
+
+    parts = spread(written, range(0, len(order), at_once), torch.device("cpu"))
+    hypotheses = [of_source for part in parts for of_source in _from_tensors(*part)]
+    return [of_source for _, of_source in sorted(zip(order, hypotheses, strict=True), key=lambda pair: pair[0])]
+
+
+def _as_tensors(found: list[list[Hypothesis]]) -> tuple[Tensor, ...]:
+    """The tokens of all hypotheses, how many each has, its score, and how many each source has."""
+    each = [hypothesis for of_source in found for hypothesis in of_source]
+    tokens = [token for hypothesis in each for token in hypothesis.tokens]
+    lengths = [len(hypothesis.tokens) for hypothesis in each]
+    scores = torch.tensor([hypothesis.score for hypothesis in each], dtype=torch.float64)
+    return torch.tensor(tokens, dtype=torch.int64), torch.tensor(lengths), scores, torch.tensor([*map(len, found)])
+
+
+def _from_tensors(tokens: Tensor, lengths: Tensor, scores: Tensor, counts: Tensor) -> list[list[Hypothesis]]:
+    """The inverse of `_as_tensors`."""
+    parts = tokens.split(lengths.tolist())
+    each = iter([Hypothesis(part.tolist(), score) for part, score in zip(parts, scores.tolist(), strict=True)])
+    return [[next(each) for _ in range(count)] for count in counts.tolist()]
 
 
 def longest_translation(network: EncoderDecoder, source: Tensor) -> int:

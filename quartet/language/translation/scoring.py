@@ -1,12 +1,12 @@
 """Score how well a network predicts the tokens of given translations."""
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from quartet.language.networks.encoder_decoder import EncoderDecoder
 from quartet.language.translation.pairs import PADDING, EncodedPairs, TokenBatches, training_batch
+from quartet.training.parallel.spreading import spread
 from quartet.training.task import Batch
 
 TOKENS = 4096  # in a batch
@@ -31,12 +31,18 @@ def score_pairs(network: EncoderDecoder, pairs: EncodedPairs, device: torch.devi
     Returns:
         `nats` (the total), `actual` and `predicted`, both `(tokens,)`: the targets, and the most probable tokens.
     """
-    nats, actual, predicted = 0.0, [], []
     batches = TokenBatches(pairs, TOKENS, seed=0)
-    for number in range(batches.steps_per_epoch):
+
+    def scored(number: int) -> tuple[Tensor, ...]:
         batch = training_batch(pairs, batches.indices(number), network.sentinel_tokens.start)
         logits, targets = predicting(network, tuple(part.to(device) for part in batch))
-        nats += F.cross_entropy(logits, targets, reduction="sum").item()
-        actual.append(targets.cpu().numpy())
-        predicted.append(logits.argmax(dim=1).cpu().numpy())
-    return {"nats": nats, "actual": np.concatenate(actual), "predicted": np.concatenate(predicted)}
+        nats = F.cross_entropy(logits, targets, reduction="sum")
+        return nats.cpu(), targets.cpu(), logits.argmax(dim=1).cpu()
+
+    parts = spread(scored, range(batches.steps_per_epoch), torch.device("cpu"))
+    nats, actual, predicted = zip(*parts, strict=True)
+    return {
+        "nats": sum(part.item() for part in nats),
+        "actual": torch.cat(actual).numpy(),
+        "predicted": torch.cat(predicted).numpy(),
+    }
