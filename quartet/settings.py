@@ -66,6 +66,7 @@ class Settings:
 
     def conflicts(self) -> Iterator[str]:
         """Errors that checking each setting by itself cannot find."""
+        yield from self.runtime.conflicts()
         if self.fetching.mirror and without_secrets(self.fetching.mirror) != self.fetching.mirror:
             yield (
                 "download.mirror: found an address with a login or a token, which `dvc.lock` would show to everybody; "

@@ -35,6 +35,16 @@ class Runtime:
         None, "where the machines meet: `HOST:PORT` of one of them; the same command runs on each"
     )
 
+    def conflicts(self) -> Iterator[str]:
+        """Settings that contradict each other, one line per error."""
+        host, _, port = (self.rendezvous or "").rpartition(":")
+        if self.rendezvous and not (host and port.isdecimal() and 0 < int(port) < 65536):
+            yield f"runtime.rendezvous: found {self.rendezvous!r}, wanted HOST:PORT"
+        if self.processes != 1 and self.device == "mps":
+            yield f"runtime.processes: found {self.processes}; an Apple GPU is used by one process alone"
+        if (self.nodes > 1) != bool(self.rendezvous):
+            yield f"runtime.rendezvous: found {self.rendezvous!r} with nodes = {self.nodes}; several machines need one"
+
 
 class Preparation:
     """How raw data is prepared: the base class of the sections of `preprocess`."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from collections.abc import Iterator
 
 from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
 from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
@@ -20,7 +21,7 @@ class Monitor:
     """Measures in a thread of its own, as MLflow's `SystemMetricsMonitor` does, which writes to a tracker instead."""
 
     def __init__(self, journal: Journal):
-        self._journal, self._monitors = journal, _monitors()
+        self._journal = journal
         before = [entry["step"] for entry, _ in journal.entries() if entry and _is_of_machine(entry)]
         self._step = max(before, default=-1) + 1  # another process may have begun
         self._ends = threading.Event()
@@ -33,20 +34,28 @@ class Monitor:
         self._thread.join()
 
     def _measure(self) -> None:
-        while True:
-            for monitor in self._monitors:
-                monitor.collect_metrics()
-            if self._ends.wait(SECONDS):
-                return
-            scores: dict[str, float] = {}
-            for monitor in self._monitors:
-                scores |= {PREFIX + name: float(value) for name, value in monitor.aggregate_metrics().items()}
-                monitor.clear_metrics()
+        for metrics in sampled(self._ends, SECONDS):
+            scores = {PREFIX + name: value for name, value in metrics.items()}
             try:
                 self._journal.append("log_scores", scores=scores, step=self._step)
             except OSError:  # the disk is full, which the stage says too
                 return
             self._step += 1
+
+
+def sampled(ends: threading.Event, seconds: float) -> Iterator[dict[str, float]]:
+    """The machine's metrics by their names in MLflow, every so many seconds until it ends."""
+    monitors = _monitors()
+    while True:
+        for monitor in monitors:
+            monitor.collect_metrics()
+        if ends.wait(seconds):
+            return
+        found: dict[str, float] = {}
+        for monitor in monitors:
+            found |= {name: float(value) for name, value in monitor.aggregate_metrics().items()}
+            monitor.clear_metrics()
+        yield found
 
 
 def _monitors() -> list[BaseMetricsMonitor]:

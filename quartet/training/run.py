@@ -15,6 +15,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from quartet.artifacts import paths
+from quartet.artifacts.errors import BadInput
 from quartet.artifacts.shapes import info_shape
 from quartet.artifacts.stage_process import writing_stage
 from quartet.artifacts.stop_requests import ends_when_told
@@ -94,6 +95,7 @@ def _train(family: Family, settings: Training, *, seed: int, runtime: Runtime) -
         from quartet.training.devices import describe_device, pick_device
         from quartet.training.loop import train
         from quartet.training.parallel.collectives import check_same, joined
+        from quartet.training.parallel.machines import watched_machines
         from quartet.training.parallel.share import processes
         from quartet.training.seeding import seed_everything
 
@@ -111,20 +113,26 @@ def _train(family: Family, settings: Training, *, seed: int, runtime: Runtime) -
                 "device": describe_device(device),
                 "versions": [torch.__version__, numpy.__version__],
             }
+            if settings.batch_size < processes():
+                raise BadInput(
+                    f"{family.training_section}.batch_size: found {settings.batch_size}, which leaves some of "
+                    f"{processes()} processes without an example"
+                )
             if processes() > 1:
                 check_same(json.dumps(determined_by, sort_keys=True))
             checkpoint: Checkpoint | NoCheckpoint = NoCheckpoint()
             if first:
                 checkpoint = Checkpoint(family.training_section, determined_by, runtime.checkpoint_seconds)
-            outcome = train(
-                plan.task,
-                settings,
-                seed=seed,
-                device=device,
-                checkpoint=checkpoint,
-                on_validation=run.log_row,
-                quiet=not first,
-            )
+            with watched_machines(run.log_scores):
+                outcome = train(
+                    plan.task,
+                    settings,
+                    seed=seed,
+                    device=device,
+                    checkpoint=checkpoint,
+                    on_validation=run.log_row,
+                    quiet=not first,
+                )
         if first:
             _write_results(family, outcome, plan, info, start, run)
     checkpoint.close(finished=True)

@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ import pandas as pd
 import pytest
 from family_plans import bring, prepare_images
 
-from quartet.artifacts.writing import write_json
+from quartet.artifacts.writing import read_json, write_json
 from quartet.images.settings import PreprocessImages
 
 TOP = Path(__file__).parents[2]
@@ -142,3 +144,29 @@ def test_an_evaluation_by_two_processes_has_the_scores_of_one(folder, whole):
         assert done.stdout.count("metrics.json: accuracy") == 1
         scores.append((folder / "reports/cnn/metrics.json").read_text())
     assert scores[0] == scores[1]
+
+
+def test_two_machines_train_one_model_and_one_run_has_the_metrics_of_both(folder, tmp_path):
+    """The second machine is another folder here."""
+    other = tmp_path / "other"
+    shutil.copytree(folder / "data", other / "data")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = f"127.0.0.1:{free.getsockname()[1]}"
+    shutil.rmtree(folder / ".tracking", ignore_errors=True)
+    machines = []
+    for place in (folder, other):
+        settings = f"{{processes: 1, nodes: 2, rendezvous: '{meeting}'}}"
+        longer = PARAMS.format(processes=1).replace("steps: 400", "steps: 1500")  # for metrics every two seconds
+        (place / "params.yaml").write_text(re.sub("{.*?}", settings, longer, count=1))
+        command, own = [sys.executable, "-m", "stages.train_cnn"], {**environment(), "QUARTET_TRACKING": "later"}
+        with (place / "said.txt").open("w") as said:
+            machines.append(subprocess.Popen(command, cwd=place, env=own, stdout=said, stderr=subprocess.STDOUT))
+    for place, machine in zip((folder, other), machines, strict=True):
+        code, said = ended(place, machine)
+        assert code == 0, said
+    first, second = sorted((folder, other), key=lambda place: not (place / ".tracking").exists())
+    assert read_json(first / "reports/cnn/training.json")["processes"] == 2
+    (journal,) = (first / ".tracking").glob("*/journal*")
+    assert "system/machine-1/cpu_utilization_percentage" in journal.read_text()
+    assert "Traceback" not in (second / "said.txt").read_text()

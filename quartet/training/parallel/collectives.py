@@ -51,6 +51,11 @@ def joined(device: torch.device, timeout: float, *, whole_batches: bool = False)
         distributed.destroy_process_group()
 
 
+def meeting_place() -> distributed.Store:
+    """Where the processes met; it outlives each of them."""
+    return _stores[0]
+
+
 @contextlib.contextmanager
 def answered() -> Iterator[None]:
     """Within the block, the processes wait for each other.
