@@ -46,7 +46,6 @@ def prepared(tmp_path_factory):
     (folder / "own.txt").write_text(REFERENCE[:20_000])
     write_json(folder / "raw/manifest.json", download_text(f"file:{folder / 'own.txt'}", Fetching(), folder / "raw"))
     prepare_text(folder / "raw", folder / "data/processed/text", PreprocessText(tokenizer="character"))
-    (folder / "params.yaml").write_text(PARAMS)
     (folder / ".venv/bin").mkdir(parents=True)
     (folder / ".venv/bin/activate").touch()  # the environment is active here
     return folder
@@ -65,9 +64,10 @@ def machine(prepared, tmp_path):
     common = {"PATH": path, "PYTHONPATH": str(TOP), "OMP_NUM_THREADS": "1", "QUARTET_TRACKING": "off"}
     common["PET_LOCAL_ADDR"] = "127.0.0.1"  # torchrun's --local-addr: this machine's name need not lead to it
 
-    def start(name, number=0, **variables):
+    def start(name, number=0, params=PARAMS, **variables):
         folder = tmp_path / f"machine-{number}"
         subprocess.run(["cp", "-r", prepared, folder], check=True)
+        (folder / "params.yaml").write_text(params)
         command = ["bash", "-euo", "pipefail", "-c", SCRIPTS[name].replace("29500", port)]
         environment = {**kept, **common, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1", **variables}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -127,6 +127,19 @@ def test_kubernetes(machine):
     check_trained(2, pods)
 
 
+def test_a_pod_that_is_told_to_stop_saves(machine):
+    """The signal goes to the shell alone, the first process of the container."""
+    longer = PARAMS.replace("steps: 4", "steps: 100000")
+    process, folder = machine("kubernetes", params=longer, PODS="1", GPUS="1", FIRST="127.0.0.1")
+    while "step 2/100000" not in (line := process.stdout.readline()):
+        assert line, "the training ended"
+    process.terminate()
+    said = process.communicate(timeout=60)[0]
+    assert "stopped at step" in said and process.returncode
+    assert list((folder / ".checkpoints").rglob("*.safetensors"))
+    assert (folder / "dvc.txt").read_text().splitlines() == ["pull preprocess@text download@weights"]
+
+
 def test_skypilot(machine):
     assert SKY["num_nodes"] > 1 and re.fullmatch(r"\w+:\d+", SKY["resources"]["accelerators"])
     assert SKY["workdir"] == "." and SKY["setup"].strip() == "make setup"
@@ -134,7 +147,8 @@ def test_skypilot(machine):
         ("MLFLOW_TRACKING_URI", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     ), "null: whoever launches it must give them"
     task = {"SKYPILOT_NUM_NODES": "1", "SKYPILOT_NUM_GPUS_PER_NODE": "2", "SKYPILOT_TASK_ID": "task"}
-    check_trained(2, [machine("skypilot", **task, SKYPILOT_NODE_IPS="127.0.0.1\n10.0.0.2")])
+    task |= {"SKYPILOT_NODE_RANK": "0", "SKYPILOT_NODE_IPS": "127.0.0.1\n10.0.0.2"}
+    check_trained(2, [machine("skypilot", **task)])
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
