@@ -3,14 +3,14 @@
 For each family, with its default settings and data, on the CPU:
 
 - the share of the training loop's time outside forward, backward and update: the loop against bare steps of the same
-  network on ready batches, in turn; scoring, pictures and start-up are not counted;
+  network on ready batches, step by step in turn; scoring, pictures and start-up are not counted;
 - the FLOPs utilisation: the operations of a step, as `python -m quartet plan` counts them, by its time in the loop, as
   a share of the rate of a large matrix product in the same format;
 - steps per second by one and by two processes with one thread each, in turn, with the same global batch;
 - the peak memory of a process of the whole stage, above that of a process which has only imported torch.
 
-Writes `scale.csv`, `scale.md` and `scale.png` into `reports/benchmarks`. Takes about half an hour on 2 cores; leave
-the machine alone meanwhile.
+Writes `scale.csv`, `scale.md` and `scale.png` into `reports/benchmarks`. Takes about twenty minutes on 2 cores;
+leave the machine alone meanwhile.
 """
 
 import os

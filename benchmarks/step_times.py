@@ -62,7 +62,7 @@ def loop_against_bare(folder: Path, key: str, threads: int | None, rounds: int, 
         key: of the family.
         threads: of torch; None takes its own choice.
         rounds: how often to time both.
-        steps: in a row; None takes as many as there are between two validations.
+        steps: of each, in a round; None takes as many as there are between two validations.
 
     Returns:
         `loop` and `bare`, seconds per step, one for each round; `operations` of a step; `rate`, of a matrix product per
@@ -72,41 +72,82 @@ def loop_against_bare(folder: Path, key: str, threads: int | None, rounds: int, 
     build, settings, seed = prepared_plan(folder, key)
     work = measure(build, settings, seed=seed, device=CPU).work
     task = build(settings).task
-    bare_step, bare = bare_steps(copy.deepcopy(task.network), task, settings, seed), []
-
-    def between() -> None:
-        start = time.perf_counter()
-        for _ in range(BATCHES):
-            bare_step()
-        bare.append((time.perf_counter() - start) / BATCHES)
-
+    bare = Stopwatch(bare_steps(copy.deepcopy(task.network), task, settings, seed))
     number = steps or task.validate_every
-    loop = loop_times(task, settings, seed, rounds, number, between)
+    loop = loop_times(task, settings, seed, rounds, number, bare)
     rate = matrix_product_rate(torch.bfloat16 if uses_bfloat16(settings) else torch.float32)
-    return {"loop": loop, "bare": bare[1:], "operations": work.batch + work.update, "rate": rate}
+    by_round = [bare.times[start : start + number] for start in range(number, len(bare.times), number)]
+    means = [statistics.mean(times) for times in by_round]
+    return {"loop": loop, "bare": means, "operations": work.batch + work.update, "rate": rate}
+
+
+class Stopwatch:
+    """Calls a function, and notes in `times` how many seconds each call takes."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self.function, self.times = function, list[float]()
+
+    def __call__(self) -> None:
+        start = time.perf_counter()
+        self.function()
+        self.times.append(time.perf_counter() - start)
+
+
+class LoopClock:
+    """Notes in `times` the seconds per step between two validations; another function's calls are not counted.
+
+    Args:
+        task, settings: of the training.
+        steps: between two validations.
+        between: called before each step.
+    """
+
+    def __init__(self, task: Task, settings: Training, steps: int, between: Callable[[], None]) -> None:
+        self.task, self.settings, self.steps, self.times = task, settings, steps, list[float]()
+        self.between = Stopwatch(between)
+        self._begin()
+
+    def examples_at(self, number: int) -> Batch:
+        """Those of the task; what comes between is called before the first batch of each step."""
+        if number % self.settings.accumulate == 0:
+            self.between()
+        return self.task.examples_at(number)
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Note the time; the score is better each time, so that the weights are kept, as usual."""
+        self.times.append((time.perf_counter() - self.start - sum(self.between.times)) / self.steps)
+        self._begin()
+        return {"score": float(len(self.times))}
+
+    def _begin(self) -> None:
+        self.between.times.clear()
+        self.start = time.perf_counter()
 
 
 def loop_times(
-    task: Task, settings: Training, seed: int, rounds: int, steps: int, between: Callable[[], None] = lambda: None
+    task: Task,
+    settings: Training,
+    seed: int,
+    rounds: int,
+    steps: int,
+    between: Callable[[], None] = lambda: None,
 ) -> list[float]:
-    """Seconds per step of the training loop, over `rounds` times `steps` in a row; `between` is called after each.
+    """Seconds per step of the training loop, over `rounds` times `steps` in a row.
 
-    There is one round before, which is not counted.
+    There is one round before, which is not counted. `between` is called before each step; its time is not counted.
     """
-    times: list[float] = []
-
-    def note(network: nn.Module) -> dict[str, float]:
-        nonlocal start
-        times.append((time.perf_counter() - start) / steps)
-        between()
-        start = time.perf_counter()
-        return {"score": float(len(times))}  # better each time, so that the weights are kept, as usual
-
-    task = dataclasses.replace(task, validate=note, validate_every=steps, steps=steps * (rounds + 1), chance=None)
+    clock = LoopClock(task, settings, steps, between)
+    timed = dataclasses.replace(
+        task,
+        validate=clock.validate,
+        examples_at=clock.examples_at,
+        validate_every=steps,
+        steps=steps * (rounds + 1),
+        chance=None,
+    )
     settings = dataclasses.replace(settings, max_seconds=None, patience=None)
-    start = time.perf_counter()
-    train(task, settings, seed=seed, device=CPU, checkpoint=NoCheckpoint(), quiet=True)
-    return times[1:]
+    train(timed, settings, seed=seed, device=CPU, checkpoint=NoCheckpoint(), quiet=True)
+    return clock.times[1:]
 
 
 def bare_steps(network: nn.Module, task: Task, settings: Training, seed: int) -> Callable[[], None]:

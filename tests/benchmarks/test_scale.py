@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import torch
@@ -33,9 +34,10 @@ def test_bare_steps_are_those_of_the_loop_and_rounds_are_timed_in_turn(tmp_path)
     for name, weight in task.network.state_dict().items():
         torch.testing.assert_close(bare.state_dict()[name], weight, rtol=1e-5, atol=1e-7)
     task.network.load_state_dict(given.state_dict())
-    called = []
-    times = step_times.loop_times(task, settings, 0, rounds=2, steps=4, between=lambda: called.append(len(called)))
-    assert len(called) == 3 and len(times) == 2 and all(0 < seconds < 10 for seconds in times)
+    rested = step_times.Stopwatch(lambda: time.sleep(0.05))
+    times = step_times.loop_times(task, settings, 0, rounds=2, steps=4, between=rested)
+    assert len(times) == 2 and len(rested.times) == 12
+    assert 0 < min(times) < 0.05 <= min(rested.times)
 
 
 def test_memory_is_the_peak_of_each_process_that_a_stage_starts():
