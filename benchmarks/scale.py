@@ -176,7 +176,7 @@ def plot(table: pd.DataFrame, path: Path) -> None:
     figure = Figure(figsize=(9, 2.6), layout="constrained")
     panels = {
         "time outside forward, backward, update, %": (100 * wide[OUTSIDE], None),
-        "steps per second, 2 processes / 1": (wide["ratio"], TARGET_RATIO),
+        "steps per second, 2 processes / 1 (target: lm)": (wide["ratio"], TARGET_RATIO),
         "peak memory of a process, GiB": (wide[list(MEMORIES)].max(axis=1), TARGET_GIB),
     }
     for place, (title, (values, target)) in enumerate(panels.items(), start=1):
@@ -184,7 +184,7 @@ def plot(table: pd.DataFrame, path: Path) -> None:
         axes.bar(list(wide.index), values, color=LINE_COLOURS[0])
         if target is not None:
             axes.axhline(target, color=LINE_COLOURS[1], linestyle="--", label="target")
-            axes.legend(loc="lower right")
+            axes.legend(loc="center right")
         axes.set_title(title, fontsize=9)
         tidy(axes)
     save_figure(figure, path)
