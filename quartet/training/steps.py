@@ -11,7 +11,8 @@ from quartet.params.shared import Training
 from quartet.training.cuda_graphs import ReplayedStep
 from quartet.training.devices import is_fast_in_bfloat16
 from quartet.training.optimizers import build_optimizers
-from quartet.training.parallel.collectives import number_of_first, sum_over_processes, total
+from quartet.training.parallel.collectives import number_of_first, total
+from quartet.training.parallel.gradients import sum_gradients
 from quartet.training.parallel.layers import begin_batch
 from quartet.training.parallel.share import own_count, processes
 from quartet.training.seeding import seed_step
@@ -57,7 +58,7 @@ def training_step(
             loss.backward()  # back-propagation
             losses += loss.detach()
         if together:
-            sum_over_processes([*(weight.grad for weight in network.parameters() if weight.grad is not None), losses])
+            sum_gradients(network, losses)
         if watch.knows("loss", losses):
             return losses
         gradient_norm = _clipped(network, settings.clip)

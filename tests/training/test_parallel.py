@@ -24,7 +24,7 @@ TRAININGS = {
     "photographs": (photograph_plan, {"weights": "none", "steps": 2}),
     "rnn": (sequence_plan, {"dropout": 0.3, "cell": "gru", "bidirectional": True}),
     "rnn-mingru": (sequence_plan, {"dropout": 0.3, "cell": "mingru"}),
-    "lm": (language_plan, {"dropout": 0.1}),
+    "lm": (language_plan, {"dropout": 0.1, "ngrams": 8192}),  # a table of which few rows are touched
     "lm-holes": (language_plan, {"architecture": "encoder-decoder", "dropout": 0.1, "context": 32}),
     "lm-lstm": (language_plan, {"architecture": "lstm", "dropout": 0.2, "layers": 2}),
     "diffusion": (text_to_image_plan, {"dropout": 0.1, "ema": 0.9}),
