@@ -87,6 +87,11 @@ class TrainLm(Training):
     steps: int = with_default(Training, "steps", 400)
     validate_every: int = with_default(Training, "validate_every", 100)
     compile: bool = compile_setting()
+    shard: bool = setting(
+        False,
+        "Transformer, with `runtime.processes`: each process holds a part of the weights and the optimizer's state "
+        "(FSDP2), for networks that are too large for one GPU; not with `muon`",
+    )
 
     @property
     def brings(self) -> dict[str, str]:
@@ -102,8 +107,23 @@ class TrainLm(Training):
                 f"train_lm.compile: found true, but compiling does not speed up architecture {self.architecture!r}, "
                 "whose steps are sequential or whose batches differ in length; set it to false"
             )
+        if self.shard:
+            yield from self._unsharded()
         if self.architecture in ("decoder", "encoder-decoder"):
             yield from width_per_head("train_lm.", self.width, self.heads, self.position)
+
+    def _unsharded(self) -> Iterator[str]:
+        found = "train_lm.shard: found true, but"
+        if self.architecture in ("lstm", "gru"):
+            yield f"{found} only Transformers are sharded, not architecture {self.architecture!r}; set it to false"
+        if self.optimizer == "muon":
+            yield f"{found} optimizer 'muon' needs whole matrices; set train_lm.optimizer to adamw, for example"
+        if self.compile:
+            yield f"{found} sharded steps are not compiled; set train_lm.compile to false"
+        if self.on_divergence == "rollback":
+            yield f"{found} processes hold no state to go back to; set train_lm.on_divergence to stop"
+        if self.max_seconds:
+            yield f"{found} steps are timed on a whole network; set train_lm.steps instead of train_lm.max_seconds"
 
 
 @dataclasses.dataclass(frozen=True)

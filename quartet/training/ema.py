@@ -1,17 +1,21 @@
 """Exponential moving average of the weights (Polyak & Juditsky 1992), which is validated and saved."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 
 class MovingAverage:
-    """A copy of a network with averaged weights, updated after each step; with `decay` 0, the network itself."""
+    """A copy of a network with averaged weights, updated after each step; with `decay` 0, the network itself.
 
-    def __init__(self, network: nn.Module, decay: float):
+    `copied` makes the copy.
+    """
+
+    def __init__(self, network: nn.Module, decay: float, copied: Callable[[nn.Module], nn.Module] = copy.deepcopy):
         self.decay = decay
-        self.network = copy.deepcopy(network) if decay else network
+        self.network = copied(network) if decay else network
         # Collected once: collecting them at every step would take longer than averaging them.
         self._parameters = tuple(self.network.parameters()), tuple(network.parameters())
         self._buffers = tuple(self.network.buffers()), tuple(network.buffers())

@@ -1,5 +1,6 @@
 """The training loop of all families: forward, loss, backward, update."""
 
+import contextlib
 from collections.abc import Callable
 
 import torch
@@ -90,10 +91,12 @@ def _go_on(
         Diverged: a number of the training is not finite.
     """
     if training.owes_validation():
-        row = training.validate(stop.at_once)
+        # Processes that share a state say what they have to each other, in the same order, so none stops at once.
+        at_once = contextlib.nullcontext if training.held.is_sharded else stop.at_once
+        row = training.validate(at_once)
         bar.describe(row)
         _save_if_due(checkpoint, training, good_moment=True)
-        with stop.at_once():
+        with at_once():
             on_validation(row)
     else:
         training.take_step()
@@ -126,6 +129,6 @@ def _save_if_due(checkpoint: Checkpoint | NoCheckpoint, training: TrainingState,
     Raises:
         Diverged: a number in it is not finite; it is not saved.
     """
-    if checkpoint.is_due(good_moment=good_moment):
+    if training.held.agreed(checkpoint.is_due(good_moment=good_moment)):
         training.check()
         checkpoint.save(training.progress())

@@ -1,6 +1,6 @@
 """The optimizers: torch's SGD with Nesterov momentum, Adam, AdamW and RMSprop, and our Muon."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -11,7 +11,12 @@ from quartet.training.muon import Muon
 
 
 def build_optimizers(
-    network: nn.Module, settings: Training, device: torch.device, rate_factors: Mapping[str, float] | None = None
+    network: nn.Module,
+    settings: Training,
+    device: torch.device,
+    rate_factors: Mapping[str, float] | None = None,
+    *,
+    sharded: bool = False,
 ) -> list[Optimizer]:
     """The optimizers of a network: a single one or, for `muon`, Muon for matrices and kernels and AdamW for the rest.
 
@@ -20,8 +25,9 @@ def build_optimizers(
 
     Args:
         rate_factors: factors on the learning rate of parameters, by name; the others have 1.
+        sharded: whether the network is; its steps are not replayed, and Muon, which needs whole matrices, cannot be.
     """
-    on_gpu = device.type == "cuda"
+    on_gpu = device.type == "cuda" and not sharded
     rate = torch.tensor(settings.learning_rate, device=device) if on_gpu else settings.learning_rate
     embeddings = {id(module.weight) for module in network.modules() if isinstance(module, nn.Embedding)}
     decayed: dict[float, list[nn.Parameter]] = {}
@@ -39,7 +45,7 @@ def build_optimizers(
         ]
     groups = matrices + vectors
     if settings.optimizer == "sgd":
-        return [SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)]
+        return [SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=not sharded)]
     if settings.optimizer == "rmsprop":
         return [RMSprop(groups, lr=rate, capturable=on_gpu)]
     return [{"adam": Adam, "adamw": AdamW}[settings.optimizer](groups, lr=rate, fused=True, capturable=on_gpu)]
@@ -71,8 +77,12 @@ def optimizer_tensors(optimizers: list[Optimizer]) -> dict[str, torch.Tensor]:
     }
 
 
-def restore_optimizers(optimizers: list[Optimizer], tensors: dict[str, torch.Tensor]) -> None:
-    """Restore the state that `optimizer_tensors` returned."""
+def restore_optimizers(
+    optimizers: list[Optimizer],
+    tensors: dict[str, torch.Tensor],
+    part: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = lambda tensor, like: tensor,
+) -> None:
+    """Restore the state that `optimizer_tensors` returned; of a tensor of a parameter's size, its `part`."""
     for number, optimizer in enumerate(optimizers):
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         restored = optimizer.state_dict()
@@ -82,6 +92,6 @@ def restore_optimizers(optimizers: list[Optimizer], tensors: dict[str, torch.Ten
                 parameter = parameters[int(index)]
                 if tensor.shape == parameter.shape:
                     # In the parameter's memory format, since fused updates step through both in memory order.
-                    tensor = torch.empty_like(parameter).copy_(tensor)
+                    tensor = torch.empty_like(parameter).copy_(part(tensor, parameter))
                 restored["state"].setdefault(int(index), {})[name] = tensor
         optimizer.load_state_dict(restored)

@@ -11,6 +11,7 @@ from quartet.params.shared import Training
 from quartet.training.checkpoints import Progress
 from quartet.training.ema import MovingAverage
 from quartet.training.optimizers import build_optimizers, optimizer_tensors, restore_optimizers, set_learning_rate
+from quartet.training.parallel.sharding import held_network
 from quartet.training.parallel.share import processes
 from quartet.training.progress_schema import by_prefix
 from quartet.training.schedules import learning_rate_factor
@@ -18,7 +19,7 @@ from quartet.training.seeding import seed_step
 from quartet.training.standing_still import FirstLosses
 from quartet.training.steps import examples_of, steps_within_time, training_step
 from quartet.training.task import Outcome, Task
-from quartet.training.watching import Diverged, Watch, advice, is_finite, what_is_not_finite
+from quartet.training.watching import PARTS, Diverged, Watch, advice, is_finite, what_is_not_finite
 
 MOST_ROLLBACKS = 3
 RATE_AFTER_ROLLBACK = 0.5  # of the learning rate before
@@ -43,7 +44,8 @@ class TrainingState:
             self.steps = saved.values["steps"]  # as first measured: another number would change the schedule
         else:
             self.steps = steps_within_time(task, settings, seed, device)
-        self.average = MovingAverage(task.network, settings.ema)
+        self.held = held_network(task)
+        self.average = MovingAverage(self.held.network, settings.ema, self.held.copied)
         self.generator = torch.Generator(device)
         self.done = 0  # number of steps taken
         self.history: list[dict[str, float]] = []
@@ -84,7 +86,7 @@ class TrainingState:
 
     def is_finite(self) -> bool:
         """Whether every number of the state is finite; a GPU is waited for."""
-        return what_is_not_finite(self._tensors()) is None
+        return self._what_is_not_finite() is None
 
     def check(self) -> None:
         """Check every number of the state, those of all steps included; a GPU is waited for.
@@ -93,7 +95,7 @@ class TrainingState:
             Diverged: one is not finite.
         """
         self._watch.check(self.done, wait=True)
-        if what := what_is_not_finite(self._tensors()):
+        if what := self._what_is_not_finite():
             raise Diverged(self.done, what)
 
     def validate(
@@ -107,8 +109,8 @@ class TrainingState:
             Diverged: a number of the state, or a loss or score, is not finite.
         """
         self.check()
-        with interruptible():
-            scores = self.task.validate(self.average.network.eval())
+        with self.held.whole(self.average.network) as network, interruptible():
+            scores = self.task.validate(network.eval())
         row = {
             "step": self.done,
             "learning_rate": self._rate_of(self.done - 1),
@@ -124,7 +126,7 @@ class TrainingState:
         # Of equal scores, keep the later weights, which were trained and averaged longer.
         if keeps_last or not self.kept or scores["score"] >= self.kept["validation_score"]:
             self.kept = row
-            self.kept_weights = {k: v.detach().clone() for k, v in self.average.network.state_dict().items()}
+            self.kept_weights = self.held.gathered(self.average.network.state_dict())
         if self.good is not None:
             first_loss = self.first_losses.losses[0].item()
             if row["training_loss"] <= first_loss + abs(first_loss):
@@ -160,6 +162,7 @@ class TrainingState:
 
     def outcome(self) -> Outcome:
         """The result of the training."""
+        self.held.end()
         history = self.history
         if self.rollbacks:
             history = [{**row, "rollbacks": sum(to < row["step"] for to in self.rollbacks)} for row in history]
@@ -183,11 +186,11 @@ class TrainingState:
             "rollbacks": list(self.rollbacks),
             "processes": processes(),
         }
-        return Progress({name: tensor.clone() for name, tensor in self._tensors().items()}, values)
+        return Progress(self.held.gathered(self._tensors()), values)
 
     def _tensors(self) -> dict[str, Tensor]:
         return {
-            **_prefixed("network", self.task.network.state_dict()),
+            **_prefixed("network", self.held.network.state_dict()),
             **_prefixed("average", self.average.network.state_dict()),
             **_prefixed("optimizers", optimizer_tensors(self.optimizers)),
             **_prefixed("kept", self.kept_weights),
@@ -195,23 +198,30 @@ class TrainingState:
             "sum.first": self.first_losses.losses,
         }
 
+    def _what_is_not_finite(self) -> str | None:
+        """Which part of the state, in any process, has numbers that are not finite."""
+        parts, what = list(PARTS.values()), what_is_not_finite(self.held.own(self._tensors()))
+        number = self.held.agreed(parts.index(what) if what else -1)
+        return parts[number] if number >= 0 else None
+
     def _begin(self, saved: Progress | None) -> None:
         """Be ready to take steps: from a state, whose tensors are used up, or from the first one."""
         # New ones: those of a training that diverged remember numbers that are not finite.
-        self.optimizers = build_optimizers(self.task.network, self.settings, self.device, self.task.rate_factors)
+        network, sharded = self.held.network, self.held.is_sharded
+        self.optimizers = build_optimizers(network, self.settings, self.device, self.task.rate_factors, sharded=sharded)
         if saved is not None:
             names = ("step", "history", "kept", "rollbacks")
             self.done, self.history, self.kept, self.rollbacks = (saved.values[name] for name in names)
             parts = by_prefix(saved.tensors)
-            self.task.network.load_state_dict(parts["network"])
-            self.average.network.load_state_dict(parts["average"])
-            restore_optimizers(self.optimizers, parts["optimizers"])
-            self.kept_weights, self.loss_sum = parts["kept"], parts["sum"]["loss"].to(self.device)
+            self.held.load(network, parts["network"])
+            self.held.load(self.average.network, parts["average"])
+            restore_optimizers(self.optimizers, parts["optimizers"], self.held.part)
+            self.kept_weights, self.loss_sum = self.held.kept(parts["kept"]), parts["sum"]["loss"].to(self.device)
             self.first_losses.losses.copy_(parts["sum"]["first"])
         self._watch = Watch(self.device, self.done)
         # A recording of a GPU's step is made anew, since it holds the places of the former optimizers.
         self._step = training_step(
-            self.task, self.task.network, self.optimizers, self.settings, self.generator, self._watch
+            self.task, network, self.optimizers, self.settings, self.generator, self._watch, sharded=sharded
         )
 
     def _rate_of(self, step: int) -> float:

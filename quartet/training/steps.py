@@ -11,9 +11,10 @@ from quartet.params.shared import Training
 from quartet.training.cuda_graphs import ReplayedStep
 from quartet.training.devices import is_fast_in_bfloat16
 from quartet.training.optimizers import build_optimizers
-from quartet.training.parallel.collectives import number_of_first, total
+from quartet.training.parallel.collectives import number_of_first, sum_over_processes, total
 from quartet.training.parallel.gradients import sum_gradients
 from quartet.training.parallel.layers import begin_batch
+from quartet.training.parallel.sharding import exchanging, whole_tensor
 from quartet.training.parallel.share import own_count, processes
 from quartet.training.seeding import seed_step
 from quartet.training.task import Batch, Task
@@ -32,6 +33,8 @@ def training_step(
     settings: Training,
     generator: torch.Generator,
     watch: Watch,
+    *,
+    sharded: bool = False,
 ) -> Callable[[Iterable[Batch]], Tensor]:
     """A function that takes one step and returns the mean loss.
 
@@ -39,7 +42,7 @@ def training_step(
     memory. A loss or gradient that is known not to be finite changes no weights; `watch` tells of it.
 
     Several processes have a part of each batch each. The sum of their gradients is that of the whole batch, and all of
-    them take the same step.
+    them take the same step. The backward pass of a `sharded` network sums gradients itself.
     """
     device, together = generator.device, processes() > 1
 
@@ -57,11 +60,13 @@ def training_step(
                 loss = loss * _share_of(task, whole, batch)
             loss.backward()  # back-propagation
             losses += loss.detach()
-        if together:
+        if sharded:
+            sum_over_processes([losses])
+        elif together:
             sum_gradients(network, losses)
         if watch.knows("loss", losses):
             return losses
-        gradient_norm = _clipped(network, settings.clip)
+        gradient_norm = whole_tensor(_clipped(network, settings.clip))
         if watch.knows("gradient norm", gradient_norm):
             return losses
         watch.count(losses, gradient_norm)
@@ -69,6 +74,8 @@ def training_step(
             optimizer.step()  # update
         return losses
 
+    if sharded:
+        return exchanging()(step)
     return ReplayedStep(step, generator) if device.type == "cuda" and task.replayable and not together else step
 
 

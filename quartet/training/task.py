@@ -36,6 +36,7 @@ class Task:
             train together, it draws for the whole batch and makes this process's rows (`parallel/share.py`).
         loss_of: the network's loss on a batch, a scalar.
         weight_of: of a batch, what its loss is a mean of, such as the number of its tokens; None takes its rows.
+        shards: the layers that several processes shard, by name (`parallel/sharding.py`); none if each has all.
         validate: scores on the validation split, among them `score`, where higher is better.
         steps: number of training steps.
         validate_every: steps between validations.
@@ -58,6 +59,7 @@ class Task:
     rate_factors: Mapping[str, float] = dataclasses.field(default_factory=dict)
     chance: Callable[[], Chance] | None = None
     weight_of: Callable[[Batch], Tensor] | None = None
+    shards: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Train a language model: windows of text, next-token or span-filling loss, validation; or on pairs, to translate."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,12 +19,13 @@ from quartet.language.networks.interface import LanguageModel
 from quartet.language.scoring import frequency_nats, validation_scores
 from quartet.language.settings import TrainLm
 from quartet.language.training.continuation import Continuation
+from quartet.language.training.shards import shards_of
 from quartet.language.training.span_corruption import corrupt_spans
 from quartet.language.translation.training import TranslationTraining
 from quartet.language.windows import TrainingWindows, token_stream
 from quartet.params.fields import changed, say_idle
 from quartet.training.compiling import compiled
-from quartet.training.parallel.share import own_rows
+from quartet.training.parallel.share import own_rows, processes
 from quartet.training.run import Plan
 from quartet.training.task import Batch, Chance, Task
 
@@ -37,12 +39,15 @@ def plan(settings: TrainLm, *, seed: int, folder: Path, info: Mapping, device: t
     translates = info.get("task") == TRANSLATION
     going_on = Continuation(settings, folder, info, device) if settings.start_from else None
     say_idle("train_lm", changed(settings, OF_TEXT if translates else OF_PAIRS), "pairs" if translates else "text")
+    say_idle("train_lm", changed(settings, ["shard"]) if processes() == 1 else [], "one process")
     if translates:
         task = TranslationTraining(settings, folder, description, device, seed=seed).task()
         card_keys: tuple[str, ...] = ("tokenizer", "vocabulary_size", "task", "languages")
     else:
         task = LanguageTraining(settings, folder, info, device, seed=seed).task()
         card_keys = ("tokenizer", "vocabulary_size")
+    if settings.shard:
+        task = dataclasses.replace(task, shards=shards_of(task.network))
     return Plan(
         task=task,
         description=description,
