@@ -130,26 +130,3 @@ def test_each_part_is_computed_once_and_every_process_has_all(count):
     found = together(2, squares_of, count)
     assert [results for _, results in found] == [expected, expected]
     assert [computed for computed, _ in found] == [list(range(0, count, 2)), list(range(1, count, 2))]
-
-
-SHARDED = {"shard": True, "layers": 2, "width": 24, "ema": 0.9}
-SHARDINGS = {
-    "sgd": {**STEADY, "dropout": 0.1, "clip": 0.1, "accumulate": 2},
-    "adamw": {"optimizer": "adamw", "learning_rate": 0.001, "steps": 4, "validate_every": 2},
-    "no-average": {**STEADY, "ema": 0.0},
-    "holes": {**STEADY, "architecture": "encoder-decoder", "dropout": 0.1, "context": 32},
-}
-
-
-@pytest.mark.parametrize("name", SHARDINGS)
-def test_a_sharded_training_is_that_of_one_process(family_data, name):
-    settings = {**SHARDED, **SHARDINGS[name]}
-    history, weights = histories(language_plan, family_data, settings)
-    first, second = together(2, histories, language_plan, family_data, settings)
-    assert first[0] == second[0], "the processes differ"
-    assert not second[1], "only the first process keeps weights"
-    for row, expected in zip(first[0], history, strict=True):
-        assert row == pytest.approx(expected, rel=2e-4, abs=1e-5)
-    assert first[1].keys() == weights.keys()
-    for key, weight in weights.items():
-        assert first[1][key] == pytest.approx(weight, rel=1e-2, abs=2e-4), key

@@ -132,8 +132,8 @@ class Sharded:
         """Copies of the tensors, whole, on the CPU of process 0; the others get none."""
         found = {}
         with torch.no_grad(), answered():
-            for name, tensor in tensors.items():
-                whole = whole_tensor(tensor)  # one at a time, since all of them may not fit
+            for name in sorted(tensors):  # in any other order, the processes might wait for different ones
+                whole = whole_tensor(tensors[name])  # one at a time, since all of them may not fit
                 if rank() == 0:
                     found[name] = torch.empty_like(whole, device="cpu").copy_(whole)
         return found
