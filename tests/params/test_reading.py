@@ -69,6 +69,21 @@ def test_settings_of_trained_bodies_are_refused_where_they_would_do_nothing(tmp_
         read(tmp_path, f"train_cnn: {given}")
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("", "'muon' needs whole matrices"),
+        ("optimizer: adamw, architecture: gru", "only Transformers are sharded, not architecture 'gru'"),
+        ("optimizer: adamw, compile: true", "set train_lm.compile to false"),
+        ("optimizer: adamw, on_divergence: rollback", "set train_lm.on_divergence to stop"),
+        ("optimizer: adamw, max_seconds: 9", "set train_lm.steps instead of train_lm.max_seconds"),
+    ],
+)
+def test_what_cannot_be_sharded_is_refused(tmp_path, given, message):
+    with pytest.raises(BadSettings, match=rf"train_lm\.shard: found true, but .*{message}"):
+        read(tmp_path, f"train_lm: {{shard: true, {given}}}")
+
+
 def test_conflicts_are_refused(tmp_path):
     with pytest.raises(BadSettings, match="does not divide"):
         read(tmp_path, "train_lm: {width: 130, heads: 4}")

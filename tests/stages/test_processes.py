@@ -13,14 +13,21 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from family_plans import bring, prepare_images
+from real_text import REFERENCE
 
+from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.writing import read_json, write_json
 from quartet.images.settings import PreprocessImages
+from quartet.language.preparation import prepare_text
+from quartet.language.settings import PreprocessText
+from quartet.language.sources import download_text
 
 TOP = Path(__file__).parents[2]
 PARAMS = """
 runtime: {{processes: {processes}, process_timeout: 3, checkpoint_seconds: 0.5}}
 train_cnn: {{steps: 400, validate_every: 100, width: 4, optimizer: sgd, learning_rate: 0.02}}
+train_lm: {{steps: 400, validate_every: 100, width: 16, layers: 1, heads: 2, context: 16, ngrams: 0, optimizer: adamw,
+  learning_rate: 0.001, shard: true}}
 """
 
 
@@ -31,6 +38,9 @@ def folder(tmp_path_factory):
     images = made / "data/processed/images"
     bring(made / "raw")
     prepare_images(made / "raw", images, PreprocessImages())
+    (made / "own.txt").write_text(REFERENCE[:20_000])
+    write_json(made / "text/manifest.json", download_text(f"file:{made / 'own.txt'}", Fetching(), made / "text"))
+    prepare_text(made / "text", made / "data/processed/text", PreprocessText(tokenizer="character"))
     (made / "params.yaml").write_text(PARAMS.format(processes=1))
     subprocess.run([sys.executable, "-m", "stages.download", "weights"], cwd=made, env=environment(), check=True)
     return made
@@ -41,10 +51,10 @@ def environment():
     return {**inherited, "PYTHONPATH": str(TOP), "QUARTET_TRACKING": "off", "OMP_NUM_THREADS": "1"}
 
 
-def training(folder, processes, *before):
+def training(folder, processes, *before, stage="stages.train_cnn"):
     """Start a training; its words go to `said.txt`."""
     (folder / "params.yaml").write_text(PARAMS.format(processes=processes))
-    command = [*(before or (sys.executable, "-m")), "stages.train_cnn"]
+    command = [*(before or (sys.executable, "-m")), stage]
     with (folder / "said.txt").open("w") as said:
         return subprocess.Popen(command, cwd=folder, env=environment(), stdout=said, stderr=subprocess.STDOUT)
 
@@ -125,6 +135,25 @@ def test_a_stop_is_one_for_all(folder, whole):
     assert code == 0, said
     assert "resuming from step" in said
     assert results(folder)[0] == whole[0]
+
+
+def test_one_of_a_sharded_training_hangs_and_a_single_process_goes_on(folder):
+    process = training(folder, 2, stage="stages.train_lm")
+    wait_until_under_way(folder, process)
+    hanging = member(process, 1)
+    os.kill(hanging, signal.SIGSTOP)
+    code, said = ended(folder, process)
+    assert code == 1
+    assert "process 1 of 2" in said
+    assert "Traceback" not in said
+    assert not Path(f"/proc/{hanging}").exists()
+    code, said = ended(folder, training(folder, 1, stage="stages.train_lm"))
+    assert code == 0, said
+    assert "train_lm.shard: not used by one process" in said
+    assert "another number of processes (2 before, 1 now)" in said
+    history = pd.read_csv(folder / "reports/lm/training.csv")
+    assert list(history["step"]) == [100, 200, 300, 400]
+    assert history["validation_loss"].is_monotonic_decreasing
 
 
 def test_an_error_is_said_once(folder, tmp_path):

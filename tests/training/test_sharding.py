@@ -1,5 +1,6 @@
 """A sharded training is that of one process, holds a part of it in each, and goes on in any number of processes."""
 
+import json
 import os
 import signal
 
@@ -7,8 +8,14 @@ import pytest
 import torch
 from family_plans import CPU, language_plan, trained
 from processes import together
+from real_text import REFERENCE
 
+from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.stop_requests import Interrupted
+from quartet.artifacts.writing import write_json
+from quartet.language.preparation import prepare_text
+from quartet.language.settings import PreprocessText
+from quartet.language.sources import download_text
 from quartet.training.checkpoints import Checkpoint
 from quartet.training.parallel.layers import share_layers
 from quartet.training.state import TrainingState
@@ -24,7 +31,7 @@ TRAININGS = {
 
 
 def results(data, settings):
-    """History and kept weights, and the weights that the network has at the end."""
+    """The history and the kept weights."""
     outcome = trained(language_plan, data, **settings)
     return outcome.history, {name: weight.numpy() for name, weight in outcome.weights.items()}
 
@@ -66,6 +73,18 @@ def test_each_of_two_processes_holds_half(family_data, architecture):
     whole = bytes_held(family_data, settings)
     for held in together(2, bytes_held, family_data, settings):
         assert held == pytest.approx(whole / 2, rel=0.02)
+
+
+def test_a_sharded_translator_is_that_of_one_process(tmp_path):
+    lines = [line for line in REFERENCE[:6000].splitlines() if line.strip()]
+    pairs = [{"source": line, "target": line[::-1]} for line in lines]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    raw = tmp_path / "raw"
+    write_json(raw / "manifest.json", download_text(f"pairs:{tmp_path / 'own.jsonl'}", Fetching(), raw))
+    prepare_text(raw, tmp_path / "text", PreprocessText(vocabulary_size=300))
+    settings = {**SHARDED, **TRAININGS["holes"], "context": 64}
+    expected = results(tmp_path, settings)
+    check_alike(together(4, results, tmp_path, settings)[0], expected)
 
 
 def stopped(data, folder, settings):
