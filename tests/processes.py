@@ -12,7 +12,7 @@ from quartet.training.parallel.collectives import joined
 def together(count, function, *arguments):
     """Call a function in `count` processes of one group; returns what each returned."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["family_plans", __name__])  # so that torch is imported once
+    context.set_forkserver_preload(["family_plans", "torch.distributed.fsdp", __name__])  # imported once
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
