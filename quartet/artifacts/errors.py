@@ -5,12 +5,14 @@ import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from quartet.artifacts.disk_space import NoRoom
 from quartet.artifacts.fetching import FetchError
 from quartet.artifacts.secrets import without_secrets
 from quartet.params.reading import BadSettings
 
+SAID = "QUARTET_SAID"  # environment variable: the file that says that the first of several processes reported an error
 NAMED = 10  # things in a message
 # The wordings of torch, of the system's loader while it imports, and of Python's threads, in lower case.
 OUT_OF_MEMORY = (
@@ -84,3 +86,5 @@ def _report(stage: str, error: object) -> None:
 
         print(without_secrets(traceback.format_exc()), file=sys.stderr, flush=True)
     print(without_secrets(f"{stage}: {error}"), file=sys.stderr, flush=True)
+    if SAID in os.environ and os.environ.get("RANK") == "0":
+        Path(os.environ[SAID]).touch()

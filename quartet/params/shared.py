@@ -40,8 +40,8 @@ class Runtime:
         host, _, port = (self.rendezvous or "").rpartition(":")
         if self.rendezvous and not (host and port.isdecimal() and 0 < int(port) < 65536):
             yield f"runtime.rendezvous: found {self.rendezvous!r}, wanted HOST:PORT"
-        if self.processes != 1 and self.device == "mps":
-            yield f"runtime.processes: found {self.processes}; an Apple GPU is used by one process alone"
+        if (self.processes != 1 or self.nodes > 1) and self.device == "mps":
+            yield "runtime.device: found 'mps'; an Apple GPU is used by one process alone"
         if (self.nodes > 1) != bool(self.rendezvous):
             yield f"runtime.rendezvous: found {self.rendezvous!r} with nodes = {self.nodes}; several machines need one"
 

@@ -44,7 +44,7 @@ class Checkpoint:
     """
 
     def __init__(self, stage: str, determined_by: Mapping[str, object], seconds: float = SECONDS):
-        described = json.dumps({**determined_by, "code": _code_checksum()}, sort_keys=True)
+        described = json.dumps({**determined_by, "code": code_checksum()}, sort_keys=True)
         key = hashlib.sha256(described.encode()).hexdigest()[:16]
         self.folder = paths.checkpoints() / stage / key
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ def _read(generation: Path) -> Progress:
     return Progress(load_tensors(generation / "state.safetensors"), read_json(generation / "progress.json"))
 
 
-def _code_checksum() -> str:
+def code_checksum() -> str:
     """Checksum of our code: a changed version must not resume an old training."""
     digest = hashlib.sha256()
     top = Path(__file__).parents[2]

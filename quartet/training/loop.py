@@ -57,12 +57,17 @@ def train(
     with stop_requests() as stop, progress_bar(training.steps, training.done, quiet) as bar:
         try:
             while not training.is_over():
+                diverged = None
                 try:
                     _go_on(training, checkpoint, bar, stop, on_validation)
-                except Diverged as diverged:
+                except Diverged as found:
+                    diverged = found
+                if processes() > 1:
+                    diverged = _agreed(stop, diverged)
+                if diverged:
                     print(training.recover(diverged), flush=True)
                     bar.move_to(training.done)
-                _stop_together(stop)
+                stop.check()
         except Interrupted:
             if training.is_finite():
                 checkpoint.save(training.progress())
@@ -91,8 +96,8 @@ def _go_on(
         Diverged: a number of the training is not finite.
     """
     if training.owes_validation():
-        # Processes that share a state say what they have to each other, in the same order, so none stops at once.
-        at_once = contextlib.nullcontext if training.held.is_sharded else stop.at_once
+        # Several processes work on a validation together, so none of them stops at once.
+        at_once = contextlib.nullcontext if processes() > 1 else stop.at_once
         row = training.validate(at_once)
         bar.describe(row)
         _save_if_due(checkpoint, training, good_moment=True)
@@ -106,11 +111,14 @@ def _go_on(
         _save_if_due(checkpoint, training)
 
 
-def _stop_together(stop: StopRequests) -> None:
-    """Raise `Interrupted` if a signal has arrived, in any of the processes, so that all end after the same step."""
-    if processes() > 1:
-        stop.received = largest(stop.received or 0) or None
-    stop.check()
+def _agreed(stop: StopRequests, diverged: Diverged | None) -> Diverged | None:
+    """What any of the processes has found after this step: a signal to stop, or numbers that are not finite.
+
+    On a GPU, they look at their numbers at different times.
+    """
+    received, step = largest(stop.received or 0, diverged.step if diverged else 0)
+    stop.received = received or None
+    return diverged or (Diverged(step, "a number of another process is") if step else None)
 
 
 def _check_of(task: Task, settings: Training, device: torch.device) -> Callable[[Progress], None]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -91,7 +90,7 @@ def _train(family: Family, settings: Training, *, seed: int, runtime: Runtime) -
         import numpy
         import torch
 
-        from quartet.training.checkpoints import Checkpoint, NoCheckpoint
+        from quartet.training.checkpoints import Checkpoint, NoCheckpoint, code_checksum
         from quartet.training.devices import describe_device, pick_device
         from quartet.training.loop import train
         from quartet.training.parallel.collectives import check_same, joined
@@ -119,7 +118,7 @@ def _train(family: Family, settings: Training, *, seed: int, runtime: Runtime) -
                     f"{processes()} processes without an example"
                 )
             if processes() > 1:
-                check_same(json.dumps(determined_by, sort_keys=True))
+                check_same({**determined_by, "code": code_checksum()})
             checkpoint: Checkpoint | NoCheckpoint = NoCheckpoint()
             if first:
                 checkpoint = Checkpoint(family.training_section, determined_by, runtime.checkpoint_seconds)

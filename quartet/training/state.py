@@ -11,6 +11,7 @@ from quartet.params.shared import Training
 from quartet.training.checkpoints import Progress
 from quartet.training.ema import MovingAverage
 from quartet.training.optimizers import build_optimizers, optimizer_tensors, restore_optimizers, set_learning_rate
+from quartet.training.parallel.collectives import largest
 from quartet.training.parallel.sharding import held_network
 from quartet.training.parallel.share import processes
 from quartet.training.progress_schema import by_prefix
@@ -140,7 +141,7 @@ class TrainingState:
         Raises:
             FloatingPointError: the settings say to stop, there were too many rollbacks, or another rate cannot help.
         """
-        if diverged.of_batch and not self._has_finite_batch(diverged.step - 1):
+        if (diverged.of_batch or processes() > 1) and not self._has_finite_batch(diverged.step - 1):
             raise FloatingPointError(
                 f"{diverged}: its batch has numbers that are not finite; look for NaN and infinity in the data"
             ) from diverged
@@ -241,7 +242,8 @@ class TrainingState:
         """Whether all that a step (counted from 0) reads is finite."""
         seed_step(self.generator, self.seed, step)
         batches = (self.task.batch_of(part, self.generator) for part in examples_of(step, self.task, self.settings))
-        return all(map(is_finite, batches))
+        finite = all(map(is_finite, batches))
+        return finite if processes() == 1 else largest(not finite)[0] == 0
 
 
 def _good_of(saved: Progress) -> Progress:

@@ -8,9 +8,8 @@ import datetime
 import json
 import os
 import signal
-import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from safetensors.torch import load, save
@@ -20,6 +19,7 @@ from quartet.training.checkpoints import Progress
 from quartet.training.parallel.share import members, place, take_whole_batches
 
 ANSWER_SECONDS = 3.0  # within which a process that is alive says that it, too, waits for another one
+ERROR_SECONDS = 90.0  # that a process may take to say why it ends
 _stores: list[distributed.Store] = []  # of the running group, at most one
 
 
@@ -38,13 +38,20 @@ def joined(device: torch.device, timeout: float, *, whole_batches: bool = False)
     """
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     wait = datetime.timedelta(seconds=timeout)
-    store, own, count = next(distributed.rendezvous("env://", timeout=wait))
-    distributed.init_process_group(backend, store=store, rank=own, world_size=count, timeout=wait)
-    store.set(f"process/{own}", f"{socket.gethostname()} {os.getpid()}")
+    try:
+        store, own, count = next(distributed.rendezvous("env://", timeout=wait))
+        distributed.init_process_group(backend, store=store, rank=own, world_size=count, timeout=wait)
+        store.set(f"process/{own}", f"{_machine()} {os.getpid()}")
+    except RuntimeError as error:
+        raise ConnectionError(f"not all processes came within {timeout:g} s (runtime.process_timeout)") from error
     _stores.append(store)
     take_whole_batches(whole_batches)
     try:
         yield
+    except BaseException:
+        with contextlib.suppress(RuntimeError):
+            store.set(f"ends/{own}", "")  # so that nobody takes it for lost while it says why
+        raise
     finally:
         take_whole_batches(False)
         _stores.clear()
@@ -69,26 +76,42 @@ def answered() -> Iterator[None]:
     except RuntimeError as error:
         if _is_out_of_memory(error):
             raise
-        store, own = _stores[0], place()
-        store.set(f"waits/{own}", "")
-        time.sleep(ANSWER_SECONDS)
-        waiting = [other for other in range(members()) if store.check([f"waits/{other}"])]
-        if own > min(waiting):
+        try:
+            lost, speaks = _lost_processes()
+        except RuntimeError:  # so is the machine where they met
+            lost, speaks = [], True
+        if not speaks:
             raise SystemExit(1) from error
-        lost = [str(other) for other in range(members()) if other not in waiting]
-        _end(lost, store)
         who = f"process {', '.join(lost)} of {members()} (the first is 0) died or hangs"
         what = who if lost else "the processes lost their connection"
         raise LostProcess(f"{what}; the same command goes on from the last checkpoint") from error
 
 
-def _end(lost: Sequence[str], store: distributed.Store) -> None:
-    """End processes of this machine that hang, so that nobody has to wait for them."""
+def _lost_processes() -> tuple[list[str], bool]:
+    """The numbers of the processes that do not wait as this one does, and whether it is this one that says so.
+
+    Those of this machine are ended. If one ends with an error of its own, this waits until it has said it.
+    """
+    store, own = _stores[0], place()
+    store.set(f"waits/{own}", "")
+    time.sleep(ANSWER_SECONDS)
+    if any(store.check([f"ends/{other}"]) for other in range(members())):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which comes when the other has ended
+        time.sleep(ERROR_SECONDS)
+    waiting = [other for other in range(members()) if store.check([f"waits/{other}"])]
+    lost = [str(other) for other in range(members()) if other not in waiting]
     for other in lost:
-        host, pid = store.get(f"process/{other}").decode().split()
-        if host == socket.gethostname():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+        if store.check([f"process/{other}"]):
+            machine, pid = store.get(f"process/{other}").decode().split()
+            if machine == _machine():
+                with contextlib.suppress(OSError):
+                    os.kill(int(pid), signal.SIGKILL)
+    return lost, own == min(waiting)
+
+
+def _machine() -> str:
+    """The number of this machine among those that train together."""
+    return os.environ.get("GROUP_RANK", "0")
 
 
 def sum_over_processes(tensors: Sequence[Tensor]) -> None:
@@ -108,12 +131,12 @@ def total(number: Tensor) -> Tensor:
     return summed
 
 
-def largest(number: int) -> int:
-    """The largest of the processes' numbers."""
-    shared = torch.tensor(number)
+def largest(*numbers: int) -> list[int]:
+    """The largest of the processes' numbers, in each place."""
+    shared = torch.tensor(numbers)
     with answered():
         distributed.all_reduce(shared, distributed.ReduceOp.MAX)
-    return int(shared)
+    return shared.tolist()
 
 
 def gathered(rows: Tensor) -> Tensor:
@@ -136,16 +159,18 @@ def number_of_first(number: int) -> int:
     return int(_broadcast(str(number).encode()))
 
 
-def check_same(what: str) -> None:
-    """Check that all processes have the same text.
+def check_same(what: Mapping[str, object]) -> None:
+    """Check that all processes have the same of everything that determines the result.
 
     Raises:
-        ValueError: this one's is not that of process 0.
+        ValueError: this one has something that is not that of process 0; the message names it.
     """
-    if _broadcast(what.encode()).decode() != what:
+    first = json.loads(_broadcast(json.dumps(what).encode()))
+    others = [name for name, own in json.loads(json.dumps(what)).items() if first.get(name) != own]
+    if others:
         raise ValueError(
-            f"process {place()} of {members()} has other data, settings, code or versions than process 0; bring the "
-            "machines to the same state (`git pull`, `dvc pull`, `make setup`)"
+            f"process {place()} of {members()} differs from process 0 in its {' and '.join(others)}; bring the "
+            "machines to the same state (`git pull`, `dvc pull`, `make setup`), also in `runtime.threads`"
         )
 
 

@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quartet.artifacts.stop_requests import Interrupted, ends_when_told
+from filelock import FileLock
+
+from quartet.artifacts import paths
+from quartet.artifacts.errors import SAID, BadInput
+from quartet.artifacts.stop_requests import SIGNALS, Interrupted, ends_when_told
 from quartet.params.shared import Runtime
 
 if TYPE_CHECKING:
@@ -30,12 +34,21 @@ def is_first() -> bool:
 
 
 def wanted_processes(runtime: Runtime) -> int:
-    """How many processes the settings want on this machine."""
-    if runtime.processes != "auto":
-        return int(runtime.processes)
+    """How many processes the settings want on this machine.
+
+    Raises:
+        BadInput: there are fewer GPUs.
+    """
     import torch
 
-    return max(1, torch.cuda.device_count())
+    gpus = torch.cuda.device_count() if runtime.device in ("auto", "cuda") else 0
+    if runtime.processes == "auto":
+        return max(1, gpus)
+    if gpus and int(runtime.processes) > gpus:
+        raise BadInput(
+            f"runtime.processes: found {runtime.processes}; this machine has {gpus} GPUs, one for each process"
+        )
+    return int(runtime.processes)
 
 
 @contextlib.contextmanager
@@ -55,6 +68,7 @@ def launch(runtime: Runtime, module: str, arguments: list[str]) -> None:
     """Run `python -m module arguments` in several processes until all have ended.
 
     Raises:
+        BadInput: as `wanted_processes`.
         ConnectionError: one of them failed without a word, or another machine did not come.
         SystemExit: one of them failed and has said why.
         Interrupted: they were asked to stop.
@@ -68,7 +82,8 @@ def launch(runtime: Runtime, module: str, arguments: list[str]) -> None:
         if name.startswith("torch.distributed.elastic"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what failed is said below
     count = wanted_processes(runtime)
-    with tempfile.TemporaryDirectory(prefix="quartet-processes-") as logs:
+    with _all_gpus(runtime), tempfile.TemporaryDirectory(prefix="quartet-processes-") as logs:
+        os.environ[SAID] = f"{logs}/said"
         # What the first process says is everybody's; the others are heard if they fail.
         quiet = {place: Std.ALL for place in range(count) if place}
         config = LaunchConfig(
@@ -83,6 +98,8 @@ def launch(runtime: Runtime, module: str, arguments: list[str]) -> None:
             max_restarts=0,
             monitor_interval=0.1,
             shutdown_timeout=END_SECONDS,
+            # One that is ignored, as SIGHUP is below `nohup`, stays so.
+            signals_to_handle=",".join(each.name for each in SIGNALS if signal.getsignal(each) != signal.SIG_IGN),
             logs_specs=DefaultLogsSpecs(log_dir=logs, redirects=quiet),
         )
         try:
@@ -97,11 +114,24 @@ def launch(runtime: Runtime, module: str, arguments: list[str]) -> None:
             _report(failed, Path(logs))
 
 
+@contextlib.contextmanager
+def _all_gpus(runtime: Runtime) -> Iterator[None]:
+    """Wait for another training by several processes, so that two do not wait for each other's GPUs."""
+    import torch
+
+    if runtime.device == "cpu" or not torch.cuda.is_available():
+        yield
+        return
+    paths.locks().mkdir(parents=True, exist_ok=True)
+    with FileLock(paths.locks() / "all-gpus.lock"):
+        yield
+
+
 def _report(failed: "ChildFailedError", logs: Path) -> None:
     """End as the process that failed first, with what it said if nobody heard it."""
     number, first = failed.get_first_failure()
-    if number == 0 and first.exitcode > 0:
-        raise SystemExit(first.exitcode)  # it has said why
+    if Path(os.environ[SAID]).exists():  # the first process has said why
+        raise SystemExit(max(1, first.exitcode))
     if first.exitcode < 0:
         how = f"was ended by {signal.Signals(-first.exitcode).name}"
         raise ConnectionError(f"process {number} (pid {first.pid}) {how}, and the others with it; run this again")

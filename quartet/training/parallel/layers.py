@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from quartet.artifacts.errors import BadInput
 from quartet.training.parallel.collectives import gathered, sum_over_processes
-from quartet.training.parallel.share import own_places, own_rows, processes
+from quartet.training.parallel.share import own_count, own_places, own_rows, processes
 
 _batch: list[int] = [0]  # rows of the current global batch
 
@@ -81,11 +81,14 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         inputs = input.float()
         count = inputs.new_tensor([inputs.numel() / inputs.shape[1]])
         sums = torch.cat([inputs.sum(dim=(0, 2, 3)), count])
+        if not own_count(_batch[0]):
+            sums = sums * 0  # it has no example of its own
         sums = _Summed.apply(sums)
         mean, count = sums[:-1] / sums[-1], sums[-1].detach()
         # Of differences to the mean, since the difference of two large sums would lose digits.
         centred = inputs - mean.view(1, -1, 1, 1)
-        variance = _Summed.apply(centred.square().sum(dim=(0, 2, 3))) / count
+        squares = centred.square().sum(dim=(0, 2, 3)) * bool(own_count(_batch[0]))
+        variance = _Summed.apply(squares) / count
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             with torch.no_grad():
                 self.num_batches_tracked.add_(1)

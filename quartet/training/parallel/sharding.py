@@ -166,7 +166,7 @@ class Sharded:
 
     def agreed(self, number: int) -> int:
         """The largest of the processes' numbers."""
-        return largest(int(number))
+        return largest(int(number))[0]
 
     def same(self, scores: dict[str, float]) -> dict[str, float]:
         """The scores of process 0, in every process: a GPU may round otherwise, and all must do the same next."""

@@ -2,6 +2,9 @@
 
 Process r of P takes the rows r, r + P, r + 2 P, … of the global batch. Whatever is random is drawn for the global batch
 by every process, which then takes its rows, so that an example gets the same numbers however many processes there are.
+
+A training asks for `processes` and `rank`. An evaluation spreads its test data over the same processes, `members` and
+`place`, but a judge that it trains is trained by each process for itself, on whole batches: there, `processes` is 1.
 """
 
 from typing import TypeVar
@@ -12,7 +15,7 @@ from torch import Tensor, distributed
 Rows = TypeVar("Rows", Tensor, tuple[Tensor, ...])
 
 
-_whole_batches: list[bool] = [False]
+_whole_batches = [False]  # of the group that runs
 
 
 def members() -> int:
@@ -36,7 +39,7 @@ def rank() -> int:
 
 
 def take_whole_batches(whole: bool) -> None:
-    """Say whether a training within this process is its own affair, as that of a judge in an evaluation."""
+    """Say whether a training in this group is each process's own affair; all of them still run it, in step."""
     _whole_batches[0] = whole
 
 
