@@ -156,6 +156,18 @@ def test_one_of_a_sharded_training_hangs_and_a_single_process_goes_on(folder):
     assert history["validation_loss"].is_monotonic_decreasing
 
 
+def test_an_error_of_one_process_is_said_and_no_other(folder, tmp_path):
+    """Process 0 alone saves checkpoints, where a file is in the way; the other waits for it."""
+    shutil.copytree(folder / "data", tmp_path / "data")
+    (tmp_path / ".checkpoints").touch()
+    code, said = ended(tmp_path, training(tmp_path, 2))
+    assert code == 1
+    assert said.count("train_cnn:") == 1
+    assert ".checkpoints" in said
+    assert "died" not in said
+    assert "Traceback" not in said
+
+
 def test_an_error_is_said_once(folder, tmp_path):
     write_json(tmp_path / "data/processed/images/info.json", {})
     code, said = ended(tmp_path, training(tmp_path, 2))

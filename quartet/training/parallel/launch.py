@@ -130,7 +130,10 @@ def _all_gpus(runtime: Runtime) -> Iterator[None]:
 def _report(failed: "ChildFailedError", logs: Path) -> None:
     """End as the process that failed first, with what it said if nobody heard it."""
     number, first = failed.get_first_failure()
-    if Path(os.environ[SAID]).exists():  # the first process has said why
+    killed = [(number, each) for number, each in failed.failures.items() if each.exitcode == -signal.SIGKILL]
+    if killed:
+        number, first = killed[0]
+    elif Path(os.environ[SAID]).exists():  # the first process has said why
         raise SystemExit(max(1, first.exitcode))
     if first.exitcode < 0:
         how = f"was ended by {signal.Signals(-first.exitcode).name}"
