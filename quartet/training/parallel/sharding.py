@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from quartet.training.checkpoints import Progress
-from quartet.training.parallel.collectives import answered, largest, of_first
+from quartet.training.parallel.collectives import answered, largest
 from quartet.training.parallel.share import processes, rank
 from quartet.training.task import Task
 
@@ -69,10 +68,6 @@ class Whole:
     def agreed(self, number: int) -> int:
         """The number: no other process need have the same."""
         return number
-
-    def same(self, scores: dict[str, float]) -> dict[str, float]:
-        """The scores: what a process does next need not be what others do."""
-        return scores
 
     def end(self) -> None:
         """The training is over."""
@@ -167,11 +162,6 @@ class Sharded:
     def agreed(self, number: int) -> int:
         """The largest of the processes' numbers."""
         return largest(int(number))[0]
-
-    def same(self, scores: dict[str, float]) -> dict[str, float]:
-        """The scores of process 0, in every process: a GPU may round otherwise, and all must do the same next."""
-        first = of_first(Progress({}, scores))
-        return first.values if first else scores
 
     def end(self) -> None:
         """The training is over: the first network gets room for the weights that are kept."""
