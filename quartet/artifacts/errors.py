@@ -87,4 +87,5 @@ def _report(stage: str, error: object) -> None:
         print(without_secrets(traceback.format_exc()), file=sys.stderr, flush=True)
     print(without_secrets(f"{stage}: {error}"), file=sys.stderr, flush=True)
     if SAID in os.environ and os.environ.get("RANK") == "0":
-        Path(os.environ[SAID]).touch()
+        with contextlib.suppress(OSError):  # a full disk may be what was just reported
+            Path(os.environ[SAID]).touch()

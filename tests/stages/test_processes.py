@@ -82,6 +82,18 @@ def wait_until_under_way(folder, process):
         time.sleep(0.05)
 
 
+def signalled(folder, number, how, stage="stages.train_cnn"):
+    """A training by two processes ends since one gets a signal: its process id, and what was said."""
+    process = training(folder, 2, stage=stage)
+    wait_until_under_way(folder, process)
+    one = member(process, number)
+    os.kill(one, how)
+    code, said = ended(folder, process)
+    assert code == 1
+    assert "Traceback" not in said
+    return one, said
+
+
 @pytest.fixture(scope="module")
 def whole(folder):
     """What an undisturbed training by two processes gives."""
@@ -92,14 +104,8 @@ def whole(folder):
 
 
 def test_one_is_killed_and_torchrun_by_hand_goes_on_to_the_same_bytes(folder, whole):
-    process = training(folder, 2)
-    wait_until_under_way(folder, process)
-    killed = member(process, 1)
-    os.kill(killed, signal.SIGKILL)
-    code, said = ended(folder, process)
-    assert code == 1
+    killed, said = signalled(folder, 1, signal.SIGKILL)
     assert f"process 1 (pid {killed}) was ended by SIGKILL" in said
-    assert "Traceback" not in said
     by_hand = ("torchrun", "--standalone", "--nproc-per-node", "2", "-m")
     code, said = ended(folder, training(folder, 1, *by_hand))
     assert code == 0, said
@@ -108,12 +114,7 @@ def test_one_is_killed_and_torchrun_by_hand_goes_on_to_the_same_bytes(folder, wh
 
 
 def test_one_hangs_and_a_single_process_goes_on(folder, whole):
-    process = training(folder, 2)
-    wait_until_under_way(folder, process)
-    hanging = member(process, 1)
-    os.kill(hanging, signal.SIGSTOP)
-    code, said = ended(folder, process)
-    assert code == 1
+    hanging, said = signalled(folder, 1, signal.SIGSTOP)
     assert "process 1 of 2" in said
     assert not Path(f"/proc/{hanging}").exists()
     code, said = ended(folder, training(folder, 1))
@@ -138,14 +139,8 @@ def test_a_stop_is_one_for_all(folder, whole):
 
 
 def test_one_of_a_sharded_training_hangs_and_a_single_process_goes_on(folder):
-    process = training(folder, 2, stage="stages.train_lm")
-    wait_until_under_way(folder, process)
-    hanging = member(process, 1)
-    os.kill(hanging, signal.SIGSTOP)
-    code, said = ended(folder, process)
-    assert code == 1
+    hanging, said = signalled(folder, 1, signal.SIGSTOP, stage="stages.train_lm")
     assert "process 1 of 2" in said
-    assert "Traceback" not in said
     assert not Path(f"/proc/{hanging}").exists()
     code, said = ended(folder, training(folder, 1, stage="stages.train_lm"))
     assert code == 0, said

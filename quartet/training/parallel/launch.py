@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import SAID, BadInput
@@ -45,9 +45,7 @@ def wanted_processes(runtime: Runtime) -> int:
     if runtime.processes == "auto":
         return max(1, gpus)
     if gpus and int(runtime.processes) > gpus:
-        raise BadInput(
-            f"runtime.processes: found {runtime.processes}; this machine has {gpus} GPUs, one for each process"
-        )
+        raise BadInput(f"runtime.processes: found {runtime.processes}; each takes a GPU, and this machine has {gpus}")
     return int(runtime.processes)
 
 
@@ -123,8 +121,16 @@ def _all_gpus(runtime: Runtime) -> Iterator[None]:
         yield
         return
     paths.locks().mkdir(parents=True, exist_ok=True)
-    with FileLock(paths.locks() / "all-gpus.lock"):
+    lock = FileLock(paths.locks() / "all-gpus.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("waiting for another training by several processes", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _report(failed: "ChildFailedError", logs: Path) -> None:

@@ -15,7 +15,7 @@ from quartet.training.parallel.collectives import meeting_place
 from quartet.training.parallel.share import place
 
 SECONDS = 2.0  # between two samples
-KEPT = 3  # samples of a machine that may wait for process 0
+LOOKS = 3  # of process 0 for samples, in that time
 
 
 @contextlib.contextmanager
@@ -53,7 +53,7 @@ def _collect(
 ) -> None:
     """Log the samples of the other machines as they come."""
     samples = dict.fromkeys(range(1, machines), 0)
-    while not ends.wait(SECONDS / KEPT):
+    while not ends.wait(SECONDS / LOOKS):
         for machine, sample in samples.items():
             with contextlib.suppress(RuntimeError):
                 if store.check([key := f"machine/{machine}/{sample}"]):

@@ -13,8 +13,6 @@ import torch
 from torch import Tensor, distributed
 
 Rows = TypeVar("Rows", Tensor, tuple[Tensor, ...])
-
-
 _whole_batches = [False]  # of the group that runs
 
 
