@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quartet.artifacts.fetching import Fetching
+from quartet.artifacts.memory import peak_memory
 from quartet.images.settings import PreprocessImages
 from quartet.params.shared import Training
 
@@ -48,9 +49,7 @@ def in_own_process(function, *arguments, cores: set[int] | None = None):
 def _with_memory(function, *arguments):
     with contextlib.redirect_stdout(io.StringIO()):
         result = function(*arguments)
-    # `getrusage` would include the parent's memory at the fork; this peak starts with the new program.
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return result, int(peak.split()[1]) / 2**20
+    return result, peak_memory() / 2**30
 
 
 def scores_over_time(task, settings: Training, seed: int, device) -> list[tuple[int, float, dict[str, float]]]:

@@ -3,7 +3,7 @@
 import json
 
 from quartet.artifacts.checksums import sha256
-from quartet.artifacts.model_store import load_tensors, save_tensors
+from quartet.artifacts.tensor_files import load_tensors, save_tensors
 
 
 def generations(folder):

@@ -1,5 +1,7 @@
-"""How much memory this process may still use: what the machine has, or what its control group allows."""
+"""How much memory this process may still use, as the machine or its control group allows, and the most it has used."""
 
+import resource
+import sys
 from pathlib import Path
 
 import psutil
@@ -12,6 +14,16 @@ def free_memory() -> int:
     limit, used = memory_limit(), psutil.Process().memory_info().rss
     available = psutil.virtual_memory().available
     return available if limit is None else max(0, min(available, limit - used))
+
+
+def peak_memory() -> int:
+    """The most bytes that this process has used, with program and libraries."""
+    if sys.platform == "linux":
+        # `getrusage` would include the memory of the process that started this one.
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def memory_limit(groups: Path = GROUPS, membership: Path = Path("/proc/self/cgroup")) -> int | None:

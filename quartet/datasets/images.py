@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from quartet.artifacts.memory import free_memory
-from quartet.artifacts.model_store import load_tensors, open_array
+from quartet.artifacts.tensor_files import load_tensors, open_array
 
 ROOM = 4  # so many times its size must be free for a split to be loaded: reading takes copies, and training needs some
 BATCHES_AHEAD = 4

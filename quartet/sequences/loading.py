@@ -16,7 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from quartet.artifacts.model_store import load_tensors
+from quartet.artifacts.tensor_files import load_tensors
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import BadInput
-from quartet.artifacts.model_store import load_tensors, load_weights, read_card
+from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
+from quartet.artifacts.tensor_files import load_tensors
 from quartet.classification.answers import Answer, answers_of, as_table
 from quartet.classification.calibration import temperature_of
 from quartet.datasets.questions import Questions

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from quartet.artifacts import paths
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.exchanging import remove
-from quartet.artifacts.model_store import load_tensors, save_tensors
+from quartet.artifacts.tensor_files import load_tensors, save_tensors
 from quartet.artifacts.unfinished import remove_debris
 from quartet.artifacts.writing import atomic_folder, read_json, write_json, write_text
 from quartet.training.old_checkpoints import prune

@@ -42,18 +42,9 @@ def train(
         Interrupted: SIGINT, SIGHUP or SIGTERM arrived; the checkpoint is saved.
         LostProcess: another process has died or hangs; the last checkpoint stays.
     """
-    saved = checkpoint.load(_check_of(task, settings, device))
-    if processes() > 1:
-        share_layers(task.network)
-        saved = of_first(saved)
-    training = TrainingState(task, settings, seed=seed, device=device, saved=saved)
-    if saved is not None:
-        for row in training.history:
-            on_validation(row)
-        print(f"resuming from step {training.done} of {training.steps}", flush=True)
-        if saved.values["processes"] != processes():
-            others = f"{saved.values['processes']} before, {processes()} now"
-            print(f"another number of processes ({others}): the result is the same within rounding", flush=True)
+    training = _begun(task, settings, seed, device, checkpoint)
+    for row in training.history:
+        on_validation(row)
     with stop_requests() as stop, progress_bar(training.steps, training.done, quiet) as bar:
         try:
             while not training.is_over():
@@ -81,6 +72,23 @@ def train(
         if task.chance is not None and not quiet:
             bar.warn(chance_warning(training.kept["validation_score"], task.chance()))
     return training.outcome()
+
+
+def _begun(
+    task: Task, settings: Training, seed: int, device: torch.device, checkpoint: Checkpoint | NoCheckpoint
+) -> TrainingState:
+    """The state of a training that begins, or goes on from its checkpoint."""
+    saved = checkpoint.load(_check_of(task, settings, device))
+    if processes() > 1:
+        share_layers(task.network)
+        saved = of_first(saved)
+    training = TrainingState(task, settings, seed=seed, device=device, saved=saved)
+    if saved is not None:
+        print(f"resuming from step {training.done} of {training.steps}", flush=True)
+        if saved.values["processes"] != processes():
+            others = f"{saved.values['processes']} before, {processes()} now"
+            print(f"another number of processes ({others}): the result is the same within rounding", flush=True)
+    return training
 
 
 def _go_on(

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.errors import BadInput, listed
 from quartet.artifacts.fetching import Fetching
-from quartet.artifacts.model_store import load_tensors, read_card
+from quartet.artifacts.model_store import read_card
 from quartet.artifacts.paths import user_path
 from quartet.artifacts.shapes import START
+from quartet.artifacts.tensor_files import load_tensors
 from quartet.artifacts.verification import read_described, restoring, write_described
 from quartet.params.shared import Training
 

@@ -131,6 +131,7 @@ class TrainingState:
         if self.good is not None:
             first_loss = self.first_losses.losses[0].item()
             if row["training_loss"] <= first_loss + abs(first_loss):
+                self.good = None  # makes room for the new one
                 self.good = self._copy()
         return row
 
@@ -171,14 +172,18 @@ class TrainingState:
         return Outcome(self.kept_weights, self.kept, history, steps, rollbacks, processes())
 
     def progress(self) -> Progress:
-        """Everything that is needed to resume from here."""
-        now = self._copy()
+        """Everything that is needed to resume from here; the next step changes its tensors."""
+        now = self._now(copied=False)
         if self.good is None:
             return now
         good = {f"good.{name}": tensor for name, tensor in self.good.tensors.items()}
         return Progress({**now.tensors, **good}, {**now.values, "good": self.good.values})
 
     def _copy(self) -> Progress:
+        """The state to go back to."""
+        return self._now(copied=True)
+
+    def _now(self, *, copied: bool) -> Progress:
         values = {
             "step": self.done,
             "steps": self.steps,
@@ -187,7 +192,7 @@ class TrainingState:
             "rollbacks": list(self.rollbacks),
             "processes": processes(),
         }
-        return Progress(self.held.gathered(self._tensors()), values)
+        return Progress(self.held.gathered(self._tensors(), copied=copied), values)
 
     def _tensors(self) -> dict[str, Tensor]:
         return {

@@ -13,14 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quartet.artifacts import paths
 from quartet.artifacts.checksums import dvc_md5
 from quartet.artifacts.errors import clear_errors
 from quartet.artifacts.fetching import FetchError, Fetching, fetch, sha256_unpacked
-from quartet.artifacts.model_store import load_tensors, load_weights, read_card, save_arrays, save_model, save_tensors
+from quartet.artifacts.model_store import load_weights, read_card, save_model
+from quartet.artifacts.tensor_files import TYPES, load_tensors, save_arrays, save_tensors
 from quartet.artifacts.writing import atomic_folder, atomic_path, write_json
 
 CONTENT = b"some real bytes" * 1000
@@ -185,6 +189,27 @@ def test_arrays_are_saved_as_they_read_whatever_their_strides(tmp_path):
     array = np.arange(24).reshape(2, 3, 4).transpose(2, 0, 1)
     save_arrays(tmp_path / "a.safetensors", {"a": array})
     assert np.array_equal(load_tensors(tmp_path / "a.safetensors")["a"].numpy(), array)
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8"), min_size=1),
+        st.tuples(st.sampled_from(list(TYPES.values())), st.lists(st.integers(0, 3), max_size=3)),
+        max_size=6,
+    )
+)
+def test_a_file_of_tensors_has_the_bytes_that_the_library_writes(tmp_path_factory, described):
+    path, random = tmp_path_factory.mktemp("tensors") / "a.safetensors", torch.Generator().manual_seed(0)
+    tensors = {
+        name: torch.randint(0, 2, shape, generator=random).to(getattr(torch, kind))
+        for name, (kind, shape) in described.items()
+        if name != "__metadata__"
+    }
+    save_tensors(path, tensors)
+    assert path.read_bytes() == safetensors.torch.save(tensors)
+    loaded = load_tensors(path)
+    assert loaded.keys() == tensors.keys()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
 
 
 def test_a_folder_in_a_files_place_is_named_and_left_alone(tmp_path):

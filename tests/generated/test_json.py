@@ -8,9 +8,10 @@ import pytest
 from cases import DEEP, case, damaged, generators, mutated
 
 from quartet.artifacts.json_reading import check_shape
-from quartet.artifacts.model_store import load_tensors, open_array, read_card, save_arrays
+from quartet.artifacts.model_store import read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.artifacts.shapes import DATA, INFO, MANIFEST, RUN, SCORES, START
+from quartet.artifacts.tensor_files import load_tensors, open_array, save_arrays
 from quartet.artifacts.verification import read_described, write_described
 from quartet.artifacts.writing import read_json
 from quartet.datasets.images import load_images

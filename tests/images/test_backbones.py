@@ -8,7 +8,7 @@ from family_plans import CPU, image_plan, photograph_plan, prepare, stopped_and_
 
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.fetching import FetchError, Fetching
-from quartet.artifacts.model_store import load_tensors
+from quartet.artifacts.tensor_files import load_tensors
 from quartet.artifacts.writing import read_json
 from quartet.images.grad_cam import grad_cam
 from quartet.images.networks import backbone

@@ -9,7 +9,7 @@ import torch
 from family_plans import CPU, image_plan, photograph_plan, prepare, stopped_and_resumed, trained
 
 from quartet.artifacts import memory
-from quartet.artifacts.model_store import load_tensors, open_array, save_arrays, save_rows
+from quartet.artifacts.tensor_files import load_tensors, open_array, save_arrays, save_rows
 from quartet.datasets import images as image_store
 from quartet.datasets.images import StreamedImages, load_images, open_images
 from quartet.images.preparation.pixel_file import PixelFile
@@ -111,7 +111,7 @@ def test_the_limit_of_a_control_group_is_found(tmp_path, membership, files, limi
 MEASURED = """
 import resource, sys, numpy as np
 from pathlib import Path
-from quartet.artifacts.model_store import save_rows
+from quartet.artifacts.tensor_files import save_rows
 rows, shape = 400, (400, 3, 512, 512)
 image = np.zeros(shape[1:], np.uint8)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

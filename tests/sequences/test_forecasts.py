@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.fetching import Fetching
-from quartet.artifacts.model_store import load_tensors, save_model
+from quartet.artifacts.model_store import save_model
+from quartet.artifacts.tensor_files import load_tensors
 from quartet.artifacts.writing import write_json
 from quartet.sequences.forecasting.baselines import LinearForecast, seasonal_naive
 from quartet.sequences.forecasting.evaluation import Errors, report_forecast

@@ -10,7 +10,7 @@ from own_pictures import MIRROR
 
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.fetching import Fetching
-from quartet.artifacts.model_store import load_tensors
+from quartet.artifacts.tensor_files import load_tensors
 from quartet.artifacts.writing import read_json, write_json
 from quartet.sequences.loading import load_sequences
 from quartet.sequences.preparation import prepare_sequences

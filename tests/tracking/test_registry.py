@@ -9,7 +9,8 @@ from quartet.artifacts import paths
 from quartet.artifacts.checksums import dvc_md5
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.fetching import Fetching
-from quartet.artifacts.model_store import load_tensors, save_model
+from quartet.artifacts.model_store import save_model
+from quartet.artifacts.tensor_files import load_tensors
 from quartet.artifacts.writing import write_json
 from quartet.families import FAMILIES
 from quartet.params.shared import Training

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 NOTES = """\
 Operations are those of matrix products, convolutions, attention and recurrent layers; operations on single elements
-are not counted. Memory is that of tensors; program, libraries and what an allocator keeps come on top. Only the largest
-of the three in brackets is in use at one time. Times are without the start of the stage and its pictures; `patience`
-may end a training earlier."""
+are not counted. Memory is that of tensors, and only the larger of the two in brackets is in use at one time. A process
+has program and libraries too, and what its allocator keeps. Times are without the start of the stage and its pictures;
+`patience` may end a training earlier."""
 OTHER_NOTES = """\
 Each process holds all weights and data, takes its share of the batch, updates all weights and validates, with numbers
 of the same format as here. The utilisation stands for all that keeps a GPU waiting, such as exchanging gradients."""
@@ -150,12 +150,13 @@ def _of_memory(here: Measured, there: Projected | None) -> Iterator[tuple[str, .
         ("moving average", "average"),
         ("kept weights", "kept"),
         ("data on the device", "data"),
+        ("state to go back to", "good"),
         ("(activations of a step)", "activations"),
         ("(a validation)", "validation"),
-        ("(a checkpoint's copy)", "checkpoint"),
         ("memory together", "total"),
     ):
         yield name, *(size(getattr(memory, field)) for memory in memories)
+    yield "of the process, measured", size(here.process), ""
 
 
 def _of_time(here: Measured, there: Projected | None) -> Iterator[tuple[str, ...]]:

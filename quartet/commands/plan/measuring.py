@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from quartet.artifacts.memory import peak_memory
 from quartet.artifacts.rebuilding import count_parameters
 from quartet.commands.plan.live_memory import LiveMemory, bytes_of, tensors_in_memory
 from quartet.params.shared import Training
@@ -49,8 +50,8 @@ class Memory:
         kept: the weights that are kept for the end.
         data: what is on the device from the beginning to the end.
         activations: the most that a step adds to all of these: what the forward pass saves, and what is freed at once.
-        validation: the most that a validation adds.
-        checkpoint: the copy that is made of the state to save it.
+        good: the state that a training goes back to after it diverged, if the settings say so.
+        validation: the most that a validation adds: what it computes, or its copy of the weights, which may be kept.
     """
 
     weights: int
@@ -59,15 +60,15 @@ class Memory:
     average: int
     kept: int
     data: int
+    good: int
     activations: int
     validation: int
-    checkpoint: int
 
     @property
     def total(self) -> int:
         """The most that is in use at once."""
-        lasting = self.weights + self.gradients + self.optimizer + self.average + self.kept + self.data
-        return lasting + max(self.activations, self.validation, self.checkpoint)
+        lasting = self.weights + self.gradients + self.optimizer + self.average + self.kept + self.data + self.good
+        return lasting + max(self.activations, self.validation)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Measured:
         steps, validations: of the whole training.
         work, memory: see there.
         step_seconds, validation_seconds: of one.
+        process: bytes that the process takes at most, or on a GPU, those that torch keeps there.
     """
 
     parameters: int
@@ -91,6 +93,7 @@ class Measured:
     memory: Memory
     step_seconds: float
     validation_seconds: float
+    process: int
 
     @property
     def seconds(self) -> float:
@@ -134,10 +137,11 @@ def measure(build: Callable[[Any], Plan], settings: Training, *, seed: int, devi
         average=average,
         kept=weights,
         data=data_bytes,
+        good=3 * weights + optimizer if settings.on_divergence == "rollback" else 0,
         activations=max(0, step_peak - gradients),
-        validation=validation_peak,
-        checkpoint=3 * weights + optimizer,  # of the network, the average, which may be the network, and the kept ones
+        validation=max(validation_peak, weights),
     )
+    taken = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else peak_memory()
     rebuilt = compiles or (device.type == "cuda" and task.replayable)
     if rebuilt:
         timed: Any = dataclasses.replace(settings, max_seconds=None)
@@ -156,6 +160,7 @@ def measure(build: Callable[[Any], Plan], settings: Training, *, seed: int, devi
         memory=memory,
         step_seconds=step_seconds,
         validation_seconds=validation_seconds,
+        process=taken + memory.kept + memory.good,  # which the steps taken here did without
     )
 
 

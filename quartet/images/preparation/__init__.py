@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from quartet.artifacts.errors import BadInput, listed
-from quartet.artifacts.model_store import save_rows
 from quartet.artifacts.paths import ATTRIBUTE
 from quartet.artifacts.shapes import MANIFEST
+from quartet.artifacts.tensor_files import save_rows
 from quartet.artifacts.verification import described_files, read_described, restoring, write_described
 from quartet.artifacts.writing import write_table
 from quartet.datasets.splits import Examples, Splits, split_examples

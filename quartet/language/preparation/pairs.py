@@ -8,7 +8,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from quartet.artifacts.errors import BadInput, listed
-from quartet.artifacts.model_store import save_arrays
+from quartet.artifacts.tensor_files import save_arrays
 from quartet.artifacts.verification import described_files, write_described
 from quartet.artifacts.writing import write_text
 from quartet.datasets.splits import SPLITS, Examples, Splits, split_examples

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from quartet.artifacts.model_store import load_tensors
+from quartet.artifacts.tensor_files import load_tensors
 from quartet.language.networks.encoder_decoder import SENTINELS
 
 PADDING = -100  # in targets: no token, which the loss ignores

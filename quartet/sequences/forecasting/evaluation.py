@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from quartet.artifacts.model_store import load_tensors
+from quartet.artifacts.tensor_files import load_tensors
 from quartet.artifacts.writing import write_table
 from quartet.classification.confusion_files import write_confusion
 from quartet.reporting.drawing.figures import line_figure, save_figure

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quartet.artifacts.model_store import load_tensors
+from quartet.artifacts.tensor_files import load_tensors
 
 
 @dataclasses.dataclass(frozen=True)

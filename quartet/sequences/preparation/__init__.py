@@ -7,8 +7,8 @@ import pandas as pd
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import BadInput, listed
-from quartet.artifacts.model_store import save_arrays
 from quartet.artifacts.shapes import INFO, MANIFEST
+from quartet.artifacts.tensor_files import save_arrays
 from quartet.artifacts.verification import described_files, read_described, restoring, write_described
 from quartet.artifacts.writing import write_table, write_text
 from quartet.datasets.images import load_images

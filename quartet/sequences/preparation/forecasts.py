@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from quartet.artifacts.errors import BadInput
-from quartet.artifacts.model_store import save_arrays
+from quartet.artifacts.tensor_files import save_arrays
 from quartet.datasets.reading.time_series import filled
 from quartet.datasets.splits import SPLITS, print_report
 from quartet.sequences.loading import series_values

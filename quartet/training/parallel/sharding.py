@@ -45,9 +45,9 @@ class Whole:
         """The network or its copy, whole for the duration of the block."""
         yield network
 
-    def gathered(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Copies of the tensors, whole."""
-        return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    def gathered(self, tensors: Mapping[str, Tensor], *, copied: bool = True) -> dict[str, Tensor]:
+        """The tensors, whole; those that the training goes on changing, unless they are copied."""
+        return {name: tensor.detach().clone() if copied else tensor.detach() for name, tensor in tensors.items()}
 
     def own(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What this process holds of the tensors."""
@@ -128,8 +128,8 @@ class Sharded:
         finally:
             self._release()
 
-    def gathered(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Copies of the tensors, whole, on the CPU of process 0; the others get none."""
+    def gathered(self, tensors: Mapping[str, Tensor], *, copied: bool = True) -> dict[str, Tensor]:
+        """Copies of the tensors in any case, whole, on the CPU of process 0; the others get none."""
         found = {}
         with torch.no_grad(), answered():
             for name in sorted(tensors):  # in any other order, the processes might wait for different ones
