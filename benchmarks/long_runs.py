@@ -52,13 +52,16 @@ def main(
         if kill_minutes:
             longer = round(steps * 60 * kill_minutes / table["seconds"].iloc[-1])
             whole, killed = (prepared(Path(name) / kind, longer) for kind in ("whole", "killed"))
-            undisturbed = started(whole)
+            undisturbed, start = started(whole), time.time()
             kills = killed_until_done(killed)
             undisturbed.wait()
             same = all(
                 described_files(whole / part) == described_files(killed / part) for part in ("models", "reports")
             )
-            print(f"{longer} steps, killed {kills} times: {'the same' if same else 'OTHER'} bytes")
+            minutes = ((whole / "models/cnn/card.json").stat().st_mtime - start) / 60
+            print(
+                f"{longer} steps, {minutes:.0f} min undisturbed; killed {kills} times: {'the same' if same else 'OTHER'} bytes"
+            )
             if not same:
                 raise typer.Exit(1)
 
