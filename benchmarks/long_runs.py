@@ -59,9 +59,8 @@ def main(
                 described_files(whole / part) == described_files(killed / part) for part in ("models", "reports")
             )
             minutes = ((whole / "models/cnn/card.json").stat().st_mtime - start) / 60
-            print(
-                f"{longer} steps, {minutes:.0f} min undisturbed; killed {kills} times: {'the same' if same else 'OTHER'} bytes"
-            )
+            print(f"{longer} steps, {minutes:.0f} min undisturbed, one killed {kills} times beside it")
+            print("the same bytes" if same else "OTHER bytes")
             if not same:
                 raise typer.Exit(1)
 
