@@ -27,10 +27,14 @@ def pick_device(runtime: Runtime) -> torch.device:
         raise ValueError(f"runtime.device: found {runtime.device}; this machine has {there}")
     if kind != "cuda":
         return torch.device(kind)
-    gpus = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
-    device = torch.device("cuda", lock_gpu(gpus))
+    device = torch.device("cuda", lock_gpu(gpu_names()))
     torch.cuda.set_device(device)
     return device
+
+
+def gpu_names() -> list[str]:
+    """The names of this machine's GPUs, which are theirs wherever they are."""
+    return [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
 
 
 def _set_threads(wanted: int | None) -> None:

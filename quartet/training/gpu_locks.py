@@ -14,12 +14,10 @@ _held: list[FileLock] = []  # until the process ends, however it ends
 
 def lock_gpu(names: Sequence[str]) -> int:
     """Wait for a GPU that no other process of this repository holds; returns its index and holds it until exit."""
-    paths.locks().mkdir(parents=True, exist_ok=True)
     announced = False
     while True:
         for index, name in enumerate(names):
-            # A singleton lock, so that a process that already holds the GPU does not wait for itself.
-            lock = FileLock(paths.locks() / f"gpu-{name}.lock", timeout=0, is_singleton=True)
+            lock = _lock_of(name)
             try:
                 lock.acquire()
             except Timeout:
@@ -30,3 +28,26 @@ def lock_gpu(names: Sequence[str]) -> int:
             print(f"waiting for a GPU: all {len(names)} are taken", file=sys.stderr, flush=True)
             announced = True
         time.sleep(WAIT_SECONDS)
+
+
+def wait_for_gpus(names: Sequence[str], count: int) -> None:
+    """Wait until no process of this repository holds `count` of the GPUs."""
+    if sum(map(_is_free, names)) >= count:
+        return
+    print(f"waiting for {count} GPUs: others train on some of the {len(names)}", file=sys.stderr, flush=True)
+    while sum(map(_is_free, names)) < count:
+        time.sleep(WAIT_SECONDS)
+
+
+def _lock_of(name: str) -> FileLock:
+    paths.locks().mkdir(parents=True, exist_ok=True)
+    # A singleton lock, so that a process that already holds the GPU does not wait for itself.
+    return FileLock(paths.locks() / f"gpu-{name}.lock", timeout=0, is_singleton=True)
+
+
+def _is_free(name: str) -> bool:
+    try:
+        with _lock_of(name):
+            return True
+    except Timeout:
+        return False

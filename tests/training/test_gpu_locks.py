@@ -31,6 +31,29 @@ def test_each_process_has_a_gpu_of_its_own_and_the_next_one_waits(home):
     first.wait()
 
 
+def test_several_processes_are_started_when_enough_gpus_are_free(home):
+    holding = holder("sys.stdin.read()")
+    assert holding.stdout.readline() == "0\n"
+    wait = "from quartet.training.gpu_locks import wait_for_gpus; wait_for_gpus(['a', 'b'], {}); print('free')"
+    waiting, content = (
+        subprocess.Popen(
+            [sys.executable, "-c", wait.format(count)],
+            cwd=TOP,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for count in (2, 1)
+    )
+    assert content.communicate(timeout=30) == ("free\n", "")
+    assert "waiting for 2 GPUs: others train on some of the 2" in waiting.stderr.readline()
+    time.sleep(0.2)
+    assert waiting.poll() is None
+    holding.kill()
+    holding.wait()
+    assert waiting.communicate(timeout=30)[0] == "free\n"
+
+
 def test_a_process_that_asks_again_keeps_its_gpu(home):
     process = holder("print(lock_gpu(['a', 'b']), flush=True)")
     assert process.communicate(timeout=30)[0] == "0\n0\n"

@@ -80,7 +80,7 @@ def launch(runtime: Runtime, module: str, arguments: list[str]) -> None:
         if name.startswith("torch.distributed.elastic"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what failed is said below
     count = wanted_processes(runtime)
-    with _all_gpus(runtime), tempfile.TemporaryDirectory(prefix="quartet-processes-") as logs:
+    with _gpus(runtime, count), tempfile.TemporaryDirectory(prefix="quartet-processes-") as logs:
         os.environ[SAID] = f"{logs}/said"
         # What the first process says is everybody's; the others are heard if they fail.
         quiet = {place: Std.ALL for place in range(count) if place}
@@ -113,9 +113,15 @@ def launch(runtime: Runtime, module: str, arguments: list[str]) -> None:
 
 
 @contextlib.contextmanager
-def _all_gpus(runtime: Runtime) -> Iterator[None]:
-    """Wait for another training by several processes, so that two do not wait for each other's GPUs."""
+def _gpus(runtime: Runtime, count: int) -> Iterator[None]:
+    """Wait for other trainings: two of several processes each would wait for the other's GPUs.
+
+    The processes themselves would wait for a GPU, too, but no longer than `runtime.process_timeout`.
+    """
     import torch
+
+    from quartet.training.devices import gpu_names
+    from quartet.training.gpu_locks import wait_for_gpus
 
     if runtime.device == "cpu" or not torch.cuda.is_available():
         yield
@@ -128,6 +134,7 @@ def _all_gpus(runtime: Runtime) -> Iterator[None]:
         print("waiting for another training by several processes", file=sys.stderr, flush=True)
         lock.acquire()
     try:
+        wait_for_gpus(gpu_names(), count)
         yield
     finally:
         lock.release()
