@@ -55,6 +55,20 @@ def test_what_does_not_fit_is_new_and_named(data, tmp_path, capsys):
     assert torch.equal(state["stem.convolution.weight"], expected["stem.convolution.weight"])
 
 
+@pytest.mark.parametrize("key", ["cnn", "rnn"])
+def test_the_last_layer_for_other_classes_is_new_though_it_fits(data, tmp_path, capsys, key):
+    manifest = brought(data, tmp_path, key, data / "models" / key)
+    _, plan = PLANS[key](data, CPU)
+    assert not plan.foreign(manifest) and not plan.foreign({"from": "imagenet"})
+    classes = manifest["data"]["classes"]
+    for others in (classes[::-1], [*classes[:-1], "another"]):
+        foreign = plan.foreign({**manifest, "data": {"classes": others}})
+        assert foreign == {"classifier.weight", "classifier.bias"}
+        assert "other classes" in capsys.readouterr().out
+    said = take_weights(plan.task.network, manifest, tmp_path / key, foreign)
+    assert said["new"] == ["classifier.bias", "classifier.weight"]
+
+
 NUMBERS = ("un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix")
 
 

@@ -1,6 +1,7 @@
 """The plan of a training on images."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from quartet.images.training.image_training import ImageTraining
 from quartet.params.fields import say_idle
 from quartet.training.no_classes import nothing_to_train
 from quartet.training.run import Plan
+from quartet.training.start_classes import foreign_classifier
 
 CARD_KEYS = (
     "classes",
@@ -42,4 +44,5 @@ def plan(settings: TrainCnn, *, seed: int, folder: Path, info: Mapping, device: 
         card_keys=card_keys,
         draw=training.draw_augmentation,
         calibrate=training.calibrate,
+        foreign=partial(foreign_classifier, training.network, info["classes"]),
     )

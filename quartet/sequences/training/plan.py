@@ -1,6 +1,7 @@
 """The plan of a training on sequences: classes or numbers, by a recurrent network or by kernels, or a forecast."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from quartet.sequences.training.kernel_training import KernelTraining
 from quartet.sequences.training.sequence_training import SequenceTraining
 from quartet.training.no_classes import nothing_to_train
 from quartet.training.run import Plan
+from quartet.training.start_classes import foreign_classifier
 
 CARD_KEYS = (
     *("kind", "input", "classes", "image_shape", "order", "steps", "features", "feature_names", "vocabulary_size"),
@@ -51,6 +53,7 @@ def plan(settings: TrainRnn, *, seed: int, folder: Path, info: Mapping, device: 
         card_keys=card_keys,
         model_files={"tokenizer": folder / "tokenizer.json"} if info["input"] == "tokens" else {},
         calibrate=training.calibrate,
+        foreign=partial(foreign_classifier, training.network, info["classes"]),
     )
 
 
