@@ -1,7 +1,7 @@
 """The layer table of every network, and how a model of other code is refused."""
 
 import pytest
-from networks import NETWORKS, build
+from networks import NETWORKS, TEXT_TO_IMAGE, build
 
 from quartet.artifacts.rebuilding import count_parameters, rebuild_network
 from quartet.layers.layer_table import layers_of
@@ -27,20 +27,6 @@ RECURRENT = {
     "bidirectional": True,
     "pooling": "last",
     "dropout": 0.1,
-}
-
-
-TEXT_TO_IMAGE = {
-    "name": "text-to-image",
-    "channels": 1,
-    "size": 16,
-    "vocabulary_size": 9,
-    "words": 4,
-    "width": 8,
-    "text_width": 16,
-    "text_layers": 1,
-    "text_heads": 2,
-    "dropout": 0.0,
 }
 
 

@@ -4,23 +4,10 @@ import itertools
 
 import pytest
 import torch
-from networks import build
+from networks import TEXT_TO_IMAGE, build
 from torch import nn
 
 from quartet.text_to_image.networks.unet import patch_side
-
-TEXT_TO_IMAGE = {
-    "name": "text-to-image",
-    "channels": 1,
-    "size": 16,
-    "vocabulary_size": 9,
-    "words": 4,
-    "width": 8,
-    "text_width": 16,
-    "text_layers": 1,
-    "text_heads": 2,
-    "dropout": 0.0,
-}
 
 
 @torch.no_grad()

@@ -8,19 +8,6 @@ from quartet.text_to_image.guidance import guided
 from quartet.text_to_image.noise_schedules import add_noise, training_target
 from quartet.text_to_image.samplers import denoising_steps, denoising_times, drawing, network_evaluations
 
-TEXT_TO_IMAGE = {
-    "name": "text-to-image",
-    "channels": 1,
-    "size": 16,
-    "vocabulary_size": 9,
-    "words": 4,
-    "width": 8,
-    "text_width": 16,
-    "text_layers": 1,
-    "text_heads": 2,
-    "dropout": 0.0,
-}
-
 
 class Fake:
     """A network that predicts by a function of pictures, times and captions, and counts what it is asked."""
