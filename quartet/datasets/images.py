@@ -4,6 +4,7 @@
 size)` uint8 and `labels` `(images,)` int64, and `info.json`.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,9 @@ from quartet.artifacts.memory import free_memory
 from quartet.artifacts.tensor_files import load_tensors, open_array
 
 ROOM = 4  # so many times its size must be free for a split to be loaded: reading takes copies, and training needs some
+PASSING = 2  # the same of the CPU's memory, for a split that goes on to a GPU
 BATCHES_AHEAD = 4
+VALUES = 2**24  # of images that are turned into floats at once, 64 MiB
 
 
 def load_images(folder: Path, split: str) -> tuple[Tensor, Tensor]:
@@ -27,6 +30,15 @@ def load_images(folder: Path, split: str) -> tuple[Tensor, Tensor]:
     """
     tensors = load_tensors(folder / f"{split}.safetensors", ("images", "labels"))
     return tensors["images"], tensors["labels"]
+
+
+def first_images(folder: Path, split: str, count: int) -> Tensor:
+    """The first images of a split, on the CPU; the others are not read.
+
+    Raises:
+        ValueError: the file is missing or broken.
+    """
+    return torch.from_numpy(open_array(folder / f"{split}.safetensors", "images")[:count].copy())
 
 
 class StreamedImages:
@@ -47,6 +59,11 @@ class StreamedImages:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def shape(self) -> torch.Size:
+        """`(images, channels, size, size)`."""
+        return torch.Size(self._rows.shape)
 
     def __getitem__(self, chosen: Tensor | slice) -> Tensor:
         if isinstance(chosen, slice):
@@ -81,7 +98,7 @@ def open_images(folder: Path, split: str, device: torch.device) -> tuple[Images,
         ValueError: the file is missing or broken.
     """
     path = folder / f"{split}.safetensors"
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+    free = _free_for_splits(device)
     if path.exists() and path.stat().st_size * ROOM > free:
         size, room = path.stat().st_size / 2**30, free / 2**30
         print(
@@ -91,6 +108,37 @@ def open_images(folder: Path, split: str, device: torch.device) -> tuple[Images,
         return StreamedImages(path, device), labels.to(device)
     images, labels = load_images(folder, split)
     return images.to(device), labels.to(device)
+
+
+def _free_for_splits(device: torch.device) -> int:
+    """Bytes of memory, of which a split may fill a part."""
+    if device.type != "cuda":
+        return free_memory()
+    return min(torch.cuda.mem_get_info(device)[0], free_memory() * ROOM // PASSING)
+
+
+def examples_of(images: Images, chosen: Tensor, following: Tensor) -> tuple[Tensor, ...]:
+    """The indices `chosen` of a batch's images, for `pixels_of`; and the images, if they are on disk.
+
+    These are read before the step, since a GPU that replays a step reads no files, and those of the `following` batch
+    begin to be read.
+    """
+    if isinstance(images, Tensor):
+        return (chosen,)
+    images.read_ahead(chosen)
+    images.read_ahead(following)
+    return chosen, images[chosen]
+
+
+def pixels_of(images: Images, examples: tuple[Tensor, ...]) -> Tensor:
+    """The uint8 images of a batch, from what `examples_of` returns."""
+    chosen, *read = examples
+    return read[0] if read else images[chosen]
+
+
+def rows_at_once(images: Images) -> int:
+    """How many images to turn into floats at once, however many there are: as many as have `VALUES`, at least one."""
+    return max(1, VALUES // math.prod(images.shape[1:]))
 
 
 def to_unit_range(images: Tensor) -> Tensor:

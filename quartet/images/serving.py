@@ -15,7 +15,7 @@ from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.classification.answers import Answer, answers_of, as_table
 from quartet.classification.calibration import temperature_of
-from quartet.datasets.images import load_images, normalise, to_unit_range
+from quartet.datasets.images import first_images, normalise, to_unit_range
 from quartet.datasets.pictures import to_png
 from quartet.datasets.questions import Question, Questions
 from quartet.images.networks import NETWORKS
@@ -81,8 +81,8 @@ class ImageClassifier(Served):
     @staticmethod
     def example(card: Mapping) -> dict[str, object]:
         """Two pictures from the validation split."""
-        images, _ = load_images(paths.processed("images"), "validation")
-        return PICTURE.example([to_png(image.permute(1, 2, 0).numpy()) for image in images[:2]])
+        images = first_images(paths.processed("images"), "validation", 2)
+        return PICTURE.example([to_png(image.permute(1, 2, 0).numpy()) for image in images])
 
     def predict(self, inputs: Sequence[bytes], parameters: Mapping[str, Any]) -> pd.DataFrame:
         """Classify picture files; returns one row per picture."""

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from quartet.classification.predictions import VALIDATION_BATCH_FACTOR, logits_over
-from quartet.datasets.images import to_unit_range
+from quartet.datasets.images import Images, to_unit_range
 from quartet.images.networks.interface import ImageNetwork
 from quartet.images.settings import TrainCnn
-from quartet.images.training.image_training import ImageTraining
+from quartet.images.training.image_training import ImageTraining, LabelledImages
 from quartet.images.training.losses import classification_loss
 from quartet.text_to_image.captions.attributes import Attributes
 from quartet.text_to_image.classifier_accuracy import from_random_weights, train_to_the_end
@@ -53,7 +53,7 @@ class AttributeJudge:
         attributes: Attributes,
         settings: TrainCnn,
         info: Mapping,
-        train: tuple[Tensor, Tensor],
+        train: LabelledImages,
         device: torch.device,
         *,
         seed: int,
@@ -69,7 +69,7 @@ class AttributeJudge:
         self.training.attributes = attributes
         self.network = train_to_the_end(self.training, settings, device, seed=seed)
 
-    def seen_in(self, images: Tensor) -> Tensor:
+    def seen_in(self, images: Images) -> Tensor:
         """`(images, channels, size, size)` uint8 to the value of each attribute, `(images, attributes)`."""
         batch_size = VALIDATION_BATCH_FACTOR * self.training.settings.batch_size
         logits = logits_over(

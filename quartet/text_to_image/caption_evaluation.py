@@ -17,6 +17,7 @@ from quartet.artifacts.writing import read_json
 from quartet.classification.confusion_files import write_confusion
 from quartet.classification.no_classes import report_no_classes
 from quartet.classification.split_files import write_splits
+from quartet.datasets.images import Images
 from quartet.images.settings import TrainCnn
 from quartet.text_to_image.attribute_judge import AttributeJudge, attribute_scores
 from quartet.text_to_image.caption_sheets import draw_attributes, draw_sheets, draw_unseen_compositions
@@ -26,7 +27,14 @@ from quartet.text_to_image.captions.open_captions import OpenCaptions
 from quartet.text_to_image.captions.prompts import PicturePrompts
 from quartet.text_to_image.class_pictures import draw_captions, network_evaluations_per_picture
 from quartet.text_to_image.classifier_accuracy import classifier_accuracy
-from quartet.text_to_image.generated_images import copy_rate, copy_threshold, fid_ratio, variance_ratio
+from quartet.text_to_image.generated_images import (
+    LabelledFeatures,
+    copy_rate,
+    copy_threshold,
+    fid_ratio,
+    labelled_features,
+    variance_ratio,
+)
 from quartet.text_to_image.judge import trained_judge
 from quartet.text_to_image.networks.text_to_image import TextToImage
 from quartet.text_to_image.retrieval import picture_features, retrieval, trained_matcher
@@ -96,9 +104,6 @@ def evaluate_captions(
     }
 
 
-LabelledFeatures = tuple[Tensor, Tensor]  # features and labels
-
-
 @dataclasses.dataclass(frozen=True)
 class Scoring:
     """Judges of drawn pictures, which are trained on training pictures.
@@ -145,7 +150,7 @@ class Scoring:
             "judge_accuracy": _share(judge.classes_of(self.test.images) == self.test.labels),
             **accuracy,
         }
-        return scores, [(judge.features_of(each.images), each.labels) for each in sets]
+        return scores, [labelled_features(each.images, each.labels, judge.features_of) for each in sets]
 
     def by_retrieval(
         self, folder: Path, reader: OpenCaptions, asked: Tensor, owners: Tensor
@@ -164,15 +169,19 @@ class Scoring:
             steps=self.how.classifier_steps,
             seed=self.seed,
         )
-        sets = (self.drawn, self.test, self.train)
-        features = [picture_features(matcher, each.images, self.batch_size) for each in sets]
+
+        def features_of(images: Images) -> Tensor:
+            return picture_features(matcher, images, self.batch_size)
+
+        drawn, real = features_of(self.drawn.images), features_of(self.test.images)
+        train = labelled_features(self.train.images, self.train.labels, features_of)
         everything = torch.arange(len(asked), device=self.device)
-        first, near = retrieval(matcher, features[0], owners, asked, seed=self.seed)
-        real_first, real_near = retrieval(matcher, features[1], everything, asked, seed=self.seed)
+        first, near = retrieval(matcher, drawn, owners, asked, seed=self.seed)
+        real_first, real_near = retrieval(matcher, real, everything, asked, seed=self.seed)
         found = {"retrieval_top1": first, "retrieval_top5": near}
         found |= {"retrieval_top1_real": real_first, "retrieval_top5_real": real_near}
         scores = {**report_no_classes(folder, self.info, "Text to image"), **found}
-        return scores, [(each, split.labels) for each, split in zip(features, sets, strict=True)]
+        return scores, [(drawn, self.drawn.labels), (real, self.test.labels), train]
 
     def by_attribute(self, folder: Path, owners: Tensor) -> dict[str, float]:
         """The shares of pictures that have the attributes that were asked for; none if nothing is known of any.

@@ -49,7 +49,7 @@ def draw_sheets(
     draw_caption_samples(folder / "samples.png", pictures, owners, asked)
     draw_neighbours(folder / "neighbours.png", pictures, owners, train.images, asked, cell=WIDE)
     generator = torch.Generator(pictures.device).manual_seed(seed)
-    draw_forward_process(folder / "forward_process.png", train.images[0], network.schedule, generator)
+    draw_forward_process(folder / "forward_process.png", train.images[:1][0], network.schedule, generator)
     shown = asked[:STRIP_ROWS]
     prompts = reader.encode_cut(shown)[0].to(pictures.device)
     draw_reverse_process(folder, network, prompts, shown, how, generator)

@@ -8,7 +8,6 @@ import dataclasses
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card_for
@@ -16,14 +15,20 @@ from quartet.artifacts.rebuilding import count_parameters, rebuild_network
 from quartet.artifacts.writing import read_json
 from quartet.classification.confusion_files import write_confusion
 from quartet.classification.split_files import write_splits
-from quartet.datasets.images import load_images
+from quartet.datasets.images import open_images
 from quartet.images.settings import TrainCnn
 from quartet.text_to_image.caption_evaluation import evaluate_captions
 from quartet.text_to_image.captions.open_captions import is_open
 from quartet.text_to_image.captions.templates import TEMPLATES, UNSEEN_TEMPLATES, captioner
 from quartet.text_to_image.class_pictures import draw_classes, fewest_pictures, network_evaluations_per_picture
 from quartet.text_to_image.classifier_accuracy import classifier_accuracy
-from quartet.text_to_image.generated_images import copy_rate, copy_threshold, fid_ratio, variance_ratio
+from quartet.text_to_image.generated_images import (
+    copy_rate,
+    copy_threshold,
+    fid_ratio,
+    labelled_features,
+    variance_ratio,
+)
 from quartet.text_to_image.judge import trained_judge
 from quartet.text_to_image.networks import NETWORKS
 from quartet.text_to_image.settings import EvaluateDiffusion, TrainDiffusion
@@ -75,12 +80,7 @@ def evaluate(
             f"{len(captions.classes)} classes, {fewest_pictures(captions)} in all"
         )
     judge = trained_judge(captions.classes, device, batch_size)
-
-    def loaded(split: str) -> tuple[Tensor, Tensor]:
-        images, labels = load_images(processed, split)
-        return images.to(device), labels.to(device)
-
-    train, held_out, test = loaded("train"), loaded("validation"), loaded("test")
+    train, held_out, test = (open_images(processed, split, device) for split in ("train", "validation", "test"))
     if train[1].bincount().max() < 2:
         raise ValueError(
             f"{processed}: every class has one training image, which is too few to measure variety; add more"
@@ -100,7 +100,7 @@ def evaluate(
     draw_samples(pictures / "samples.png", known, labels, templates, captions)
     draw_neighbours(pictures / "neighbours.png", known, labels, train[0], captions.classes)
     generator = torch.Generator(device).manual_seed(seed)
-    draw_forward_process(pictures / "forward_process.png", train[0][0], network.schedule, generator)
+    draw_forward_process(pictures / "forward_process.png", train[0][:1][0], network.schedule, generator)
     shown = min(STRIP_ROWS, len(captions.classes))
     names = [captions.caption(label, TEMPLATES[0]) for label in range(shown)]
     draw_reverse_process(pictures, network, captions.encode(names).to(device), names, how, generator)
@@ -122,7 +122,7 @@ def evaluate(
     )
     write_sweep(pictures, swept, how)
 
-    feature_sets = [(judge.features_of(images), owners) for images, owners in ((known, labels), test, train)]
+    feature_sets = [labelled_features(*each, judge.features_of) for each in ((known, labels), test, train)]
     ratio, spread = fid_ratio(*feature_sets, draws=FID_DRAWS, seed=seed)
     threshold = copy_threshold(train[0])
     # The settings of the image family's network: the accuracy of a weaker classifier depends too much on its seed.

@@ -9,7 +9,7 @@ from quartet.artifacts import paths
 from quartet.artifacts.model_store import load_weights, read_card_for
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.classification.predictions import logits_over
-from quartet.datasets.images import normalise, to_unit_range
+from quartet.datasets.images import Images, normalise, to_unit_range
 from quartet.images.networks import NETWORKS
 from quartet.images.networks.interface import ImageNetwork
 
@@ -26,15 +26,15 @@ class Judge:
     def __init__(self, network: ImageNetwork, data: Mapping, batch_size: int):
         self.network, self.data, self.batch_size = network, data, batch_size
 
-    def classes_of(self, images: Tensor) -> Tensor:
+    def classes_of(self, images: Images) -> Tensor:
         """`(images, channels, size, size)` uint8 to `(images,)` labels."""
         return self._over(self.network, images).argmax(dim=1)
 
-    def features_of(self, images: Tensor) -> Tensor:
+    def features_of(self, images: Images) -> Tensor:
         """The features that its last layer classifies: `(images, features)`."""
         return self._over(lambda batch: self.network.features_of(batch), images)
 
-    def _over(self, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    def _over(self, function: Callable[[Tensor], Tensor], images: Images) -> Tensor:
         def prepared(batch: Tensor) -> Tensor:
             return normalise(to_unit_range(batch), self.data["mean"], self.data["std"])
 

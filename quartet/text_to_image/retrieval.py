@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from quartet.classification.predictions import logits_over
 from quartet.datasets.batches import ShuffledBatches
+from quartet.datasets.images import Images, examples_of, pixels_of
 from quartet.params.shared import Training
 from quartet.text_to_image.captions.prompts import PicturePrompts
 from quartet.text_to_image.networks.matcher import Matcher
@@ -71,7 +72,7 @@ def contrastive_loss(similarity: Tensor, captions: Tensor) -> Tensor:
 
 
 def trained_matcher(
-    images: Tensor, prompts: PicturePrompts, *, vocabulary_size: int, words: int, steps: int, seed: int
+    images: Images, prompts: PicturePrompts, *, vocabulary_size: int, words: int, steps: int, seed: int
 ) -> PictureCaptionMatcher:
     """A matcher of training pictures and their captions.
 
@@ -89,12 +90,11 @@ def trained_matcher(
     batches = ShuffledBatches(len(images), BATCH_SIZE, seed, device)
 
     def batch_of(examples: Batch, generator: torch.Generator) -> Batch:
-        (chosen,) = examples
-        return to_signed(images[chosen]), prompts.drawn(chosen, generator)
+        return to_signed(pixels_of(images, examples)), prompts.drawn(examples[0], generator)
 
     task = Task(
         network=network,
-        examples_at=lambda number: (batches.indices(number),),
+        examples_at=lambda number: examples_of(images, batches.indices(number), batches.indices(number + 1)),
         batch_of=batch_of,
         loss_of=lambda network, batch: contrastive_loss(network(*batch).float(), batch[1]),
         validate=lambda network: {"score": 0.0},
@@ -107,7 +107,7 @@ def trained_matcher(
     return network.eval()
 
 
-def picture_features(matcher: PictureCaptionMatcher, images: Tensor, batch_size: int) -> Tensor:
+def picture_features(matcher: PictureCaptionMatcher, images: Images, batch_size: int) -> Tensor:
     """`(images, channels, size, size)` uint8 to `(images, FEATURES)`."""
     return logits_over(matcher.features_of_pictures, images, to_signed, batch_size)
 

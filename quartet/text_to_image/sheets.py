@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quartet.datasets.images import Images
 from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet, save_animation, wrapped
 from quartet.text_to_image.captions.templates import TEMPLATES, Captioner
@@ -45,7 +46,7 @@ def draw_caption_samples(path: Path, pictures: Tensor, owners: Tensor, captions:
 
 
 def draw_neighbours(
-    path: Path, pictures: Tensor, labels: Tensor, train: Tensor, names: Sequence[str], cell: float = NARROW
+    path: Path, pictures: Tensor, labels: Tensor, train: Images, names: Sequence[str], cell: float = NARROW
 ) -> None:
     """Draw some generated pictures, one per label, above their nearest training images.
 

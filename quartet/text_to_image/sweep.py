@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import Tensor
 
 from quartet.artifacts.writing import write_table
+from quartet.images.training.image_training import LabelledImages
 from quartet.reporting.drawing.figures import line_figure, save_figure
 from quartet.text_to_image.captions.templates import TEMPLATES, Captioner
 from quartet.text_to_image.class_pictures import draw_classes, fewest_pictures, network_evaluations_per_picture
-from quartet.text_to_image.generated_images import fid_ratio, variance_ratio
+from quartet.text_to_image.generated_images import class_variances, fid_ratio, labelled_features, ratio_of_variances
 from quartet.text_to_image.judge import Judge
 from quartet.text_to_image.networks.text_to_image import TextToImage
 from quartet.text_to_image.settings import EvaluateDiffusion
@@ -28,8 +28,8 @@ def sweep(
     judge: Judge,
     how: EvaluateDiffusion,
     *,
-    train: tuple[Tensor, Tensor],
-    held_out: tuple[Tensor, Tensor],
+    train: LabelledImages,
+    held_out: LabelledImages,
     unguided: bool,
     batch_size: int,
     seed: int,
@@ -47,7 +47,8 @@ def sweep(
         seed: of the noise.
     """
     device = train[0].device
-    real = [(judge.features_of(images), labels) for images, labels in (held_out, train)]
+    real = [labelled_features(*each, judge.features_of) for each in (held_out, train)]
+    real_variances = class_variances(*train)
     guidances = [how.guidance] if unguided else sorted({*GUIDANCE, how.guidance})
     pairs = {(steps, how.temperature) for steps in (*STEPS, how.steps)}
     pairs |= {(how.steps, temperature) for temperature in TEMPERATURE}
@@ -62,7 +63,7 @@ def sweep(
         scores = {
             "fidelity": (judge.classes_of(pictures) == labels).cpu().double().mean().item(),
             "fid_ratio": ratio,
-            "variance_ratio": variance_ratio(pictures, labels, *train),
+            "variance_ratio": ratio_of_variances(class_variances(pictures, labels), real_variances),
         }
         evaluations = network_evaluations_per_picture(network, choice, len(captions.classes))
         rounded = {name: round(score, 6) for name, score in scores.items()}

@@ -1,7 +1,7 @@
 """Train text to image: noisy pictures, captions, denoising loss, validation."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import build_network
 from quartet.datasets.batches import ShuffledBatches
-from quartet.datasets.images import load_images
+from quartet.datasets.images import examples_of, open_images, pixels_of, rows_at_once
 from quartet.params.fields import changed, say_idle
 from quartet.text_to_image.captions.open_captions import OpenCaptions, is_open
 from quartet.text_to_image.captions.prompts import Prompts, Reader, distinguishing, prompts_of_splits, reads_the_same
@@ -26,7 +26,7 @@ from quartet.training.parallel.share import own_rows, processes
 from quartet.training.run import Plan
 from quartet.training.task import Batch, Chance, Task
 
-VALIDATION_BATCH = 256  # pictures
+VALIDATION_BATCH = 256  # pictures, at most
 MIN_VALIDATION_PICTURES = 2000  # noisy pictures in a validation, so that its score depends little on the noise
 # Some pictures lack the last three: the range of grey of 16 bits, and what goes with captions of their own.
 CARD_KEYS = ("classes", "caption_subject", "channels", "size", "fit", "grey_range", "captions", "task")
@@ -94,8 +94,8 @@ class TextToImageTraining:
     def __init__(self, settings: TrainDiffusion, folder: Path, info: Mapping, device: torch.device, *, seed: int):
         self.settings, self.seed, self.device = settings, seed, device
         self.schedule = schedule_of(settings)
-        self.images, labels = (tensor.to(device) for tensor in load_images(folder, "train"))
-        self.held_out, held_out_labels = (tensor.to(device) for tensor in load_images(folder, "validation"))
+        self.images, labels = open_images(folder, "train", device)
+        self.held_out, held_out_labels = open_images(folder, "validation", device)
         of_split = {"train": labels, "validation": held_out_labels}
         self.captions, prompts = prompts_of_splits(folder, info, of_split, settings.longest_caption)
         self.prompts, self.held_out_prompts = prompts["train"], prompts["validation"]
@@ -136,29 +136,31 @@ class TextToImageTraining:
         return {name for name in self.network.state_dict() if name.startswith(others)}
 
     def examples_at(self, number: int) -> Batch:
-        """The indices of a batch's pictures in the training split."""
-        return (self.batches.indices(number),)
+        """The indices of a batch's pictures in the training split; and the pictures, if they are on disk."""
+        return examples_of(self.images, self.batches.indices(number), self.batches.indices(number + 1))
 
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
         """Noisy pictures, times, captions (some dropped) and targets; clean pictures and captions for the matcher."""
-        (chosen,) = examples
-        clean = to_signed(self.images[chosen])
-        pictures, times, caption, target = self.noisy(clean, self.prompts, chosen, generator)
+        chosen, clean = examples[0], to_signed(pixels_of(self.images, examples))
+        noise, times, caption = self.draws(self.prompts, chosen, generator)
+        pictures, target = self.noisy(clean, noise, times)
         dropped = torch.rand(len(chosen), 1, generator=generator, device=self.device) < self.settings.caption_dropout
         read = torch.where(dropped, without_caption(caption), caption)
         few = math.ceil(len(chosen) * MATCHER_SHARE)
         return own_rows((pictures, times, read, target, clean[:few], caption[:few]))
 
-    def noisy(self, clean: Tensor, prompts: Prompts, chosen: Tensor, generator: torch.Generator) -> Batch:
-        """Noisy versions of the pictures `clean`, their times and captions, and the prediction targets.
+    def draws(self, prompts: Prompts, chosen: Tensor, generator: torch.Generator) -> Batch:
+        """Noise, times and captions for pictures.
 
         `chosen` are the pictures' indices in their split, whose captions are `prompts`.
         """
-        noise = torch.randn(clean.shape, generator=generator, device=self.device)
-        times = draw_times(self.schedule, len(clean), generator)
-        caption = prompts.drawn(chosen, generator)  # (batch, words)
+        noise = torch.randn(len(chosen), *self.images.shape[1:], generator=generator, device=self.device)
+        return noise, draw_times(self.schedule, len(chosen), generator), prompts.drawn(chosen, generator)
+
+    def noisy(self, clean: Tensor, noise: Tensor, times: Tensor) -> Batch:
+        """Noisy versions of the pictures `clean`, and the prediction targets."""
         target = training_target(clean, noise, times, self.settings.objective, self.schedule)
-        return add_noise(clean, noise, times, self.schedule), times, caption, target
+        return add_noise(clean, noise, times, self.schedule), target
 
     def loss_of(self, network: TextToImage, batch: Batch) -> Tensor:
         """The denoising loss, plus the matcher's loss if there is a matcher."""
@@ -169,32 +171,42 @@ class TextToImageTraining:
     @torch.no_grad()
     def validate(self, network: TextToImage) -> dict[str, float]:
         """The denoising loss on held-out pictures at several times each; noise and times are the same in every call."""
-        losses = [loss_over(network, *noisy) for noisy in self._noisy_held_out()]
-        loss = sum(losses) / len(losses)
+        loss = self._held_out_mean(lambda *batch: denoising_loss(network, *batch))
         return {"loss": loss, "score": -loss}
 
     def chance(self) -> Chance:
         """The score of predicting nothing, zero everywhere."""
-        losses = [target.square().mean().item() for *_, target in self._noisy_held_out()]
-        return Chance("predicting zero everywhere", -sum(losses) / len(losses))
+        loss = self._held_out_mean(lambda pictures, times, captions, target: target.square().mean())
+        return Chance("predicting zero everywhere", -loss)
 
-    def _noisy_held_out(self) -> Iterator[Batch]:
-        """The held-out pictures with noise, several times, as `noisy` returns them."""
+    def _held_out_mean(self, loss_of: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> float:
+        """The mean loss of the held-out pictures with noise, several times each."""
         generator = torch.Generator(self.device).manual_seed(self.seed)
-        clean, everything = to_signed(self.held_out), torch.arange(len(self.held_out), device=self.device)
-        for _ in range(max(1, MIN_VALIDATION_PICTURES // len(self.held_out))):
-            yield self.noisy(clean, self.held_out_prompts, everything, generator)
+        count = len(self.held_out)
+        rounds = [
+            sum(loss_of(*batch).item() * (len(batch[0]) / count) for batch in self._noisy_held_out(generator))
+            for _ in range(max(1, MIN_VALIDATION_PICTURES // count))
+        ]
+        return sum(rounds) / len(rounds)
+
+    def _noisy_held_out(self, generator: torch.Generator) -> Iterator[Batch]:
+        """All held-out pictures with noise, their times, captions and targets, in batches.
+
+        Little is drawn before it is used, so that any number of pictures takes the same memory.
+        """
+        everything, at_once = torch.arange(len(self.held_out), device=self.device), rows_at_once(self.held_out)
+        batch_size = min(VALIDATION_BATCH, at_once)
+        for some in everything.split(at_once // batch_size * batch_size):
+            drawn = self.draws(self.held_out_prompts, some, generator)
+            parts = zip(*(tensor.split(batch_size) for tensor in (some, *drawn)), strict=True)
+            for chosen, noise, times, caption in parts:
+                pictures, target = self.noisy(to_signed(self.held_out[chosen]), noise, times)
+                yield pictures, times, caption, target
 
 
 def denoising_loss(network: TextToImage, pictures: Tensor, times: Tensor, captions: Tensor, target: Tensor) -> Tensor:
     """The mean squared error of the prediction."""
     return F.mse_loss(network(pictures, times, captions), target)
-
-
-def loss_over(network: TextToImage, *split: Tensor) -> float:
-    """The mean loss over a whole split, in batches that need no more memory than training."""
-    parts = zip(*(tensor.split(VALIDATION_BATCH) for tensor in split), strict=True)
-    return sum(denoising_loss(network, *part).item() * (len(part[0]) / len(split[0])) for part in parts)
 
 
 def _warn_about_patches(size: int) -> None:

@@ -9,6 +9,7 @@ from in_process import run
 from PIL import Image
 
 from quartet.artifacts.verification import write_described
+from quartet.datasets import images as image_store
 from quartet.datasets.images import load_images
 from quartet.families import FAMILIES
 from quartet.settings import read_settings
@@ -120,6 +121,8 @@ def test_scores_are_of_the_pictures_drawn(digits, monkeypatch, drawn):
         return train[numbers + (templates is UNSEEN_TEMPLATES)], asked, torch.zeros(how.images, dtype=torch.long)
 
     monkeypatch.setattr(evaluation, "draw_classes", draw_instead)
+    if drawn == "one picture":  # of a set that is larger than memory
+        monkeypatch.setattr(image_store, "free_memory", lambda: 1000)
     how = dataclasses.replace(how, images=1000, classifiers=2, classifier_steps=300)
     scores = evaluation.evaluate(
         how,
@@ -145,7 +148,7 @@ def test_classes_of_one_training_image_are_refused_before_any_is_drawn(digits, m
     monkeypatch.chdir(digits)
     images, labels = load_images(digits / "data/processed/images", "train")
     single = torch.stack([(labels == label).nonzero()[0, 0] for label in labels.unique()])
-    monkeypatch.setattr(evaluation, "load_images", lambda folder, split: (images[single], labels[single]))
+    monkeypatch.setattr(evaluation, "open_images", lambda folder, split, device: (images[single], labels[single]))
     with pytest.raises(ValueError, match="every class has one training image"):
         evaluation.evaluate(
             *sections(digits), folder=digits / "reports/diffusion", batch_size=256, seed=0, device=torch.device("cpu")

@@ -8,6 +8,7 @@ import torch
 from in_process import run
 from PIL import Image
 
+from quartet.datasets import images as image_store
 from quartet.images.settings import TrainCnn
 from quartet.params.shared import Augmentation
 from quartet.text_to_image.attribute_judge import AttributeJudge, attribute_scores
@@ -104,7 +105,7 @@ evaluate: {{diffusion: {{images: 24, steps: 2, rejection: 0.5, classifiers: 2, c
 """
 
 
-def test_pictures_with_classes_and_attributes_are_scored_by_both(tmp_path):
+def test_pictures_with_classes_and_attributes_are_scored_by_both(tmp_path, monkeypatch):
     own = tmp_path / "own"
     own.mkdir()
     images, shown = bars(120)
@@ -128,3 +129,7 @@ def test_pictures_with_classes_and_attributes_are_scored_by_both(tmp_path):
     sheets = {path.name for path in (tmp_path / "reports/diffusion/evaluation").glob("*.png")}
     assert {"attributes.png", "unseen_compositions.png", "interpolation.png", "reverse_process.png"} <= sheets
     assert "retrieval_top1" not in scores and scores["network_evaluations"] > 2 * 4
+
+    monkeypatch.setattr(image_store, "free_memory", lambda: 1000)
+    assert "test.safetensors: 0.00 GiB are read from disk" in run(tmp_path, "stages.evaluate", "diffusion")
+    assert json.loads((tmp_path / "reports/diffusion/metrics.json").read_text()) == scores

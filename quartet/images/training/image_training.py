@@ -106,7 +106,8 @@ class ImageTraining:
             validate=self.validate,
             steps=self.steps,
             validate_every=settings.validate_every,
-            replayable=self.frozen_steps in (0, self.steps),
+            # A replayed step reads no files.
+            replayable=self.frozen_steps in (0, self.steps) and not isinstance(self.images, StreamedImages),
             rate_factors=layer_factors(self.network, settings.layer_decay) if settings.layer_decay < 1 else {},
             chance=lambda: chance_of_classes(self.held_out_labels),
             weight_of=self.weight_of if self.class_weights is not None else None,

@@ -11,6 +11,8 @@ from quartet.text_to_image.captions.open_captions import OpenCaptions, is_open, 
 from quartet.text_to_image.captions.templates import TEMPLATES, Captioner, captioner
 from quartet.text_to_image.networks.text_to_image import TextToImage
 
+COUNTED_AT_ONCE = 4096  # captions whose words are counted
+
 
 class Prompts(Protocol):
     """The captions of the pictures of a split.
@@ -123,7 +125,10 @@ def distinguishing(reader: Reader, prompts: Prompts) -> list[int]:
     if isinstance(reader, Captioner):
         return reader.distinguishing_words
     assert isinstance(prompts, PicturePrompts)
-    present = torch.zeros(len(prompts.table), reader.vocabulary_size, dtype=torch.bool)
-    present[torch.arange(len(prompts.table))[:, None], prompts.table.cpu()] = True
-    counts = present.sum(dim=0)[2:]  # but for padding and the start token
-    return [number + 2 for number in ((counts > 0) & (2 * counts < len(present))).nonzero()[:, 0].tolist()]
+    counts = torch.zeros(reader.vocabulary_size, dtype=torch.long)
+    for some in prompts.table.cpu().split(COUNTED_AT_ONCE):
+        present = torch.zeros(len(some), len(counts), dtype=torch.bool)
+        present[torch.arange(len(some))[:, None], some] = True
+        counts += present.sum(dim=0)
+    counts = counts[2:]  # but for padding and the start token
+    return [number + 2 for number in ((counts > 0) & (2 * counts < len(prompts.table))).nonzero()[:, 0].tolist()]
