@@ -102,15 +102,15 @@ def questions(folder: Path, info: Mapping[str, Any], split: str, device: "torch.
     """
     import torch
 
-    from quartet.datasets.images import load_images
+    from quartet.datasets.images import load_labels
     from quartet.text_to_image.captions.open_captions import OpenCaptions, read_captions
     from quartet.text_to_image.captions.prompts import prompts_of_splits
     from quartet.text_to_image.captions.templates import TEMPLATES
 
-    labels = load_images(folder, "train")[1].to(device)
+    labels = load_labels(folder, "train").to(device)
     reader, prompts = prompts_of_splits(folder, info, {"train": labels}, longest)
     if isinstance(reader, OpenCaptions):
-        classes = load_images(folder, split)[1]
+        classes = load_labels(folder, split)
         said = read_captions(folder, split, info, classes.tolist())
         captions = reader.encode_cut([each[place % len(each)] for place, each in enumerate(said)])[0]
     else:

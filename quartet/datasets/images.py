@@ -32,6 +32,15 @@ def load_images(folder: Path, split: str) -> tuple[Tensor, Tensor]:
     return tensors["images"], tensors["labels"]
 
 
+def load_labels(folder: Path, split: str) -> Tensor:
+    """The labels of one split, on the CPU; its images are not read.
+
+    Raises:
+        ValueError: the file is missing or broken.
+    """
+    return torch.from_numpy(np.array(open_array(folder / f"{split}.safetensors", "labels")))
+
+
 def first_images(folder: Path, split: str, count: int) -> Tensor:
     """The first images of a split, on the CPU; the others are not read.
 
@@ -104,8 +113,7 @@ def open_images(folder: Path, split: str, device: torch.device) -> tuple[Images,
         print(
             f"{path}: {size:.2f} GiB are read from disk as they are used; {room:.2f} GiB of memory are free", flush=True
         )
-        labels = torch.from_numpy(np.array(open_array(path, "labels")))
-        return StreamedImages(path, device), labels.to(device)
+        return StreamedImages(path, device), load_labels(folder, split).to(device)
     images, labels = load_images(folder, split)
     return images.to(device), labels.to(device)
 

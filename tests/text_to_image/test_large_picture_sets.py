@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from family_plans import CPU, stopped_and_resumed, text_to_image_plan, trained
+from family_plans import CPU, image_plan, stopped_and_resumed, text_to_image_plan, trained
 from own_pictures import bring
 
 from quartet.datasets import images as image_store
@@ -50,7 +50,7 @@ def pairs(data, monkeypatch):
 @pytest.mark.parametrize("values", [image_store.VALUES, 40 * 8 * 8])
 def test_a_streamed_training_gives_the_same_bytes(data, tmp_path, monkeypatch, capsys, values):
     monkeypatch.setattr(image_store, "VALUES", values)  # at once: all held-out pictures, or a part of a batch
-    settings = {"steps": 90, "validate_every": 45}  # more than an epoch
+    settings = {"batch_size": 128, "steps": 12, "validate_every": 6}  # more than an epoch
     whole = trained(text_to_image_plan, data, **settings)
     assert "read from disk" not in capsys.readouterr().out
     monkeypatch.setattr(image_store, "free_memory", lambda: 1000)
@@ -61,6 +61,16 @@ def test_a_streamed_training_gives_the_same_bytes(data, tmp_path, monkeypatch, c
     for outcome in (streamed, resumed):
         assert outcome.history == whole.history
         assert all(torch.equal(tensor, outcome.weights[name]) for name, tensor in whole.weights.items())
+
+
+def test_a_step_that_a_gpu_replays_reads_no_files(data, monkeypatch):
+    assert image_plan(data, CPU)[1].task.replayable
+    monkeypatch.setattr(image_store, "free_memory", lambda: 1000)
+    task = text_to_image_plan(data, CPU)[1].task
+    examples = task.examples_at(0)
+    monkeypatch.delattr(StreamedImages, "__getitem__")
+    assert task.replayable and len(task.batch_of(examples, torch.Generator().manual_seed(0))[0]) == 16
+    assert not image_plan(data, CPU)[1].task.replayable
 
 
 def test_scores_of_parts_are_those_of_the_whole(pairs, monkeypatch):
