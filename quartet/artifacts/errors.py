@@ -1,7 +1,6 @@
 """Report expected errors as one clear message and a non-zero exit code, without a traceback."""
 
 import contextlib
-import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,20 +9,11 @@ from pathlib import Path
 from quartet.artifacts.disk_space import NoRoom
 from quartet.artifacts.fetching import FetchError
 from quartet.artifacts.secrets import without_secrets
+from quartet.artifacts.shortages import is_out_of_memory
 from quartet.params.reading import BadSettings
 
 SAID = "QUARTET_SAID"  # environment variable: the file that says that the first of several processes reported an error
 NAMED = 10  # things in a message
-# The wordings of torch, of the system's loader while it imports, and of Python's threads, in lower case.
-OUT_OF_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "not enough memory",
-    "failed to map segment",
-    "can't start new thread",
-    "std::bad_alloc",
-)
 NO_MEMORY = "out of memory; lower `batch_size` (of this stage or of `evaluate`), `width` or the data's size"
 
 
@@ -54,30 +44,17 @@ def clear_errors(stage: str, advice: str = "") -> Iterator[None]:
         _report(stage, error)
         raise SystemExit(1) from None
     except (MemoryError, RuntimeError, ImportError, SystemError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         _report(stage, NO_MEMORY)
         raise SystemExit(1) from None
     except OSError as error:
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             _report(stage, NO_MEMORY)
         else:
             place = "" if isinstance(error, NoRoom) else f": {error.filename or ''}"
             _report(stage, f"{error.strerror or error}{place} (no partial output was kept)")
         raise SystemExit(1) from None
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether there was too little memory, also where an import failed for it and says so in its own words."""
-    causes: BaseException | None = error
-    while causes is not None:
-        words = str(causes).lower()
-        if isinstance(causes, MemoryError) or getattr(causes, "errno", None) == errno.ENOMEM:
-            return True
-        if any(each in words for each in OUT_OF_MEMORY):
-            return True
-        causes = causes.__cause__ or causes.__context__
-    return False
 
 
 def _report(stage: str, error: object) -> None:

@@ -73,7 +73,7 @@ def ends_when_told() -> Iterator[None]:
     """
     before = signal.signal(signal.SIGALRM, _end_cleanup)
     try:
-        with _handlers(_end):
+        with _handlers(_end), _raised_again():
             _end_with_parent()
             yield
     finally:
@@ -100,6 +100,27 @@ def _begin_cleanup(number: int) -> None:
     if not _told and signal.getsignal(signal.SIGALRM) is _end_cleanup:
         _told.append(number)
         signal.setitimer(signal.ITIMER_REAL, CLEANUP_SECONDS)
+
+
+@contextlib.contextmanager
+def _raised_again() -> Iterator[None]:
+    """Within the block, an `Interrupted` that Python swallows is raised once more, a moment later.
+
+    It does so, with a traceback, where a signal arrives while a finalizer or the callback of a weak reference runs.
+    """
+    before = sys.unraisablehook
+
+    def again(swallowed: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(swallowed.exc_value, Interrupted):
+            before(swallowed)
+        elif _told:
+            signal.setitimer(signal.ITIMER_REAL, 0.01, CLEANUP_SECONDS)
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _end_cleanup(number: int, frame: FrameType | None) -> NoReturn:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from quartet.artifacts.disk_space import naming_full_disks
+from quartet.artifacts.shortages import raise_shortage
 from quartet.artifacts.writing import atomic_path
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def open_array(path: Path, name: str) -> "numpy.ndarray":
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
+            if length > path.stat().st_size:
+                raise ValueError(f"a header of {length:,} bytes")
             about = json.loads(file.read(length))[name]
         start = 8 + length + about["data_offsets"][0]
         return numpy.memmap(path, TYPES[about["dtype"]], "r", start, tuple(about["shape"]))
@@ -113,9 +116,9 @@ def open_array(path: Path, name: str) -> "numpy.ndarray":
         ValueError,
         OSError,
         ArithmeticError,
-        MemoryError,
         RecursionError,
     ) as error:
+        raise_shortage(error)
         raise ValueError(f"{path} is broken ({error}); delete it and run `dvc checkout` or `dvc repro`") from error
 
 
@@ -134,6 +137,7 @@ def load_tensors(path: Path, names: Collection[str] = ()) -> dict[str, "torch.Te
             # Copies: the file is mapped into memory, and replacing it would change the tensors.
             tensors = {name: file.get_tensor(name).clone() for name in file.offset_keys()}
     except (SafetensorError, ValueError, KeyError, RuntimeError, OSError) as error:
+        raise_shortage(error)
         raise ValueError(f"{path} is broken ({error}); delete it and run `dvc checkout` or `dvc repro`") from error
     if missing := sorted(set(names) - set(tensors)):
         raise ValueError(

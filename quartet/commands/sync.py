@@ -9,20 +9,23 @@ def sync() -> None:
     """Send the runs that MLflow does not have yet, or not as a whole; exits with 1 if it still does not answer."""
     with clear_errors("sync"):
         from quartet.tracking import store
-        from quartet.tracking.journal import unsent
-        from quartet.tracking.sending import send_all
+        from quartet.tracking.journal import damaged, unsent
+        from quartet.tracking.sending import send_each
 
-        journals = unsent()
-        if not journals:
+        journals, failures = unsent(), [f"{each.folder}: nothing in it is whole; remove it" for each in damaged()]
+        if not journals and not failures:
             typer.echo("MLflow has every run")
             return
         store.prepare()
-        for journal in journals:
-            if not journal.is_over():
-                typer.echo(f"{journal.id}: its stage is still running")
-                continue
-            try:
-                run_id = send_all(journal)
-            except Exception as error:  # databases, their drivers and servers raise exceptions of many types
-                raise store.TrackingUnreachableError(f"{store.failure(error)}; {journal.id} stays for later") from error
-            typer.echo(f"{journal.id}: sent to run {run_id}" if run_id else f"{journal.id}: another process sends it")
+        running = [journal for journal in journals if not journal.is_over()]
+        for journal in running:
+            typer.echo(f"{journal.id}: its stage is still running")
+        for journal, run_id, error in send_each(journal for journal in journals if journal not in running):
+            if error is None:
+                typer.echo(
+                    f"{journal.id}: sent to run {run_id}" if run_id else f"{journal.id}: another process sends it"
+                )
+            else:
+                failures.append(f"{store.failure(error)}; {journal.id} stays for later")
+        if failures:
+            raise store.TrackingUnreachableError("\n".join(failures))

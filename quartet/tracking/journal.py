@@ -22,10 +22,23 @@ from filelock import FileLock, Timeout
 from quartet.artifacts import paths
 from quartet.artifacts.checksums import dvc_md5
 from quartet.artifacts.exchanging import remove
+from quartet.artifacts.json_reading import check_shape
 from quartet.artifacts.processes import is_alive
 from quartet.artifacts.writing import read_json, write_json
 
 _ENTRIES, _SENT, _FILES, _LOCK = "journal.jsonl", "sent.json", "files", "sender.lock"
+_TEXTS = {str: str}
+# What the entries hold that every sender needs; a line that holds something else is damaged.
+_SHAPES: dict[str, dict[str, Any]] = {
+    "begin": {"stage": str, "params": _TEXTS, "tags": _TEXTS},
+    "log_scores": {"scores": {str: float}, "step": int},
+    "end": {"status": str},
+}
+_PARENT = (None, {"run_id": str}, {"key": str, "name": str, "tags": _TEXTS})
+_STATUSES = ("FINISHED", "FAILED", "KILLED")
+_STATE = {"position": int, "run_id": str, "tracker": str}
+_LONG = 2**53  # more than any time in milliseconds, or step; MLflow's databases hold 64 bits
+_ABANDONED = 24 * 3600.0  # seconds after which a journal that does not say whose it is has no writer
 _NOT_KEPT = shutil.ignore_patterns(".unfinished-*", ".former-*", "__pycache__")
 
 
@@ -93,10 +106,16 @@ class Journal:
                     yield _parsed(line), position
 
     def begin(self) -> dict[str, Any] | None:
-        """The first entry; None if there is none yet."""
-        entry, _ = next(self.entries(), (None, 0))
-        is_whole = entry and entry["call"] == "begin" and isinstance(entry.get("tags"), dict) and "stage" in entry
-        return entry if is_whole else None
+        """The first entry; None if there is none yet. Of one that is damaged, the folder's name tells the stage."""
+        first, _ = next(self.entries(), (None, 0))
+        if first is not None and first["call"] == "begin":
+            return first
+        whole = next((entry for entry, _ in self.entries() if entry), None)
+        if whole is None:
+            return None
+        stage = self.id.rsplit("-", 3)[0]
+        about = {"stage": stage, "params": {}, "tags": {}, "parent": None, "is_lost": True}
+        return {"call": "begin", "milliseconds": whole["milliseconds"], **about}
 
     def find(self, call: str) -> dict[str, Any] | None:
         """The last entry of this call."""
@@ -115,9 +134,21 @@ class Journal:
         begin = self.begin()
         if begin is None:
             return False
+        if "is_lost" in begin and time.time() - self._entries.stat().st_mtime > _ABANDONED:
+            return True
         tags = begin["tags"]
         is_gone = tags.get("quartet.host") == socket.gethostname() and not is_alive(tags.get("quartet.process", ""))
         return is_gone or self.find("end") is not None
+
+    def is_damaged(self) -> bool:
+        """Whether it is old and has no whole entry, so that nothing can be sent."""
+        if self.begin() or self.is_complete() or not self._entries.is_file():
+            return False
+        return time.time() - self._entries.stat().st_mtime > _ABANDONED
+
+    def is_complete(self) -> bool:
+        """Whether MLflow has it as a whole."""
+        return self.sent().get("is_complete") is True
 
     def sent(self) -> dict[str, Any]:
         """How far MLflow has it: `position`, `run_id`, `parent_run_id`, `tracker`; `{}` if nothing was sent.
@@ -125,9 +156,25 @@ class Journal:
         What is damaged counts as nothing: to send twice does no harm.
         """
         try:
-            return read_json(self.folder / _SENT)
+            state = read_json(self.folder / _SENT)
+            if state.get("is_complete") is not True:
+                check_shape(state, _STATE, "", "")
+                if not self._is_end_of_line(state["position"]):
+                    return {}
+            check_shape(state.get("parent_run_id"), (str, None), "", "")
+            check_shape(state.get("outputs", {}), _TEXTS, "", "")
         except ValueError:
             return {}
+        return state
+
+    def _is_end_of_line(self, position: int) -> bool:
+        if not self._entries.is_file() or not 0 <= position <= self.size():
+            return False
+        if position == 0:
+            return True
+        with self._entries.open("rb") as lines:
+            lines.seek(position - 1)
+            return lines.read(1) == b"\n"
 
     def confirm(self, state: Mapping[str, object]) -> None:
         """Remember what MLflow has taken."""
@@ -140,10 +187,15 @@ class Journal:
         """
         named, outputs = self.find("run_json"), self.find("log_outputs")
         unnamed = bool(outputs) and named is not None and not named["named"]
-        self.confirm({**state, "is_complete": True, "outputs": outputs["tags"] if outputs else {}})
+        outputs = outputs["tags"] if outputs and unnamed else {}
+        self.confirm({**state, "is_complete": True, "outputs": outputs})
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove what a complete journal no longer needs, which a kill may have left."""
         remove(self.folder / _FILES)
         self._entries.unlink(missing_ok=True)
-        if not unnamed:
+        if not self.sent().get("outputs"):
             self.remove()
 
     def remove(self) -> None:
@@ -168,7 +220,7 @@ class Journal:
             yield False
             return
         try:
-            yield "is_complete" not in self.sent()
+            yield not self.is_complete()
         finally:
             lock.release()
 
@@ -176,11 +228,16 @@ class Journal:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
+        check_shape(entry, {"call": str, "milliseconds": int}, "", "")
+        check_shape(entry, _SHAPES.get(entry["call"], {}), "", "")
+        check_shape(entry.get("parent"), _PARENT if entry["call"] == "begin" else object, "", "")
     except (ValueError, RecursionError):
         return None
-    is_whole = (
-        isinstance(entry, dict) and isinstance(entry.get("call"), str) and isinstance(entry.get("milliseconds"), int)
-    )
+    is_whole = abs(entry["milliseconds"]) < _LONG
+    if entry["call"] == "log_scores":
+        is_whole &= abs(entry["step"]) < _LONG
+    elif entry["call"] == "end":
+        is_whole &= entry["status"] in _STATUSES
     return entry if is_whole else None
 
 
@@ -193,8 +250,18 @@ def _link(source: str | Path, target: str | Path) -> None:
 
 def unsent() -> list[Journal]:
     """The journals that MLflow does not have as a whole, in the order in which their stages began."""
-    begun = [(begin["milliseconds"], journal) for journal in _journals() if (begin := journal.begin())]
+    begun = []
+    for journal in _journals():
+        if journal.is_complete():
+            journal.tidy()
+        elif begin := journal.begin():
+            begun.append((begin["milliseconds"], journal))
     return [journal for _, journal in sorted(begun, key=lambda each: each[0])]
+
+
+def damaged() -> list[Journal]:
+    """The journals of which nothing can be sent."""
+    return [journal for journal in _journals() if journal.is_damaged()]
 
 
 def training_of(family: str) -> dict[str, str]:

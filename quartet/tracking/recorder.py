@@ -21,7 +21,7 @@ from typing import IO
 
 from quartet.tracking import store
 from quartet.tracking.journal import Journal, unsent
-from quartet.tracking.sending import Sender, left_behind, send_all
+from quartet.tracking.sending import Sender, left_behind, send_each
 
 LOOKS = 0.25  # seconds between two looks at the journal
 LONGEST_PAUSE = 30.0  # seconds between two attempts while MLflow does not answer
@@ -172,8 +172,8 @@ def main() -> None:
         _let_go()
         answers.close()
         with contextlib.suppress(Exception):  # `sync` says what is wrong
-            for other in left_behind():
-                send_all(other)
+            for _ in send_each(left_behind()):
+                pass
     sys.stderr.flush()
     os._exit(0)  # skips tearing down MLflow's modules, which takes most of a second
 

@@ -144,7 +144,8 @@ class Run:
             self._journal = None
             store.say(f"tracking stops, the stage continues: {store.first_line(error)}")
         if self._sender is not None and not self._sender.is_refused():
-            self._sender.revive()
+            with contextlib.suppress(OSError):  # no memory or file for a process now; the next entry tries again
+                self._sender.revive()
 
     def _keep(self, path: Path, link: bool = True) -> str | None:
         """Keep a file in the journal; None if that fails, which is said."""
@@ -168,8 +169,9 @@ class Run:
                 self._append(call, **found)
 
         if self._journal is not None:
-            self._threads.append(threading.Thread(target=work, daemon=True))
-            self._threads[-1].start()
+            thread = threading.Thread(target=work, daemon=True)
+            thread.start()  # first: a signal may arrive between the two
+            self._threads.append(thread)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ our own id, and equal metrics, parameters, tags, files and models of one run are
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from quartet.artifacts import paths
@@ -37,6 +37,7 @@ class Sender:
         if self._state.get("tracker") != store.shown_address():
             self._state = {}  # a journal goes to one tracker as a whole
         self._client: MlflowClient | None = None
+        self._is_known = False  # whether the store that answers now has the run
         self.experiment = ""
 
     @property
@@ -114,7 +115,12 @@ class Sender:
             return False
         client = self.client()
         if self.run_id is not None:
-            return True
+            if self._is_known:
+                return True
+            self._is_known = store.get_or_none(client.get_run, self.run_id) is not None
+            if self._is_known:
+                return True
+            self._state = {}  # the database that had it was moved away
         parent, closes = self._parent_of(begin)
         found = self._own_runs()
         if found:
@@ -124,9 +130,10 @@ class Sender:
             tags = {**begin["tags"], **ours, **({"mlflow.parentRunId": parent} if parent else {})}
             started = begin["milliseconds"]
             run_id = client.create_run(self.experiment, started, tags, begin["stage"]).info.run_id
-        with self._refusals(begin):
-            _log_params(client, run_id, begin["params"])
-        self._state = {"run_id": run_id, "parent_run_id": parent, "closes_parent": closes}
+        self._state, self._is_known = {"run_id": run_id, "parent_run_id": parent, "closes_parent": closes}, True
+        if "is_lost" in begin:
+            self._say_refused("settings and tags, since the first line of its journal is damaged")
+        self._log_params(begin["params"])
         self._confirm(next(self._journal.entries())[1])
         return True
 
@@ -178,8 +185,28 @@ class Sender:
 
     def _log_metrics(self, metrics: "list[Metric]") -> None:
         for start in range(0, len(metrics), METRICS):
-            with self._refusals({"call": "log_scores"}):
-                self.client().log_batch(self._opened_id(), metrics=metrics[start : start + METRICS])
+            self._log_batch("metrics", metrics[start : start + METRICS])
+
+    def _log_params(self, params: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        entries = [Param(name, value) for name, value in params.items()]
+        for start in range(0, len(entries), PARAMS):
+            self._log_batch("params", entries[start : start + PARAMS])
+
+    def _log_batch(self, kind: str, batch: list[Any]) -> None:
+        """Log metrics or params; of a batch that MLflow refuses for one of them, all others."""
+        try:
+            self.client().log_batch(self._opened_id(), **{kind: batch})
+        except Exception as error:
+            if not store.refuses(error):
+                raise
+            if len(batch) == 1:
+                self._say_refused(f"{batch[0].key}: {store.first_line(error)}")
+            else:
+                half = len(batch) // 2
+                self._log_batch(kind, batch[:half])
+                self._log_batch(kind, batch[half:])
 
     def _repeat(self, entry: Mapping[str, Any]) -> None:
         """Make the call that an entry describes."""
@@ -219,14 +246,17 @@ def send_all(journal: Journal) -> str | None:
         return sender.run_id
 
 
+def send_each(journals: Iterable[Journal]) -> Iterator[tuple[Journal, str | None, Exception | None]]:
+    """Send journals whose stages are over; yields each with its run's id, or what is wrong. An outage ends it."""
+    for journal in journals:
+        try:
+            yield journal, send_all(journal), None
+        except Exception as error:  # databases, their drivers and servers raise exceptions of many types
+            yield journal, None, error
+            if isinstance(error, store.TrackingUnreachableError) or store.may_pass(error):
+                return
+
+
 def left_behind() -> list[Journal]:
     """The journals of stages that are over, the first to begin first."""
     return [journal for journal in unsent() if journal.is_over()]
-
-
-def _log_params(client: "MlflowClient", run_id: str, params: Mapping[str, str]) -> None:
-    from mlflow.entities import Param
-
-    entries = [Param(name, value) for name, value in params.items()]
-    for start in range(0, len(entries), PARAMS):
-        client.log_batch(run_id, params=entries[start : start + PARAMS])

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from quartet.artifacts import paths
 from quartet.artifacts.checksums import sha256
 from quartet.artifacts.exchanging import remove
+from quartet.artifacts.shortages import raise_shortage
 from quartet.artifacts.tensor_files import load_tensors, save_tensors
 from quartet.artifacts.unfinished import remove_debris
 from quartet.artifacts.writing import atomic_folder, read_json, write_json, write_text
@@ -66,6 +67,9 @@ class Checkpoint:
             check: raises ValueError if a state does not fit the training.
 
         A checkpoint that is damaged or does not fit is removed with a message, and the one before is tried.
+
+        Raises:
+            MemoryError, OSError: the machine cannot read one now, which stays.
         """
         if self._lock is None:
             return None
@@ -74,6 +78,7 @@ class Checkpoint:
                 progress = _read(generation)
                 check(progress)
             except (ValueError, OSError, RecursionError) as error:
+                raise_shortage(error)
                 print(f"checkpoint {generation} is removed, since it is damaged: {error}", flush=True)
                 remove(generation)
             else:

@@ -65,3 +65,26 @@ runpy.run_module("stages.{stage}", run_name="__main__")
         timeout=60,
     )
     assert done.returncode == 77, done.stderr
+
+
+SWALLOWED = """
+import os, signal, time
+from quartet.artifacts.stop_requests import ends_when_told
+class Last:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0)
+with ends_when_told():
+    Last()
+    time.sleep(3)
+    print("went on")
+"""
+
+
+def test_a_signal_that_arrives_where_python_swallows_exceptions_ends_the_stage():
+    environment = {**os.environ, "PYTHONPATH": str(TOP)}
+    done = subprocess.run([sys.executable, "-c", SWALLOWED], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (143, "")
+    assert done.stderr == "stopped by SIGTERM; run the same command again" + (
+        "; `dvc checkout` brings back what DVC built before\n" if "DVC_STAGE" in os.environ else "\n"
+    )

@@ -8,12 +8,13 @@ import subprocess
 import sys
 
 import pytest
+from in_process import run as run_command
 
 from benchmarks.code_graph import TOP
 from quartet.tracking import searches, store
-from quartet.tracking.journal import Journal, journal_of_output, unsent
+from quartet.tracking.journal import Journal, damaged, journal_of_output, unsent
 from quartet.tracking.runs import PARENT_RUN, tracked_run
-from quartet.tracking.sending import send_all
+from quartet.tracking.sending import send_all, send_each
 
 
 @pytest.fixture
@@ -122,3 +123,75 @@ def test_entries_are_lines_of_json(later):
     lines = [json.loads(line) for line in (journal.folder / "journal.jsonl").read_text().splitlines()]
     assert lines[0]["call"] == "begin" and lines[0]["params"] == {"steps": "3"}
     assert [line["status"] for line in lines if line["call"] == "end"] == ["FINISHED"]
+
+
+def _replaced(old, new):
+    def damage(journal):
+        lines = journal.folder / "journal.jsonl"
+        content = lines.read_bytes()
+        assert old in content
+        lines.write_bytes(content.replace(old, new))
+
+    return damage
+
+
+def _confirmed(**state):
+    def damage(journal):
+        told = {"run_id": "f" * 32, "position": 0, "tracker": store.shown_address(), **state}
+        (journal.folder / "sent.json").write_text(json.dumps(told))
+
+    return damage
+
+
+# What is damaged, and how many of the three rows MLflow gets all the same.
+SPOILT = {
+    "name of the first call": (_replaced(b'"begin"', b'"bggin"'), 3),
+    "parent": (_replaced(b'"parent": null', b'"parent": 5'), 3),
+    "one step": (_replaced(b'"step": 1}', b'"step": "b"}'), 2),
+    "a step of 30 digits": (_replaced(b'"step": 1}', b'"step": 1%s}' % (b"0" * 29)), 2),
+    "one score": (_replaced(b'{"loss": 0.5}, "step": 1}', b'{"loss": "z"}, "step": 1}'), 2),
+    "a name that MLflow refuses": (_replaced(b'"loss": 0.5}, "step": 1}', b'"l\'oss": 0.5}, "step": 1}'), 2),
+    "status": (_replaced(b'"FINISHED"', b'"FINISHEE"'), 3),
+    "position": (_confirmed(position="x"), 3),
+    "position in a line": (_confirmed(position=7), 3),
+    "position beyond the end": (_confirmed(position=10**9), 3),
+    "a run that a database which was moved away had": (_confirmed(), 3),
+    "id of the run": (_confirmed(run_id=5), 3),
+}
+
+
+def test_damage_to_one_journal_neither_blocks_the_others_nor_costs_more_than_its_line(later, monkeypatch, capsys):
+    for kind in [*SPOILT, "whole"]:
+        with tracked_run("stage", {"kind": kind}, []) as run:
+            for step in range(3):
+                run.log_scores({"loss": 0.5}, step)
+    for journal, (damage, _) in zip(unsent(), SPOILT.values(), strict=False):
+        damage(journal)
+    journals = unsent()
+    monkeypatch.setattr("quartet.tracking.journal.is_alive", lambda process: False)
+    found = [(run_id, error) for _, run_id, error in send_each(journals)]
+    assert all(run_id and error is None for run_id, error in found), found
+    client, _ = store.open_store()
+    rows = [len(client.get_metric_history(run_id, "loss")) for run_id, _ in found]
+    assert sorted(rows) == sorted([*(rows for _, rows in SPOILT.values()), 3])
+    assert not unsent() and "a damaged line of its journal" in capsys.readouterr().err
+
+
+def test_a_kill_while_a_sent_journal_is_removed_leaves_nothing(later):
+    with tracked_run("stage", {}, []) as run:
+        run.log_scores({"loss": 0.5}, 1)
+    (journal,) = unsent()
+    journal.confirm({"run_id": "f" * 32, "is_complete": True, "outputs": {}})
+    assert not unsent() and not journal.folder.exists()
+
+
+def test_a_journal_of_which_nothing_is_whole_is_said(later):
+    with tracked_run("stage", {}, []):
+        pass
+    (journal,) = unsent()
+    lines = journal.folder / "journal.jsonl"
+    lines.write_bytes(b"\0" * 500)  # as some file systems leave it when the power fails
+    assert not unsent() and not damaged()  # its stage may be about to write
+    os.utime(lines, (0, 0))
+    assert [each.id for each in damaged()] == [journal.id]
+    assert f"{journal.folder}: nothing in it is whole" in run_command(later, "quartet", "sync", code=1)

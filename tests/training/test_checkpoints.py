@@ -2,10 +2,12 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 import torch
 from in_process import run as run_command
@@ -96,6 +98,29 @@ def test_a_damaged_checkpoint_is_said_in_a_line_and_the_older_one_or_the_start_s
     said = [line for line in capsys.readouterr().out.splitlines() if "is removed, since it is damaged" in line]
     assert len(said) == damaged and str(saved[-1]) in said[0]
     assert same(whole.weights, resumed.weights) and in_order(whole) == in_order(resumed)
+
+
+LACKS = {
+    "memory": (resource.RLIMIT_AS, lambda: psutil.Process().memory_info().vms),
+    "open files": (resource.RLIMIT_NOFILE, lambda: 3),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit these so")
+@pytest.mark.parametrize("lacking", LACKS)
+def test_a_checkpoint_that_the_machine_cannot_read_now_is_not_taken_for_damaged(home, lacking):
+    checkpoint = Checkpoint("stage", {"key": lacking})
+    checkpoint.save(Progress({"sum.loss": torch.zeros(2**26)}, {"step": 1}))
+    kind, least = LACKS[lacking]
+    before = resource.getrlimit(kind)
+    resource.setrlimit(kind, (least(), before[1]))
+    try:
+        with pytest.raises((MemoryError, OSError)):
+            checkpoint.load()
+    finally:
+        resource.setrlimit(kind, before)
+    assert checkpoint.load().values == {"step": 1}
+    checkpoint.close(finished=True)
 
 
 @pytest.mark.parametrize("step", range(1, 12))
