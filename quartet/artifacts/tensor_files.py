@@ -105,7 +105,9 @@ def open_array(path: Path, name: str) -> "numpy.ndarray":
             if length > path.stat().st_size:
                 raise ValueError(f"a header of {length:,} bytes")
             about = json.loads(file.read(length))[name]
-        start = 8 + length + about["data_offsets"][0]
+        if (begin := about["data_offsets"][0]) < 0:
+            raise ValueError(f"{name} begins at {begin}")
+        start = 8 + length + begin
         return numpy.memmap(path, TYPES[about["dtype"]], "r", start, tuple(about["shape"]))
     except FileNotFoundError as error:
         raise ValueError(f"{path} is missing; `dvc repro` builds it") from error
@@ -154,6 +156,9 @@ def _array_entry(array: "numpy.ndarray") -> Entry:
 
 
 def _save(path: Path, entries: Mapping[str, Entry]) -> None:
+    for name, entry in entries.items():
+        if entry.kind not in NAMES:
+            raise ValueError(f"{path}: {name} cannot be stored: numbers of type {entry.kind}")
     header, end, order = {}, 0, list(TYPES)
     names = sorted(entries, key=lambda name: (order.index(NAMES[entries[name].kind]), name))
     for name in names:
@@ -167,3 +172,5 @@ def _save(path: Path, entries: Mapping[str, Entry]) -> None:
         for name in names:
             for part in entries[name].parts():
                 file.write(part.data)
+        if file.tell() != 8 + len(text) + end:
+            raise ValueError(f"{path}: {file.tell() - 8 - len(text):,} bytes of numbers came, {end:,} were announced")

@@ -6,15 +6,17 @@ import reprlib
 import typing
 from pathlib import Path
 
+SHOWN = 50  # errors in a message
 Section = typing.TypeVar("Section")
 
 
 class BadSettings(ValueError):
-    """One or more settings are wrong; `str()` lists them all, one per line."""
+    """One or more settings are wrong; `str()` lists them, one per line."""
 
     def __init__(self, path: Path, errors: list[str]):
         self.errors = errors
-        lines = "\n".join(f"  {error}" for error in errors)
+        more = [f"and {len(errors) - SHOWN:,} more"] if len(errors) > SHOWN else []
+        lines = "\n".join(f"  {error}" for error in [*errors[:SHOWN], *more])
         super().__init__(f"{path}: {len(errors)} bad setting{'s' * (len(errors) > 1)}\n{lines}")
 
 
@@ -73,6 +75,9 @@ def build(kind: type[Section], given: object, where: str, errors: list[str]) -> 
     fields = {field.name: field for field in dataclasses.fields(typing.cast(typing.Any, kind))}
     for key in given:
         if key not in fields:
+            if len(errors) > SHOWN:  # to look for similar names takes time
+                errors.append(f"{where}: an unknown key")
+                continue
             key = key if isinstance(key, str) else brief(key)
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f"did you mean `{near[0]}`?" if near else "allowed are " + ", ".join(fields)
@@ -103,6 +108,7 @@ def brief(value: object) -> str:
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 200
 _BRIEF.maxlong = 60
+_BRIEF.maxlevel = 3  # by references, a few lines may stand for billions of values
 
 
 def _join(where: str, key: object) -> str:

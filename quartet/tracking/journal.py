@@ -114,7 +114,7 @@ class Journal:
         if whole is None:
             return None
         stage = self.id.rsplit("-", 3)[0]
-        about = {"stage": stage, "params": {}, "tags": {}, "parent": None, "is_lost": True}
+        about: dict[str, Any] = {"stage": stage, "params": {}, "tags": {}, "parent": None, "is_lost": True}
         return {"call": "begin", "milliseconds": whole["milliseconds"], **about}
 
     def find(self, call: str) -> dict[str, Any] | None:

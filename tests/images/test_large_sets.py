@@ -42,6 +42,16 @@ def test_rows_that_come_one_by_one_give_the_bytes_of_the_whole(tmp_path, shape):
             open_array(tmp_path / f"{wrong}.safetensors", "images")
 
 
+@pytest.mark.parametrize(("count", "kind"), [(2, np.uint8), (4, np.uint8), (3, np.float32)])
+def test_rows_that_are_not_those_announced_leave_no_file(tmp_path, count, kind):
+    rows = (np.zeros((2, 2), kind) for _ in range(count))
+    with pytest.raises(ValueError, match=r"rows\.safetensors: .* bytes of numbers came, .* were announced"):
+        save_rows(tmp_path / "rows.safetensors", "images", rows, (3, 2, 2), {"labels": np.arange(3)})
+    with pytest.raises(ValueError, match=r"labels cannot be stored: numbers of type complex128"):
+        save_arrays(tmp_path / "rows.safetensors", {"labels": np.zeros(3, complex)})
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_pixel_file_keeps_arrays_of_any_shape_and_type(tmp_path):
     random = np.random.default_rng(0)
     arrays = [

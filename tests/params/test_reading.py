@@ -37,6 +37,20 @@ def test_all_errors_come_at_once(tmp_path):
     assert "seed: found -1" in message and "download.images: found 'cats'" in message
 
 
+def test_a_message_stays_short_whatever_the_file_refers_to(tmp_path):
+    laughs = "a0: &a0 [x, x, x, x, x, x, x]\n"
+    laughs += "".join(f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 7)}]\n" for number in range(1, 20))
+    for text in (
+        f"{laughs}seed: *a19",
+        "&a {seed: *a, runtime: *a}",
+        "".join(f"k{number}: 1\n" for number in range(300)),
+    ):
+        with pytest.raises(BadSettings) as caught:
+            read(tmp_path, text)
+        assert len(str(caught.value)) < 10_000
+    assert len(caught.value.errors) == 300 and "and 250 more" in str(caught.value)
+
+
 def test_yaml_is_read_as_dvc_reads_it(tmp_path):
     assert read(tmp_path, "train_cnn: {learning_rate: 1e-3}").train_cnn.learning_rate == 0.001
     assert read(tmp_path, "download: {mirror: on}").download.mirror == "on"
