@@ -21,7 +21,10 @@ def put_in_place(source: Path, target: Path) -> None:
         OSError: `target` is of another kind than `source`, or cannot be replaced; it is left unchanged.
     """
     if not (source.is_dir() and target.is_dir()):
-        source.replace(target)
+        try:
+            source.replace(target)
+        except OSError as error:  # which names the source, a name that no user knows
+            raise type(error)(error.errno, error.strerror, str(target)) from error
     elif exchange(source, target):
         remove(source)  # which is the old folder now
     else:

@@ -4,6 +4,7 @@ A file that describes others (`info.json`, `manifest.json`, `card.json`) has a `
 `checksums` the SHA-256 of each file beside it. `read_described` compares both.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Collection, Mapping
@@ -94,7 +95,7 @@ def _compare(path: Path, expected: str, remedy: str) -> None:
     try:
         about = path.stat()
         place = paths.verified() / f"{about.st_dev}-{about.st_ino}-{about.st_size}-{about.st_mtime_ns}"
-        if about.st_size >= LARGE and place.exists() and place.read_text() == expected:
+        if about.st_size >= LARGE and _remembered(place) == expected.encode():
             return
         found = sha256(path)
     except OSError as error:
@@ -105,8 +106,17 @@ def _compare(path: Path, expected: str, remedy: str) -> None:
         _remember(place, expected)
 
 
+def _remembered(place: Path) -> bytes:
+    """The checksum in a note of what was compared; without a readable note, the file is read once more."""
+    try:
+        return place.read_bytes()
+    except OSError:
+        return b""
+
+
 def _remember(place: Path, checksum: str) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(checksum)  # a torn write is another checksum, so that the file is read once more
-    for old in sorted(place.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-REMEMBERED]:
-        old.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # a full or read-only disk; or another process removes old notes too
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(checksum)  # a torn write is another checksum, so that the file is read once more
+        for old in sorted(place.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-REMEMBERED]:
+            old.unlink(missing_ok=True)

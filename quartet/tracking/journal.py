@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -270,9 +271,14 @@ def training_of(family: str) -> dict[str, str]:
     `run.json` has the run's id; where MLflow did not answer then, the model's checksum leads to the journal.
     """
     run_json, model = paths.report(family) / "run.json", paths.model(family)
-    run_id = read_json(run_json).get("run_id") if run_json.exists() else None
-    if run_id:
-        return {"run_id": run_id}
+    if run_json.exists():
+        try:
+            run_id = read_json(run_json).get("run_id")
+        except (ValueError, OSError) as error:
+            print(f"tracking: {error}; here it only tells which run trained the model", file=sys.stderr, flush=True)
+            run_id = None
+        if run_id and isinstance(run_id, str):
+            return {"run_id": run_id}
     found = journal_of_output(model, dvc_md5(model)) if model.exists() else None
     return {"journal": found.id} if found else {}
 

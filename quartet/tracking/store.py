@@ -6,6 +6,7 @@ import shlex
 import sqlite3
 import sys
 from collections.abc import Callable
+from http.client import InvalidURL
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, unquote
@@ -108,12 +109,15 @@ def prepare() -> None:
     """Configure MLflow, and check that a tracking server answers; fast, since it does not import MLflow.
 
     Raises:
+        BadInput: the address is none.
         TrackingUnreachableError: the server does not answer within three seconds.
     """
     configure()
     try:
         check_answers(address())
-    except (ConnectionError, ValueError) as error:
+    except ConnectionError as error:
+        if isinstance(error.__cause__, ValueError | InvalidURL):
+            raise BadInput(f"MLFLOW_TRACKING_URI: {shown_address()} is no address ({error.__cause__})") from error
         raise TrackingUnreachableError(unavailable_message(error)) from error
 
 

@@ -21,6 +21,7 @@ from quartet.training.old_checkpoints import prune
 
 SECONDS = 30.0  # between two checkpoints
 SHARE = 0.01  # of the training's time that checkpoints may take
+LOCK_SECONDS = 1.0  # others hold the lock for a moment, to see whether the training runs (`old_checkpoints.py`)
 GENERATIONS = 2  # kept: the older one serves if the newer one is damaged
 
 
@@ -51,9 +52,10 @@ class Checkpoint:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self._lock: FileLock | None = FileLock(self.folder.with_suffix(".lock"))
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=LOCK_SECONDS)
         except Timeout:
             self._lock = None
+            print("another process trains with these settings now; it keeps the checkpoints", flush=True)
             return
         self._seconds, self._worth = seconds, 0.0  # the least time between checkpoints, and where it is a good moment
         self._saved_at = time.monotonic()

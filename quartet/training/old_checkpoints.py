@@ -1,5 +1,6 @@
 """Checkpoints of trainings with other settings: the newest few of each stage stay, in case they are wanted again."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -28,7 +29,11 @@ class Unfinished:
 def unfinished_trainings(stage: Path, but: Path | None = None) -> list[Unfinished]:
     """The unfinished trainings of a stage that do not run now, `but` left out, from the newest to the oldest."""
     folders = (folder for folder in stage.glob("*") if folder.is_dir() and folder != but)
-    found = (_measured(folder) for folder in folders if not _is_running(folder))
+    found = []
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):  # another process removes it at this moment
+            if not _is_running(folder):
+                found.append(_measured(folder))
     return sorted(found, key=lambda training: training.modified, reverse=True)
 
 

@@ -25,7 +25,7 @@ from quartet.artifacts.errors import clear_errors
 from quartet.artifacts.fetching import FetchError, Fetching, fetch, sha256_unpacked
 from quartet.artifacts.model_store import load_weights, read_card, save_model
 from quartet.artifacts.tensor_files import TYPES, load_tensors, save_arrays, save_tensors
-from quartet.artifacts.writing import atomic_folder, atomic_path, write_json
+from quartet.artifacts.writing import atomic_entries, atomic_folder, atomic_path, write_json
 
 CONTENT = b"some real bytes" * 1000
 
@@ -217,6 +217,13 @@ def test_a_folder_in_a_files_place_is_named_and_left_alone(tmp_path):
     with pytest.raises(IsADirectoryError) as failure, atomic_path(tmp_path / "drawn"):
         pytest.fail("nothing should be made for it")
     assert failure.value.filename == str(tmp_path / "drawn") and not list((tmp_path / "drawn").iterdir())
+
+
+def test_what_cannot_be_put_in_place_is_named_by_its_own_name(tmp_path):
+    (tmp_path / "reports/training.csv").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"training\.csv") as failure, atomic_entries(tmp_path / "reports") as written:
+        (written / "training.csv").write_text("")
+    assert failure.value.filename == str(tmp_path / "reports/training.csv")
 
 
 def test_json_is_sorted(tmp_path):

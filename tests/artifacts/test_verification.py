@@ -128,3 +128,16 @@ def test_the_digest_covers_all_but_itself_and_older_files_have_none(tmp_path):
             read_described(tmp_path / "info.json", {}, "")
     (tmp_path / "info.json").write_text(json.dumps(plain))
     assert read_described(tmp_path / "info.json", {}, "") == plain
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda note: note.write_bytes(b"\xff\0"), lambda note: (note.unlink(), note.mkdir())]
+)
+def test_a_damaged_note_of_what_was_compared_costs_a_reading_and_no_more(home, monkeypatch, damage):
+    monkeypatch.setattr(verification, "LARGE", 1000)
+    (home / "large.bin").write_bytes(b"a" * 2000)
+    write_described(home / "info.json", {"checksums": {"large.bin": sha256(home / "large.bin")}})
+    read_described(home / "info.json", {}, "")
+    (note,) = paths.verified().iterdir()
+    damage(note)
+    read_described(home / "info.json", {}, "")

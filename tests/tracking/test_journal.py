@@ -11,6 +11,7 @@ import pytest
 from in_process import run as run_command
 
 from benchmarks.code_graph import TOP
+from quartet.artifacts.errors import BadInput
 from quartet.tracking import searches, store
 from quartet.tracking.journal import Journal, damaged, journal_of_output, unsent
 from quartet.tracking.runs import PARENT_RUN, tracked_run
@@ -195,3 +196,21 @@ def test_a_journal_of_which_nothing_is_whole_is_said(later):
     os.utime(lines, (0, 0))
     assert [each.id for each in damaged()] == [journal.id]
     assert f"{journal.folder}: nothing in it is whole" in run_command(later, "quartet", "sync", code=1)
+
+
+def test_a_damaged_run_json_costs_no_scores(later, monkeypatch, capsys):
+    monkeypatch.chdir(later)
+    (later / "reports/cnn").mkdir(parents=True)
+    for text in (b"{", b"[]", b'{"run_id": 5}', b"\xff"):
+        (later / "reports/cnn/run.json").write_bytes(text)
+        with tracked_run("evaluate-cnn", {}, []) as run:
+            run.log_training_run_scores("cnn", {"accuracy": 0.5})
+    assert [journal.find("log_training_run_scores")["training"] for journal in unsent()] == [{}] * 4
+    assert capsys.readouterr().err.count("it only tells which run trained the model") == 3
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://127.0.0.1:port"])
+def test_a_tracking_address_that_is_none_is_the_users_to_mend(later, monkeypatch, address):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(BadInput, match=r"MLFLOW_TRACKING_URI: .* is no address"):
+        store.prepare()

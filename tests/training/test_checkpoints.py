@@ -6,10 +6,12 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 
 import psutil
 import pytest
 import torch
+from filelock import FileLock
 from in_process import run as run_command
 from saved_states import generations, lose_a_tensor, reseal
 from small_training import CPU, SETTINGS, in_order, run, same, task_of
@@ -281,6 +283,18 @@ def test_checkpoints_of_other_settings_are_pruned_to_the_newest_few(home, monkey
     Checkpoint("stage", {"key": "other"}).close(finished=False)
     assert [folder.exists() for folder in left] == [True, False, False, False, True, True]
     running.close(finished=False)
+
+
+def test_who_looks_whether_a_training_runs_does_not_cost_it_its_checkpoints(home, monkeypatch):
+    folder = leave("looked at")
+    looking = FileLock(folder.with_suffix(".lock"), thread_local=False)
+    looking.acquire()
+    threading.Timer(0.2, looking.release).start()
+    checkpoint = Checkpoint("stage", {"key": "looked at"})
+    assert checkpoint.load() is not None
+    checkpoint.close(finished=False)
+    monkeypatch.setattr(old_checkpoints, "_is_running", checkpoints.remove)  # as another process does, which is faster
+    assert old_checkpoints.unfinished_trainings(folder.parent) == []
 
 
 def test_clean_shows_what_is_left_and_removes_it_when_told(home):
