@@ -197,7 +197,10 @@ class Sender:
     def _log_batch(self, kind: str, batch: list[Any]) -> None:
         """Log metrics or params; of a batch that MLflow refuses for one of them, all others."""
         try:
-            self.client().log_batch(self._opened_id(), **{kind: batch})
+            if kind == "metrics":
+                self.client().log_batch(self._opened_id(), metrics=batch)
+            else:
+                self.client().log_batch(self._opened_id(), params=batch)
         except Exception as error:
             if not store.refuses(error):
                 raise
