@@ -6,7 +6,6 @@ import shlex
 import sqlite3
 import sys
 from collections.abc import Callable
-from http.client import InvalidURL
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, unquote
@@ -109,15 +108,12 @@ def prepare() -> None:
     """Configure MLflow, and check that a tracking server answers; fast, since it does not import MLflow.
 
     Raises:
-        BadInput: the address is none.
         TrackingUnreachableError: the server does not answer within three seconds.
     """
     configure()
     try:
         check_answers(address())
-    except ConnectionError as error:
-        if isinstance(error.__cause__, ValueError | InvalidURL):
-            raise BadInput(f"MLFLOW_TRACKING_URI: {shown_address()} is no address ({error.__cause__})") from error
+    except (ConnectionError, ValueError) as error:
         raise TrackingUnreachableError(unavailable_message(error)) from error
 
 

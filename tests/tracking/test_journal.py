@@ -11,7 +11,6 @@ import pytest
 from in_process import run as run_command
 
 from benchmarks.code_graph import TOP
-from quartet.artifacts.errors import BadInput
 from quartet.tracking import searches, store
 from quartet.tracking.journal import Journal, damaged, journal_of_output, unsent
 from quartet.tracking.runs import PARENT_RUN, tracked_run
@@ -207,10 +206,3 @@ def test_a_damaged_run_json_costs_no_scores(later, monkeypatch, capsys):
             run.log_training_run_scores("cnn", {"accuracy": 0.5})
     assert [journal.find("log_training_run_scores")["training"] for journal in unsent()] == [{}] * 4
     assert capsys.readouterr().err.count("it only tells which run trained the model") == 3
-
-
-@pytest.mark.parametrize("address", ["http://[::1", "http://127.0.0.1:port"])
-def test_a_tracking_address_that_is_none_is_the_users_to_mend(later, monkeypatch, address):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    with pytest.raises(BadInput, match=r"MLFLOW_TRACKING_URI: .* is no address"):
-        store.prepare()
