@@ -102,6 +102,45 @@ def test_rows_with_other_cells_than_the_header_are_named(tmp_path, content, mess
         table(tmp_path, content)
 
 
+@pytest.mark.parametrize(
+    ("cells", "read"),
+    [
+        (['"Come," he said.', '"Hello"', '5" pipe'], ['"Come," he said.', '"Hello"', '5" pipe']),
+        (['"opened', "then", 'closed"'], ['"opened', "then", 'closed"']),
+        (['"Hello"', '"a ""b"" c"', "d"], ["Hello", 'a "b" c', "d"]),
+        (['"a\tb"', '"c\nd"', "e"], ["a\tb", "c\nd", "e"]),
+    ],
+    ids=["beside", "over-lines", "whole-cells", "with-a-tab"],
+)
+def test_marks_between_tabs_enclose_whole_cells_or_are_text(tmp_path, cells, read):
+    found = table(tmp_path, "said\tx\n" + "".join(f"{cell}\t1\n" for cell in cells), "own.tsv")
+    assert found.text("said").tolist() == read and len(found.row_numbers()) == len(read)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('"Come," he said,2', "row 3: a cell goes on after its closing quotation mark; put the whole cell between"),
+        ('"never closed,2', "row 3: a quotation mark is opened and never closed"),
+    ],
+)
+def test_marks_between_commas_that_would_be_lost_are_refused(tmp_path, row, message):
+    assert table(tmp_path, 'name,x\n"a" ,1\nb 5" pipe,2\n').text("name").tolist() == ["a", 'b 5" pipe']
+    with pytest.raises(BadInput) as error:
+        table(tmp_path, f"name,x\na,1\n{row}\nb,3\n")
+    assert message in str(error.value)
+
+
+def test_a_table_of_tabs_without_a_header_is_no_table_of_commas(tmp_path):
+    assert table(tmp_path, "one, two\tb\nc\td, e\n", "own.tsv").columns == ["one, two", "b"]
+    assert table(tmp_path, "one, two, three\tb\nc\td\n", "own.tsv").columns == ["one, two, three", "b"]
+
+
+def test_a_cell_may_hold_a_whole_document(tmp_path):
+    found = table(tmp_path, f'name,x\n"{"a, " * 50_000}",1\nb,2\n')
+    assert list(found.row_numbers()) == [2, 3] and len(found.text("name")[0]) > 131_072
+
+
 def test_rows_are_numbered_as_an_editor_does(tmp_path):
     blank = "name,x\n\na,1\n\n\nb,2\n,\nc,oops\n"
     assert "row 8: x 'oops' is not a number" in refused(tmp_path, blank)

@@ -316,6 +316,18 @@ def test_an_evaluation_says_which_pairs_are_too_long(data, tmp_path, capsys):
     assert f"leave out {len(lengths) - len(lengths.no_longer_than(8))} of {len(lengths)} pairs" in said
 
 
+def test_an_evaluation_of_pairs_that_are_all_too_long_scores_their_beginnings(data, tmp_path, capsys):
+    tokenizer = load_tokenizer(data / "text/tokenizer.json")
+    network = random_network(vocabulary_size=400, context=2)
+    assert not len(encoded_pairs(data / "text", "test").no_longer_than(2))
+    how = {"languages": ("en", "de")}
+    scores, actual, _ = evaluate_translation(
+        network, tokenizer, data / "text", tmp_path, EvaluateLm(beam=1), CPU, **how
+    )
+    assert scores["loss"] > 0 and len(actual) == 3 * scores["test_pairs"]  # two tokens and the end of each
+    assert "loss and accuracy are of the first 2 tokens" in capsys.readouterr().out
+
+
 def test_scores_are_those_of_sacrebleu_and_the_nearest_source_is_found():
     references = ["ein Hund sieht eine Katze im Garten.", "zwei Männer."]
     perfect = translation_scores(references, references)

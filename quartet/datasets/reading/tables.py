@@ -1,11 +1,10 @@
 """A user's table — CSV, JSON lines or Parquet — read the same way; messages number its rows as an editor does."""
 
-import csv
 import dataclasses
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from quartet.artifacts.errors import BadInput
+from quartet.datasets.reading.delimited import Records
 from quartet.datasets.reading.json_lines import json_objects
 from quartet.datasets.reading.text_files import PACKED, text_chunks
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
 EMPTY = ("", "na", "n/a", "#n/a", "nan", "null", "none", "<na>")  # what a cell without a number says, in small letters
-_DELIMITERS = ",;\t"
 _SIGNS = {"none": "", "comma": ",", "point": ".", "space": " "}
 LARGEST = float(np.finfo(np.float32).max)  # of the numbers that training reads
 
@@ -106,7 +105,8 @@ class Table:
 def read_table(path: Path, named: Path | None = None) -> Table:
     """Read a table in the format that the ending of its name says; messages call it `named`.
 
-    CSV is separated by commas, semicolons or tabs, as its header shows. CSV and JSON lines may be packed (`.gz`,
+    CSV is separated by commas, semicolons or tabs, as its header shows; between tabs, quotation marks are characters
+    like any other where they do not enclose whole cells. CSV and JSON lines may be packed (`.gz`,
     `.zst`), and are in UTF-8, or in UTF-16 with a byte order mark.
 
     Raises:
@@ -114,7 +114,7 @@ def read_table(path: Path, named: Path | None = None) -> Table:
             has too many or too few cells.
     """
     readers = {".csv": _read_csv, ".tsv": _read_csv, ".jsonl": _read_json_lines, ".parquet": _read_parquet}
-    ending = (Path(path.stem).suffix if path.suffix in PACKED else path.suffix).lower()
+    ending = Path(_unpacked(path)).suffix.lower()
     if ending not in readers:
         raise BadInput(f"{path}: is no table that can be read; the name of one ends in {_listed(ENDINGS)}")
     table = readers[ending](path)
@@ -123,19 +123,28 @@ def read_table(path: Path, named: Path | None = None) -> Table:
     return dataclasses.replace(table, path=named or path)
 
 
+def _unpacked(path: Path) -> str:
+    return path.stem if path.suffix in PACKED else path.name
+
+
 def _read_csv(path: Path) -> Table:
     from pyarrow import ArrowInvalid
     from pyarrow import csv as arrow_csv
 
-    records = _Records(b"".join(chunk.encode() for chunk in text_chunks(path)))
+    content = b"".join(chunk.encode() for chunk in text_chunks(path))
+    records = Records(content, tabs=Path(_unpacked(path)).suffix.lower() == ".tsv")
     _check_names(path, records.names)
+    if wrong := records.wrong_quotation():
+        raise BadInput(f"{path}: {wrong}")
     # Columns by number here, since names are checked above and Arrow has its own ideas of equal ones.
     keys = [str(number) for number in range(len(records.names))]
     try:
         data = arrow_csv.read_csv(
             io.BytesIO(records.content),
             arrow_csv.ReadOptions(column_names=keys, skip_rows=records.header_line, block_size=2**26),
-            arrow_csv.ParseOptions(delimiter=records.delimiter, newlines_in_values=True),
+            arrow_csv.ParseOptions(
+                delimiter=records.delimiter, quote_char='"' if records.quoted else False, newlines_in_values=True
+            ),
             arrow_csv.ConvertOptions(column_types=dict.fromkeys(keys, "string"), strings_can_be_null=False),
         ).to_pandas()
     except ArrowInvalid as error:
@@ -143,50 +152,6 @@ def _read_csv(path: Path) -> Table:
     data.columns = pd.Index(records.names)
     filled = np.logical_or.reduce([data[name].str.strip() != "" for name in records.names])
     return Table(path, data[filled].reset_index(drop=True), records.lines)
-
-
-class _Records:
-    """The records of a CSV file by Python's own reader: slower than Arrow's, but it knows their lines."""
-
-    def __init__(self, content: bytes):
-        self.content = content
-        lines = enumerate(self._text(), start=1)
-        self.header_line, header = next(((number, line) for number, line in lines if line.strip()), (0, ""))
-        self.delimiter = max(_DELIMITERS, key=lambda delimiter: len(_cells(header, delimiter)))
-        self.names = _cells(header, self.delimiter)
-
-    def _text(self) -> io.TextIOWrapper:
-        return io.TextIOWrapper(io.BytesIO(self.content), "utf-8", newline="")
-
-    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
-        """The line on which a record begins, and its cells; blank records are left out."""
-        reader, line = csv.reader(self._text(), delimiter=self.delimiter), 1
-        for cells in reader:
-            if line > self.header_line and any(cell.strip() for cell in cells):
-                yield line, cells
-            line = reader.line_num + 1
-
-    def lines(self) -> list[int]:
-        """The line on which each record begins."""
-        return [line for line, _ in self]
-
-    def malformed(self) -> str | None:
-        """What is wrong with the first record that has not as many cells as the header."""
-        width = len(self.names)
-        for line, cells in self:
-            if len(cells) == width + 1 and not cells[-1].strip():
-                sign = {",": "comma", ";": "semicolon", "\t": "tab"}[self.delimiter]
-                return f"row {line}: ends in a {sign}, which the header does not; remove it"
-            if len(cells) != width:
-                return (
-                    f"row {line}: has {len(cells)} cells where the header has {width}; text that holds the delimiter "
-                    f"({self.delimiter!r}) or a line end stands between quotation marks"
-                )
-        return None
-
-
-def _cells(line: str, delimiter: str) -> list[str]:
-    return [cell.strip() for cell in next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), [])]
 
 
 def _read_json_lines(path: Path) -> Table:

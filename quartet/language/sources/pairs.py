@@ -100,7 +100,7 @@ def _columns_of_text(path: Path, columns: Sequence[str]) -> list[str]:
     if len(languages) < 2:
         raise BadInput(
             f"{path}: has no columns source and target, nor two named by their languages (en, de); its columns are "
-            f"{listed(list(columns)) or 'none'}"
+            f"{listed(list(columns)) or 'none'}; name them so, in a table in its first line"
         )
     return languages
 

@@ -64,7 +64,7 @@ def evaluate_translation(
     }
     fitting = pairs.no_longer_than(network.context)
     _say_what_is_too_long(pairs, fitting, network.context)
-    scored = score_pairs(network, fitting, device)
+    scored = score_pairs(network, fitting if len(fitting) else pairs.cut_to(network.context), device)
     direction = f"from {languages[0]} to {languages[1]}"
     loss = scored["nats"] / len(scored["actual"])
     scores |= {
@@ -91,7 +91,11 @@ def _say_what_is_too_long(pairs: EncodedPairs, fitting: EncodedPairs, context: i
     cut = sum(len(source) > context for source in pairs.sources)
     if cut:
         print(f"test: of {cut:,} of {len(pairs):,} sources only the first {context} tokens are translated", flush=True)
-    if len(fitting) < len(pairs):
+    if not len(fitting):
+        print(
+            f"test: loss and accuracy are of the first {context} tokens (train_lm.context), as no pair fits", flush=True
+        )
+    elif len(fitting) < len(pairs):
         left_out = len(pairs) - len(fitting)
         print(
             f"test: loss and accuracy leave out {left_out:,} of {len(pairs):,} pairs, which have more than {context} "

@@ -30,6 +30,10 @@ class EncodedPairs:
         kept = [pair for pair in zip(self.sources, self.targets, strict=True) if max(map(len, pair)) <= tokens]
         return EncodedPairs([source for source, _ in kept], [target for _, target in kept])
 
+    def cut_to(self, tokens: int) -> "EncodedPairs":
+        """The beginnings of all pairs: at most so many tokens of each side."""
+        return EncodedPairs([source[:tokens] for source in self.sources], [target[:tokens] for target in self.targets])
+
 
 def encoded_pairs(folder: Path, split: str) -> EncodedPairs:
     """The pairs of a split of the processed data in `folder`."""
