@@ -19,6 +19,7 @@ FORMATS: dict[str, dict[str, Any]] = {
     ".jpeg": jpeg,
     ".webp": {"format": "WEBP", "lossless": True},
 }
+LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # in pixels, that a format can hold
 _FROM_PARAMS = {"show_default": "from params.yaml"}
 
 
@@ -142,6 +143,11 @@ def draw(
         from quartet.text_to_image.serving import Painter
 
         painter = Painter(paths.model("diffusion"))
+        # Rows are captions, then guidances; an interpolation, to be seen from left to right, has a row per seed too.
+        rows = len(guidances) * (len(seeds) if between else len(captions))
+        columns = count if between else len(seeds) * count
+        side = painter.card["data"]["size"] * zoom + gap
+        refuse_large(out, how_to_write["format"], max(rows, columns) * side - gap)
         chosen: dict[str, Any] = {"steps": steps, "temperature": temperature, "rejection": rejection}
         how = {name: getattr(settings, name) if value is None else value for name, value in chosen.items()}
         if sampler is None and settings.sampler in SAMPLERS[painter.network.objective]:
@@ -155,8 +161,6 @@ def draw(
         steps_shown = track(on_the_way, "drawing", total=total, console=console, disable=hidden)
         pictures = final_pictures(steps_shown)  # (guidances · seeds, captions · count, channels, size, size)
         pictures = pictures.view(len(guidances), len(seeds), -1, count, *pictures.shape[2:])
-        # Rows are captions, then guidances; an interpolation, to be seen from left to right, has a row per seed too.
-        columns = count if between else len(seeds) * count
         sheet = pictures.permute(2, 0, 1, 3, 4, 5, 6).reshape(-1, columns, *pictures.shape[4:])
         write_sheet(out, sheet, zoom, gap, how_to_write)
         typer.echo(f"{out}: {len(sheet)} × {columns} pictures")
@@ -177,6 +181,19 @@ def refuse_idle(*, picture: Path | None, strength: float | None, mask: Path | No
         raise BadInput("--picture: add --strength 0.6 to draw variations of it, or --mask FILE to draw a part of it")
     elif mask is None and resamplings is not None:
         raise BadInput("--resamplings: does nothing without --mask; give the part to draw")
+
+
+def refuse_large(out: Path, form: str, pixels: int) -> None:
+    """Refuse a sheet with a side of so many `pixels` if files of its format cannot hold it.
+
+    Raises:
+        BadInput: they cannot.
+    """
+    if pixels > LONGEST_SIDE.get(form, pixels):
+        raise BadInput(
+            f"--out: {out} would have {pixels:,} pixels on a side, and a {form} file has at most "
+            f"{LONGEST_SIDE[form]:,}; give a name that ends in .png, or a smaller --zoom or --count"
+        )
 
 
 def write_sheet(out: Path, sheet: "Tensor", zoom: int, gap: int, how: dict[str, Any]) -> None:

@@ -52,6 +52,16 @@ def test_a_drawing_is_of_the_format_that_its_name_ends_in(folder, tmp_path, monk
         assert picture.format == kind and picture.size == (8 * 8 * 2 + 4, 8 * 8)
 
 
+@pytest.mark.parametrize(("name", "count", "most"), [("a.webp", 32, "16,383"), ("a.jpg", 128, "65,500")])
+def test_a_sheet_that_its_format_cannot_hold_is_refused_before_it_is_drawn(
+    folder, tmp_path, monkeypatch, name, count, most
+):
+    monkeypatch.chdir(folder)
+    done = draw(tmp_path / name, "--zoom", "64", "--gap", "0", "--count", str(count))
+    assert done.exit_code == 2 and not list(tmp_path.iterdir())
+    assert f"would have {count * 512:,} pixels on a side" in done.stderr and f"at most {most}" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["a.gif", "a.pngx", "drawing", "a.tar.gz"])
 def test_another_ending_is_refused_before_the_model_is_loaded(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)  # where there is no model
