@@ -160,12 +160,16 @@ def test_captions_of_a_table_are_kept(tmp_path, column):
     assert info["task"] == "captions" and info["captions"]["train"] == 5
 
 
-def test_captions_beside_the_pictures_are_kept(tmp_path):
+def test_captions_beside_the_pictures_are_kept(tmp_path, capsys):
     own = pictures(tmp_path / "own", ["1.png", "2.png"])
     (own / "1.txt").write_text("a red\ncar\n")
     (own / "2.txt").write_text("the sea")
     _, found = index(tmp_path, f"folder:{own}")
     assert {name: row["caption"] for name, row in found.items()} == {"1.png": "a red car", "2.png": "the sea"}
+    assert "the lines of 1.txt are one caption each" in capsys.readouterr().out
+    (own / "2.txt").write_bytes(b"the\r\nsea\r\n \r\nwater\r\n\r\nwater\r\n")
+    _, found = index(tmp_path, f"folder:{own}")
+    assert found["2.png"]["caption"] == "the sea\nwater"
     pictures(own, ["3.png"])
     message = refused(tmp_path, f"folder:{own}")
     assert "1 of 3 pictures have no caption beside them" in message and "3.png" in message

@@ -1,5 +1,6 @@
 """Pictures in folders: a sub-folder per class, maybe below a folder per split; captions beside them."""
 
+import re
 from itertools import accumulate
 from pathlib import PurePosixPath
 
@@ -25,12 +26,16 @@ def read_class_folders(files: Files) -> OwnPictures:
         split, folders = placed(name, splits)
         if folders or captions:
             label = composed(folders[0]) if folders else None
-            pictures.append(Picture(path, name, label, split, captions=captions.get(name, ())))
+            pictures.append(Picture(path, name, label, split, captions=tuple(map(_one_line, captions.get(name, ())))))
         else:
             left_out.setdefault("not in a class folder", []).append(name)
     texts = {caption_file(name) for name in captions}
     left_out["not a picture"] = [name for name in files.others if name not in texts]
-    return OwnPictures(pictures, left_out, _spellings(files, splits))
+    return OwnPictures(pictures, left_out, [*_spellings(files, splits), *_joined(captions)])
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def placed(name: str, splits: dict[str, str]) -> tuple[str | None, list[str]]:
@@ -91,11 +96,28 @@ def _captions_beside(files: Files) -> dict[str, tuple[str, ...]]:
             f"{files.folder}: {len(without)} of {len(files.pictures)} pictures have no caption beside them, unlike "
             f"{with_caption[0]}: {listed(without)}. Write one for each, or for none"
         )
-    captions = {name: " ".join(read_text(files.others[caption_file(name)]).split()) for name in with_caption}
-    empty = [caption_file(name) for name, caption in captions.items() if not caption]
+    captions = {name: _paragraphs(read_text(files.others[caption_file(name)])) for name in with_caption}
+    empty = [caption_file(name) for name, said in captions.items() if not said]
     if empty:
         raise BadInput(f"{files.folder}: captions without a word: {listed(empty)}")
-    return {name: (caption,) for name, caption in captions.items()}
+    return captions
+
+
+def _paragraphs(text: str) -> tuple[str, ...]:
+    """The captions in a text, each once: those of one picture have an empty line between them."""
+    found = (each.strip() for each in re.split(r"\n\s*\n", text.replace("\r\n", "\n")))
+    return tuple(dict.fromkeys(each for each in found if each))
+
+
+def _joined(captions: dict[str, tuple[str, ...]]) -> list[str]:
+    """A note on the captions whose lines are read as one."""
+    joined = [caption_file(name) for name, said in captions.items() if any("\n" in each for each in said)]
+    if not joined:
+        return []
+    return [
+        f"the lines of {listed(joined)} are one caption each; if they are captions of their own, put an empty line "
+        "between"
+    ]
 
 
 def _refuse_empty_classes(files: Files, depth: int) -> None:
