@@ -21,7 +21,7 @@ from quartet.artifacts.verification import read_described, restoring, write_desc
 from quartet.params.shared import Training
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 REGISTRY = "models:/"
 OF_DATA = ("classes", "caption_subject", "captions")  # what a card says of its data that gives weights their meaning
@@ -124,6 +124,15 @@ def say_if_moved(manifest: Mapping[str, Any]) -> None:
         )
 
 
+def _misfit(given: Mapping[str, "Tensor"], own: Mapping[str, "Tensor"]) -> str:
+    """Why no weight fits: another size, or other names."""
+    name = next((name for name in sorted(given) if name in own and own[name].shape != given[name].shape), None)
+    if name is None:
+        return f"it has {listed(sorted(given))}"
+    shapes = " and here ".join("×".join(map(str, tensors[name].shape)) for tensors in (given, own))
+    return f"{name} is {shapes}: set the sizes, such as width, to those in its card.json"
+
+
 def take_weights(
     network: "nn.Module", manifest: Mapping[str, Any], folder: Path, foreign: Collection[str] = ()
 ) -> dict[str, Any]:
@@ -141,7 +150,7 @@ def take_weights(
     fitting = {name: tensor for name, tensor in known.items() if own[name].shape == tensor.shape}
     new, unused = sorted(set(own) - set(fitting)), sorted(set(given) - set(fitting))
     if not fitting:
-        raise BadInput(f"{manifest['from']}: none of its weights fits this network; it has {listed(sorted(given))}")
+        raise BadInput(f"{manifest['from']}: none of its weights fits this network; {_misfit(given, own)}")
     network.load_state_dict(fitting, strict=False)
     print(
         f"starts from {manifest['from']}: {len(fitting)} of {len(own)} tensors"

@@ -132,3 +132,7 @@ def test_no_fitting_weight_is_an_error(data, tmp_path):
     manifest = brought(data, tmp_path, "cnn", data / "models/cnn")
     with pytest.raises(BadInput, match="none of its weights fits this network"):
         take_weights(torch.nn.Linear(2, 2), manifest, tmp_path / "cnn")
+    wider = torch.nn.Module()
+    wider.classifier = torch.nn.Linear(3, 99)
+    with pytest.raises(BadInput, match=r"classifier.bias is \d+ and here 99: set the sizes, such as width, to those"):
+        take_weights(wider, manifest, tmp_path / "cnn")
