@@ -159,6 +159,8 @@ IDLE = [
     ("--picture a.png --strength 0.5 --resamplings 3", "--resamplings: does nothing without --mask"),
     ("--negative nine --guidance 1", "--negative: guidance 1 does not use it"),
     ("--negative blob", "negative: 'blob': unknown word"),
+    ("zebra", "'zebra': unknown word"),
+    ("--sampler ddim", "a model with the objective flow takes the samplers heun, euler, not ddim"),
     ("--negative ", "negative: .* has no words"),
     ("--between", "between: found 1 captions; pictures are drawn between two"),
     ("seven --between --count 1", "between: found 1 picture; there must be at least 2"),

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from quartet.artifacts.errors import BadInput
+
 # The held-out templates use only words from the training templates: just the sentences are new.
 TEMPLATES = (
     "a {subject} {name}",
@@ -43,7 +45,7 @@ _SYNONYMS = {str(digit): word for digit, word in enumerate(_NUMBER_WORDS)}
 _SYNONYMS |= {word: digit for digit, word in _SYNONYMS.items()}
 
 
-class UnknownWordError(ValueError):
+class UnknownWordError(BadInput):
     """A prompt has a word that is not in the model's vocabulary."""
 
 
@@ -99,14 +101,14 @@ class Captioner:
 
         Raises:
             UnknownWordError: a word is not in the vocabulary; the message lists similar ones.
-            ValueError: a caption has no words, or more than any caption of a template.
+            BadInput: a caption has no words, or more than any caption of a template.
         """
         ids = {word: number + 2 for number, word in enumerate(self.words)}
         longest, rows = self.longest, []
         for caption in captions:
             row, words = [START], split_words(caption)
             if not words:
-                raise ValueError(f"{caption!r} has no words; the model knows {', '.join(sorted(ids)[:20])}, …")
+                raise BadInput(f"{caption!r} has no words; the model knows {', '.join(sorted(ids)[:20])}, …")
             for word in words:
                 word = word if word in ids else _SYNONYMS.get(word, word)
                 if word not in ids:
@@ -117,7 +119,7 @@ class Captioner:
                     )
                 row.append(ids[word])
             if len(row) > longest:
-                raise ValueError(f"{caption!r}: {len(row) - 1} words; the model reads at most {longest - 1}")
+                raise BadInput(f"{caption!r}: {len(row) - 1} words; the model reads at most {longest - 1}")
             rows.append(row + [EMPTY] * (longest - len(row)))
         return torch.tensor(rows)
 
