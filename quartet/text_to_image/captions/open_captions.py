@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import functools
 import json
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from quartet.text_to_image.captions.templates import EMPTY, START, TEMPLATES, Ca
 
 VOCABULARY = 4096  # most tokens
 LETTERS = sorted(pre_tokenizers.ByteLevel.alphabet())  # a printable letter for each byte
+NAMED = 80  # characters of a caption in a message
 SPECIAL = 2  # ids before those of the tokens: `EMPTY` and `START`
 
 
@@ -60,7 +62,11 @@ class OpenCaptions:
             if not caption.strip():
                 raise BadInput(f"{caption!r} has no words; say what to draw")
             if len(row) >= self.longest:
-                raise BadInput(f"{caption!r}: {len(row)} tokens; the model reads at most {self.longest - 1}")
+                said = textwrap.shorten(caption, NAMED, placeholder=" …")
+                raise BadInput(
+                    f"{said!r}: {len(row)} tokens; the model reads at most {self.longest - 1} "
+                    "(train_diffusion.longest_caption)"
+                )
         return _padded(rows, self.longest)
 
     def encode_cut(self, captions: Sequence[str]) -> tuple[Tensor, int]:
