@@ -20,7 +20,7 @@ from quartet.artifacts import paths
 from quartet.artifacts.model_store import save_model
 from quartet.artifacts.writing import read_json
 from quartet.tracking import store
-from quartet.tracking.journal import unsent
+from quartet.tracking.journals import unsent
 from quartet.tracking.runs import tracked_run
 from quartet.tracking.served import Column, Interface
 

@@ -14,7 +14,7 @@ from quartet.artifacts.secrets import without_secrets
 from quartet.params.reading import BadSettings
 from quartet.settings import settings_of
 from quartet.tracking import store
-from quartet.tracking.journal import unsent
+from quartet.tracking.journals import unsent
 from quartet.tracking.runs import tracked_run
 from quartet.tracking.sending import send_all
 

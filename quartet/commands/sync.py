@@ -9,7 +9,7 @@ def sync() -> None:
     """Send the runs that MLflow does not have yet, or not as a whole; exits with 1 if it still does not answer."""
     with clear_errors("sync"):
         from quartet.tracking import store
-        from quartet.tracking.journal import damaged, unsent
+        from quartet.tracking.journals import damaged, unsent
         from quartet.tracking.sending import send_each
 
         journals, failures = unsent(), [f"{each.folder}: nothing in it is whole; remove it" for each in damaged()]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from quartet.artifacts import paths
 from quartet.artifacts.checksums import dvc_md5
 from quartet.tracking import dvc_state, store
-from quartet.tracking.journal import journal_of_output
+from quartet.tracking.journals import journal_of_output
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO
 
 from quartet.tracking import store
-from quartet.tracking.journal import Journal, unsent
+from quartet.tracking.journal import Journal
+from quartet.tracking.journals import unsent
 from quartet.tracking.sending import Sender, left_behind, send_each
 
 LOOKS = 0.25  # seconds between two looks at the journal

@@ -15,7 +15,7 @@ from quartet.artifacts.errors import BadInput
 from quartet.artifacts.model_store import read_card
 from quartet.artifacts.writing import read_json
 from quartet.tracking import dvc_state, store
-from quartet.tracking.journal import training_run_id
+from quartet.tracking.journals import training_run_id
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

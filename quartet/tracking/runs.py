@@ -21,7 +21,8 @@ from quartet.artifacts.secrets import without_secrets
 from quartet.artifacts.stop_requests import Interrupted
 from quartet.artifacts.writing import write_json
 from quartet.tracking import dvc_state, store
-from quartet.tracking.journal import Journal, training_of
+from quartet.tracking.journal import Journal
+from quartet.tracking.journals import training_of
 from quartet.tracking.sender_process import SenderProcess
 
 if TYPE_CHECKING:

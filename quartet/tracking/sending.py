@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from quartet.artifacts import paths
 from quartet.tracking import store
 from quartet.tracking.calls import FOR_OTHER_RUNS, FOR_THIS_RUN, metrics_of
-from quartet.tracking.journal import Journal, unsent
+from quartet.tracking.journal import Journal
+from quartet.tracking.journals import unsent
 from quartet.tracking.reachability import check_unlocked
 
 if TYPE_CHECKING:

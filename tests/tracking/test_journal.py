@@ -12,7 +12,8 @@ from in_process import run as run_command
 
 from benchmarks.code_graph import TOP
 from quartet.tracking import searches, store
-from quartet.tracking.journal import Journal, damaged, journal_of_output, unsent
+from quartet.tracking.journal import Journal
+from quartet.tracking.journals import damaged, journal_of_output, unsent
 from quartet.tracking.runs import PARENT_RUN, tracked_run
 from quartet.tracking.sending import send_all, send_each
 
