@@ -175,9 +175,9 @@ def test_too_few_pictures_are_refused_before_any_is_drawn(digits):
 
 
 def test_what_cannot_be_drawn_is_said(digits):
-    assert "has no words" in run(digits, "quartet", "draw", "?!", code=1)
-    assert "seven" in run(digits, "quartet", "draw", "a handwritten sevn", code=1)
+    assert "has no words" in run(digits, "quartet", "draw", "?!", code=2)
+    assert "seven" in run(digits, "quartet", "draw", "a handwritten sevn", code=2)
     long = "please draw a picture of a handwritten seven"
-    assert "reads at most" in run(digits, "quartet", "draw", long, code=1)
+    assert "reads at most" in run(digits, "quartet", "draw", long, code=2)
     (digits / "params.yaml").write_text(settings("v", "linear", "euler"))
     assert "the objective 'v' allows ddim, ddpm" in run(digits, "stages.train_diffusion", code=2)
