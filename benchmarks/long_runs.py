@@ -109,7 +109,7 @@ def measured(folder: Path) -> pd.DataFrame:
 
 
 def killed_until_done(folder: Path) -> int:
-    """Kill a training at random moments until one ends by itself; returns how often."""
+    """Kill a training at random moments until it is done; returns how often."""
     moments, kills = random.Random(0), 0
     while True:
         training = started(folder)
@@ -121,6 +121,14 @@ def killed_until_done(folder: Path) -> int:
             training.kill()
             training.wait()
             kills += 1
+            if is_done(folder):  # killed while it ended
+                return kills
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a training has written all its results, after which it removes its checkpoints."""
+    has_checkpoints = any((folder / ".checkpoints/train_cnn").glob("*/*"))
+    return (folder / "reports/cnn/run.json").exists() and not has_checkpoints
 
 
 def plot(table: pd.DataFrame, path: Path) -> None:
