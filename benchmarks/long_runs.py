@@ -53,8 +53,11 @@ def main(
             longer = round(steps * 60 * kill_minutes / table["seconds"].iloc[-1])
             whole, killed = (prepared(Path(name) / kind, longer) for kind in ("whole", "killed"))
             undisturbed, start = started(whole), time.time()
-            kills = killed_until_done(killed)
-            undisturbed.wait()
+            try:
+                kills = killed_until_done(killed)
+                undisturbed.wait()
+            finally:
+                undisturbed.kill()  # if the other one failed
             same = all(
                 described_files(whole / part) == described_files(killed / part) for part in ("models", "reports")
             )
