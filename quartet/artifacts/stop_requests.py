@@ -106,7 +106,7 @@ def _begin_cleanup(number: int) -> None:
 def _raised_again() -> Iterator[None]:
     """Within the block, an `Interrupted` that Python swallows is raised once more, a moment later.
 
-    It does so, with a traceback, where a signal arrives while a finalizer or the callback of a weak reference runs.
+    Python swallows what is raised in a finalizer, or in the callback of a weak reference, and prints a traceback.
     """
     before = sys.unraisablehook
 

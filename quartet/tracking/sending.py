@@ -198,10 +198,8 @@ class Sender:
     def _log_batch(self, kind: str, batch: list[Any]) -> None:
         """Log metrics or params; of a batch that MLflow refuses for one of them, all others."""
         try:
-            if kind == "metrics":
-                self.client().log_batch(self._opened_id(), metrics=batch)
-            else:
-                self.client().log_batch(self._opened_id(), params=batch)
+            entries: dict[str, Any] = {kind: batch}
+            self.client().log_batch(self._opened_id(), **entries)
         except Exception as error:
             if not store.refuses(error):
                 raise
