@@ -125,7 +125,7 @@ def _free_for_splits(device: torch.device) -> int:
     return min(torch.cuda.mem_get_info(device)[0], free_memory() * ROOM // PASSING)
 
 
-def examples_of(images: Images, chosen: Tensor, following: Tensor) -> tuple[Tensor, ...]:
+def read_examples(images: Images, chosen: Tensor, following: Tensor) -> tuple[Tensor, ...]:
     """The indices `chosen` of a batch's images, for `pixels_of`; and the images, if they are on disk.
 
     These are read before the step, since a GPU that replays a step reads no files, and those of the `following` batch
@@ -139,7 +139,7 @@ def examples_of(images: Images, chosen: Tensor, following: Tensor) -> tuple[Tens
 
 
 def pixels_of(images: Images, examples: tuple[Tensor, ...]) -> Tensor:
-    """The uint8 images of a batch, from what `examples_of` returns."""
+    """The uint8 images of a batch, from what `read_examples` returns."""
     chosen, *read = examples
     return read[0] if read else images[chosen]
 

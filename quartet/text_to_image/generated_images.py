@@ -147,6 +147,12 @@ def _compared(images: Images, others: Images) -> Tensor:
     """Which of the images are compared with the others: all, or evenly spaced ones if that would take too long."""
     most = max(FEWEST, PRODUCTS // (len(others) * math.prod(others.shape[1:])))
     count = min(most, len(images))
+    if count < len(images):
+        print(
+            f"copies: of {len(images):,} images, {count:,} evenly spaced ones are compared with the {len(others):,} "
+            "training images",
+            flush=True,
+        )
     return torch.arange(count) * len(images) // count
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from quartet.classification.predictions import logits_over
 from quartet.datasets.batches import ShuffledBatches
-from quartet.datasets.images import Images, examples_of, pixels_of
+from quartet.datasets.images import Images, pixels_of, read_examples
 from quartet.params.shared import Training
 from quartet.text_to_image.captions.prompts import PicturePrompts
 from quartet.text_to_image.networks.matcher import Matcher
@@ -94,7 +94,7 @@ def trained_matcher(
 
     task = Task(
         network=network,
-        examples_at=lambda number: examples_of(images, batches.indices(number), batches.indices(number + 1)),
+        examples_at=lambda number: read_examples(images, batches.indices(number), batches.indices(number + 1)),
         batch_of=batch_of,
         loss_of=lambda network, batch: contrastive_loss(network(*batch).float(), batch[1]),
         validate=lambda network: {"score": 0.0},

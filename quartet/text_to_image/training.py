@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import build_network
 from quartet.datasets.batches import ShuffledBatches
-from quartet.datasets.images import examples_of, open_images, pixels_of, rows_at_once
+from quartet.datasets.images import open_images, pixels_of, read_examples, rows_at_once
 from quartet.params.fields import changed, say_idle
 from quartet.text_to_image.captions.open_captions import OpenCaptions, is_open
 from quartet.text_to_image.captions.prompts import Prompts, Reader, distinguishing, prompts_of_splits, reads_the_same
@@ -137,7 +137,7 @@ class TextToImageTraining:
 
     def examples_at(self, number: int) -> Batch:
         """The indices of a batch's pictures in the training split; and the pictures, if they are on disk."""
-        return examples_of(self.images, self.batches.indices(number), self.batches.indices(number + 1))
+        return read_examples(self.images, self.batches.indices(number), self.batches.indices(number + 1))
 
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
         """Noisy pictures, times, captions (some dropped) and targets; clean pictures and captions for the matcher."""

@@ -73,7 +73,7 @@ def test_a_step_that_a_gpu_replays_reads_no_files(data, monkeypatch):
     assert not image_plan(data, CPU)[1].task.replayable
 
 
-def test_scores_of_parts_are_those_of_the_whole(pairs, monkeypatch):
+def test_scores_of_parts_are_those_of_the_whole(pairs, monkeypatch, capsys):
     (images, labels), (streamed, _) = pairs
     drawn, asked = images[:300].flip(3), labels[:300]
     flat = images.flatten(1).double() / 255
@@ -96,7 +96,9 @@ def test_scores_of_parts_are_those_of_the_whole(pairs, monkeypatch):
     monkeypatch.setattr(generated_images, "PRODUCTS", 0)
     monkeypatch.setattr(generated_images, "FEWEST", 200)  # stand for all
     some = torch.arange(200) * len(images) // 200
+    capsys.readouterr()
     assert copy_threshold(streamed) == pytest.approx(apart[some].quantile(0.01).item(), rel=1e-5)
+    assert f"of {len(images):,} images, 200 evenly spaced ones are compared" in capsys.readouterr().out
     assert copy_rate(drawn, streamed, threshold) == copy_rate(drawn, images, threshold)
 
 
