@@ -68,6 +68,7 @@ CHOICES = [
 ]
 FAITHFUL = 0.995
 SCORING, CHOOSING = 0, 1  # seeds of two judges: one scores, the other one chooses
+DRAWN = ("pictures", "labels", "owners")  # the parts of `result` that are no figures
 FEWER = (1000, 2000)  # fid_ratio grows with the number of pictures, so it is also measured for these
 
 
@@ -115,7 +116,7 @@ def main(
         prepare(data, mirror, Path(folder), size)
 
         def run(arm: str, given: float, cores: set[int] | None = None) -> dict:
-            return measure(arm, Path(folder), *arms[arm], given, images, cores)
+            return train_and_draw(arm, Path(folder), *arms[arm], given, images, cores)
 
         if at_once:
             cores = [{2 * number, 2 * number + 1} for number in range(len(arms))]
@@ -126,7 +127,9 @@ def main(
             rows = [run(ours, seconds)]
             # Ours estimates its number of steps beforehand; the peers get the time that these steps took.
             rows += [run(peer, rows[0]["training_seconds"]) for peer in peers]
-    table = pd.DataFrame(rows)
+        drawn = [tuple(map(row.pop, DRAWN)) for row in rows]
+        scores, _ = in_own_process(scores_of_all, Path(folder), drawn)
+    table = pd.DataFrame([{**row, **found} for row, found in zip(rows, scores, strict=True)])
     name = "diffusion" + ("" if data == "mnist" else f"-{data}") + f"-{size}"
     name += ("-ours" if ours_alone else "") + (f"-seed-{seed}" if seed else "")
     write_table(out / f"{name}.csv", table)
@@ -134,14 +137,13 @@ def main(
     print((out / f"{name}.md").read_text())
 
 
-def measure(
+def train_and_draw(
     arm: str, folder: Path, function: Callable, sizes: object, seconds: float, images: int, cores: set[int] | None
 ) -> dict:
-    """Train and score one model; returns its row of the table."""
+    """Train one model and draw; returns its row of the table, and what it has drawn by the names in `DRAWN`."""
     drawn, memory = in_own_process(function, folder, sizes, seconds, images, cores=cores)
-    scores, _ = in_own_process(scores_of, folder, *map(drawn.pop, ("pictures", "labels", "owners")), cores=cores)
-    row = {"arm": arm, **drawn, "peak_memory": round(memory, 2), **scores}
-    print(row, flush=True)
+    row = {"arm": arm, **drawn, "peak_memory": round(memory, 2)}
+    print({name: value for name, value in row.items() if name not in DRAWN}, flush=True)
     return row
 
 
@@ -254,6 +256,11 @@ def fidelity(judge, pictures, labels) -> float:
     return (judge.classes_of(pictures) == labels).float().mean().item()
 
 
+def scores_of_all(folder: Path, drawn: list[tuple]) -> list[dict[str, float]]:
+    """What `scores_of` says of each model's pictures; they share the judge."""
+    return [scores_of(folder, *each) for each in drawn]
+
+
 def scores_of(folder: Path, pictures, labels, owners=None) -> dict[str, float]:
     """The judge's scores of the pictures, and the test accuracy of a classifier that is trained on them.
 
@@ -282,13 +289,26 @@ def scores_of(folder: Path, pictures, labels, owners=None) -> dict[str, float]:
         if count < len(pictures):
             first = tuple(part[:count] for part in feature_sets[0])
             scores[f"fid_ratio_{count}"], _ = fid_ratio(first, *feature_sets[1:], draws=FID_DRAWS, seed=0)
-    real = some(train, len(pictures))
     settings = JUDGES[source_of(judge.data)]
-    for name, pair in (("cas_accuracy", drawn), ("cas_accuracy_real", real)):
-        scores[name] = accuracy_after_training(settings, judge.data, device, seed=0, train=pair, test=test)
+    scores["cas_accuracy"] = accuracy_after_training(settings, judge.data, device, seed=0, train=drawn, test=test)
+    scores["cas_accuracy_real"] = accuracy_of_real(folder, len(pictures))
     if owners is not None:
         scores |= attribute_scores_of(folder, drawn[0], torch.from_numpy(owners).to(device))
     return {name: round(score, 4) for name, score in scores.items()}
+
+
+@functools.cache
+def accuracy_of_real(folder: Path, count: int) -> float:
+    """The test accuracy of a classifier that is trained on `count` real pictures."""
+    from quartet.artifacts.writing import read_json
+    from quartet.datasets.images import load_images
+    from quartet.text_to_image.classifier_accuracy import accuracy_after_training
+    from quartet.training.devices import pick_device
+
+    info, device = read_json(folder / "info.json"), pick_device(Runtime())
+    train, test = (tuple(part.to(device) for part in load_images(folder, split)) for split in ("train", "test"))
+    settings = JUDGES[source_of(info)]
+    return accuracy_after_training(settings, info, device, seed=0, train=some(train, count), test=test)
 
 
 def attribute_scores_of(folder: Path, pictures, owners) -> dict[str, float]:

@@ -135,6 +135,7 @@ def test_ours_draws_test_captions_and_is_scored(captioned, monkeypatch):
     assert {"fidelity_shade", "judge_accuracy_shade"} <= set(scores)
     assert {"fidelity", "fid_ratio", "variance_ratio", "cas_accuracy", "cas_accuracy_real"} <= set(scores)
     diffusion.judge_of.cache_clear()
+    diffusion.accuracy_of_real.cache_clear()
 
 
 def test_real_pictures_are_of_all_classes_though_a_folder_is_sorted():
