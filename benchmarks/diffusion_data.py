@@ -28,7 +28,12 @@ JUDGE = TrainCnn(
 # As in the presets `glyphs` and `natural-small`.
 JUDGES = {
     "mnist": JUDGE,
-    "glyphs": dataclasses.replace(JUDGE, augmentation=Augmentation(rotation=2.0, shift=0.05)),
+    "glyphs": dataclasses.replace(
+        JUDGE,
+        steps=2400,
+        validate_every=2400,
+        augmentation=Augmentation(rotation=0.0, shift=0.03, interpolation="nearest", brightness=0.0, contrast=0.0),
+    ),
     "cifar10-small": dataclasses.replace(
         JUDGE,
         optimizer="muon",
