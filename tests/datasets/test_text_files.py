@@ -1,6 +1,8 @@
 """Text files as people have them: read in pieces, in any encoding that can be told."""
 
 import gzip
+import os
+import threading
 from unittest import mock
 
 import pyarrow
@@ -90,3 +92,12 @@ def test_a_damaged_archive_is_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput, match=rf"{name}: cannot be read: "):
         read_text(tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ["short", "\ufefflong " * 9_999], ids=["short", "long"])
+def test_a_pipe_is_read_whole(tmp_path, text):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(text,), kwargs={"encoding": "utf-8"})
+    writer.start()
+    assert read_text(tmp_path / "pipe") == text.removeprefix("\ufeff")
+    writer.join()

@@ -209,7 +209,7 @@ def test_a_name_like_a_split_among_others_is_a_document_and_said(tmp_path):
         ('{"text": "a", "split": "holdout"}', "row 2: split 'holdout' is none of train, validation, test"),
         ('{"text": "a", "text": "b"}', "row 2: two values have one name"),
         ('{"text": "a\\u0000"}', "row 2: character 2 of its text is NUL"),
-        ('{"text": "\\ud83d"}', "row 2: its text holds half of a character"),
+        ('{"text": "\\ud83d"}', "row 2: holds half of a character"),
         ('{"text": "a"', "row 2: is not JSON"),
         ('"a"', "row 2: is not a JSON object"),
     ],

@@ -68,10 +68,14 @@ class Table:
 
     def text(self, name: str) -> pd.Series:
         """A column as text without white space around it; an empty cell is an empty text."""
+        return self.verbatim(name).str.strip()
+
+    def verbatim(self, name: str) -> pd.Series:
+        """A column as text; an empty cell is an empty text."""
         column = self.data[name]
         if pd.api.types.is_datetime64_any_dtype(column):
             return column.map(lambda time: "" if pd.isna(time) else time.isoformat()).astype(str)
-        return column.astype(object).where(column.notna(), "").astype(str).str.strip()
+        return column.astype(object).where(column.notna(), "").astype(str)
 
     def numbers(self, name: str, style: NumberStyle) -> np.ndarray:
         """A column as float64, exactly what its digits say; NaN where a cell is empty.
@@ -124,7 +128,7 @@ def read_table(path: Path, named: Path | None = None) -> Table:
 
 
 def _unpacked(path: Path) -> str:
-    return path.stem if path.suffix in PACKED else path.name
+    return path.stem if path.suffix.lower() in PACKED else path.name
 
 
 def _read_csv(path: Path) -> Table:

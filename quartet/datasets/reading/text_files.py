@@ -16,6 +16,7 @@ CHUNK = 2**22  # bytes
 MUCH, LARGEST_RATIO = 2**26, 200  # bytes from which it counts how often a text is as large as it was packed
 _SAMPLE = 2**16  # bytes from which an encoding is guessed
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+LONGEST_MARK = max(map(len, _MARKS))  # bytes
 # The likely ones, the likeliest first, with the names that iconv knows them by.
 _LIKELY = {
     "cp1252": "WINDOWS-1252",
@@ -37,11 +38,13 @@ def text_chunks(path: Path) -> Iterator[str]:
             gives the place of the first wrong byte, the likely encoding, and the command that converts the file.
     """
     with _unpacked(path) as file:
-        mark, encoding = _mark_and_encoding(path)
-        file.read(len(mark))
+        head = file.read(LONGEST_MARK)  # a pipe can be opened and read only once
+        mark, encoding = next(((mark, name) for mark, name in _MARKS.items() if head.startswith(mark)), (b"", "utf-8"))
         decoder, place = codecs.getincrementaldecoder(encoding)(), len(mark)
         packed = path.stat().st_size if path.suffix.lower() in PACKED else None
-        while piece := file.read(CHUNK):
+        piece = head[len(mark) :]
+        piece += file.read(max(0, CHUNK - len(piece)))
+        while piece:
             if packed is not None and place > MUCH and place > LARGEST_RATIO * packed:
                 raise BadInput(
                     f"{path}: unpacks to more than {LARGEST_RATIO} times its size, as no text does; "
@@ -62,6 +65,7 @@ def text_chunks(path: Path) -> Iterator[str]:
                 )
             yield text
             place += len(piece)
+            piece = file.read(CHUNK)
         if rest := decoder.getstate()[0]:
             raise _wrong_encoding(path, place - len(rest), rest[0], rest)
 
@@ -79,6 +83,15 @@ def lines_of(path: Path) -> Iterator[str]:
         yield from (line + "\n" for line in lines)
     if rest:
         yield rest
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written as UTF-8, which half of a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -103,12 +116,6 @@ def _opened(path: Path) -> IO[bytes]:
 
         return cast("IO[bytes]", pyarrow.CompressedInputStream(pyarrow.PythonFile(path.open("rb")), "zstd"))
     return path.open("rb")
-
-
-def _mark_and_encoding(path: Path) -> tuple[bytes, str]:
-    with _unpacked(path) as file:
-        start = file.read(3)
-    return next(((mark, encoding) for mark, encoding in _MARKS.items() if start.startswith(mark)), (b"", "utf-8"))
 
 
 def _wrong_encoding(path: Path, place: int, byte: int, text_around: bytes) -> BadInput:

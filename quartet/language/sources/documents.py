@@ -10,7 +10,7 @@ import numpy as np
 
 from quartet.artifacts.errors import BadInput, listed
 from quartet.datasets.reading.json_lines import json_objects
-from quartet.datasets.reading.text_files import PACKED, text_chunks
+from quartet.datasets.reading.text_files import PACKED, is_utf8, text_chunks
 from quartet.datasets.splits import SPLITS, split_name
 
 KINDS = ("file", "folder", "jsonl")
@@ -141,7 +141,7 @@ def _files_of(folder: Path) -> tuple[list[str], list[str]]:
         raise BadInput(f"{folder}: {'is a file; give file:PATH' if folder.is_file() else 'no such folder'}")
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     found = sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
-    if wrong := [ascii(path) for path in found if not _is_utf8(path)]:
+    if wrong := [ascii(path) for path in found if not is_utf8(path)]:
         raise BadInput(f"{folder}: names that are not valid UTF-8; rename {listed(wrong)}")
     texts = [path for path in found if Path(_unpacked_name(path)).suffix.lower() in ENDINGS]
     others = sorted(set(found) - set(texts))
@@ -149,14 +149,6 @@ def _files_of(folder: Path) -> tuple[list[str], list[str]]:
         what = f"its files are {listed(others)}" if others else "it holds no file"
         raise BadInput(f"{folder}: has no text file; {_READ}; {what}")
     return texts, others
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _unpacked_name(path: str) -> str:
@@ -189,8 +181,4 @@ def _split_and_text(path: Path, row: int, record: dict[str, Any]) -> tuple[str |
     if "\0" in text:
         place = text.index("\0") + 1
         raise BadInput(f"{where}: character {place} of its text is NUL, which no text holds; remove it")
-    if not _is_utf8(text):
-        raise BadInput(
-            f"{where}: its text holds half of a character, such as \\ud83d without its second half; remove it"
-        )
     return split_name(split), (text,)

@@ -130,10 +130,6 @@ def _field(where: str, record: Mapping[str, Any], name: str) -> str:
     value = record[name] or ""
     if not isinstance(value, str):
         raise BadInput(f"{where}: {name} is {type(value).__name__}, not text")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise BadInput(f"{where}: {name} holds half of a character, such as \\ud83d alone; remove it") from error
     return value
 
 
