@@ -28,6 +28,9 @@ def test_ranges_are_of_their_settings_kind():
         ("train_cnn.dropout=0.5..0.1", "low below high"),
         ("train_cnn.learning_rate=log:0..1", "above 0"),
         ("train_cnn.learning_rate=1.2.3..4", "expected SETTING="),
+        ("train_cnn.activation=relu,gelo", "found gelo, allowed is `relu`"),
+        ("train_cnn.dropout=0..2", "found 2.0, allowed is number ≥ 0, < 1"),
+        ("train_cnn.width=8,wide", "found wide, allowed is whole number"),
     ],
 )
 def test_what_cannot_be_searched_is_said(text, message):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from quartet.artifacts.errors import clear_errors
+from quartet.artifacts.errors import BadInput, clear_errors
 from quartet.families import FAMILIES, FamilyKey
 
 VARIABLE = "QUARTET_SEARCH_STORAGE"
@@ -57,7 +57,7 @@ def search(
 
         name = name or family.value
         if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
-            raise ValueError(f"--name: found {name!r}; use lower-case letters, digits and hyphens, a letter first")
+            raise BadInput(f"--name: found {name!r}; use lower-case letters, digits and hyphens, a letter first")
         chosen = FAMILIES[family.value]
         space = parse(ranges, chosen)  # before the slow imports
         from quartet.commands.search.study import run_search

@@ -27,11 +27,17 @@ class Recipe:
     """
 
     def __init__(self, family: Family, space: Space) -> None:
-        """Read it from the workspace, as `dvc.yaml` declares it; takes about a second."""
+        """Read it from the workspace, as `dvc.yaml` declares it; takes about a second.
+
+        Raises:
+            BadInput: no stage up to the training reads a setting that is to be tried.
+        """
         from dvc.repo import Repo
 
         with Repo(".") as repo:
             stages = sorted(repo.stage.collect(f"train-{family.key}", with_deps=True), key=lambda each: each.addressing)
+            if idle := [name for name in space if not any(_reads(stage, name) for stage in stages)]:
+                raise BadInput(f"train-{family.key} does not depend on {listed(idle)}; trials would not differ")
             self.content: dict[str, Any] = {"the score": SCORE}
             for stage in stages:
                 self.content |= {name: value for name, value in _settings(stage, family) if name not in space}
@@ -100,6 +106,13 @@ def _settings(stage: "Stage", family: Family) -> Iterator[tuple[str, Any]]:
                 section = name.partition(".")[0]
                 if name != _ELSEWHERE and (not section.startswith("train_") or section == family.training_section):
                     yield name, value
+
+
+def _reads(stage: "Stage", setting: str) -> bool:
+    from dvc.dependency import ParamsDependency
+
+    names = (name for each in stage.deps if isinstance(each, ParamsDependency) for name in each.params)
+    return any(f"{setting}.".startswith(f"{name}.") for name in names)
 
 
 def _checksums(stage: "Stage") -> Iterator[tuple[str, str]]:

@@ -1,10 +1,12 @@
 """Parse the ranges and choices of settings that a search tries."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
+from quartet.artifacts.errors import BadInput
 from quartet.families import Family
-from quartet.params.fields import every_setting
+from quartet.params.fields import Setting, every_setting
 from quartet.settings import schema
 
 Space = dict[str, tuple[Any, ...]]  # setting → ("log" | "linear", low, high) or ("choices", values…)
@@ -16,28 +18,59 @@ def parse(ranges: list[str], family: Family) -> Space:
     """Parse texts such as `train_cnn.width=16..64` into a search space.
 
     Raises:
-        ValueError: there is no such setting, the family's training does not read it, or the range is malformed.
+        BadInput: there is no such setting, the family's training does not read it, the range is malformed, or one of
+            its values is not allowed.
     """
     known = {setting.name: setting for setting in every_setting(schema())}
     space: Space = {}
     for text in ranges:
         name, _, values = text.partition("=")
+        if name in space:
+            raise BadInput(f"{text!r}: {name} is given twice")
         if name not in known:
-            raise ValueError(f"{text!r}: there is no setting {name!r}; `python -m quartet settings` lists them")
+            raise BadInput(f"{text!r}: there is no setting {name!r}; `python -m quartet settings` lists them")
         part, _, _ = name.partition(".")
         if part == "evaluate" or (part.startswith("train_") and part != family.training_section):
-            raise ValueError(f"{text!r}: the training of {family.key} does not read {name}; trials would not differ")
-        match = _RANGE.fullmatch(values)
-        if match:
-            whole = known[name].takes_only(int)
-            if whole and re.search(r"[.e]", match[2] + match[3]):
-                raise ValueError(f"{text!r}: {name} takes whole numbers")
-            low, high = (int(end) if whole else float(end) for end in match.groups()[1:])
-            if not low < high or (match[1] and low <= 0):
-                raise ValueError(f"{text!r}: a range is low..high with low below high, and low above 0 for log:")
-            space[name] = ("log" if match[1] else "linear", low, high)
-        elif len(choices := [value for value in values.split(",") if value]) > 1:
-            space[name] = ("choices", *choices)
-        else:
-            raise ValueError(f"{text!r}: expected SETTING=low..high, SETTING=log:low..high or SETTING=one,other")
+            raise BadInput(f"{text!r}: the training of {family.key} does not read {name}; trials would not differ")
+        space[name] = _tried(text, values, known[name])
     return space
+
+
+def _tried(text: str, values: str, setting: Setting) -> tuple[Any, ...]:
+    """The range or choices after the sign of equality of `text`."""
+    if match := _RANGE.fullmatch(values):
+        whole = setting.takes_only(int)
+        if whole and re.search(r"[.e]", match[2] + match[3]):
+            raise BadInput(f"{text!r}: {setting.name} takes whole numbers")
+        low, high = (int(end) if whole else float(end) for end in match.groups()[1:])
+        if not low < high or (match[1] and low <= 0):
+            raise BadInput(f"{text!r}: a range is low..high with low below high, and low above 0 for log:")
+        # A bound that is itself not allowed may end a range: numbers next to it are.
+        ends = {end for end in (low, high) if end not in (setting.rule.above, setting.rule.below)}
+        _refuse_others(text, setting, {str(end): end for end in sorted(ends)})
+        return ("log" if match[1] else "linear", low, high)
+    choices = [value for value in values.split(",") if value]
+    if len(choices) < 2:
+        raise BadInput(f"{text!r}: expected SETTING=low..high, SETTING=log:low..high or SETTING=one,other")
+    _refuse_others(text, setting, {choice: _meant(choice, setting) for choice in choices})
+    return ("choices", *choices)
+
+
+def _refuse_others(text: str, setting: Setting, values: Mapping[str, object]) -> None:
+    """Refuse values that the setting does not accept; `values` maps what was written to what it means."""
+    for written, value in values.items():
+        if not setting.rule.accepts(value, setting.annotation):
+            raise BadInput(f"{text!r}: found {written}, allowed is {setting.allowed}")
+
+
+def _meant(text: str, setting: Setting) -> object:
+    """The value that a text on the command line means, read as YAML unless the setting takes only text."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    if setting.takes_only(str) and text != "null":
+        return text
+    try:
+        return YAML(typ="safe").load(text)
+    except (YAMLError, ValueError, RecursionError):
+        return text
