@@ -8,8 +8,9 @@ from pkgutil import resolve_name
 from typing import Any
 
 from quartet.artifacts.fetching import Fetching
+from quartet.artifacts.paths import user_path
 from quartet.artifacts.secrets import without_secrets
-from quartet.families import FAMILIES, ITEMS
+from quartet.families import FAMILIES, ITEMS, OWN
 from quartet.params.fields import section, setting
 from quartet.params.reading import BadSettings, build, read_yaml
 from quartet.params.shared import Runtime, Training
@@ -51,6 +52,17 @@ class Settings:
     def source(self, item: str) -> str:
         """Where the raw data of an item comes from."""
         return getattr(self.tree.download, item)
+
+    def unnoticed(self, item: str) -> str | None:
+        """What to say if the data of an item is a user's own and lies where `dvc repro` does not see it change."""
+        kind, _, path = self.source(item).partition(":")
+        seen = user_path(str(OWN / item)).resolve()
+        if not path or kind not in ITEMS[item].own or user_path(path).resolve().is_relative_to(seen):
+            return None
+        return (
+            f"{path} lies outside {OWN / item}, where alone `dvc repro` notices changes: move it there, or read it "
+            f"again by `dvc repro --force download@{item}` when it has changed"
+        )
 
     def preparation(self, item: str) -> Any:
         """How the data of an item is prepared."""

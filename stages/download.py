@@ -49,6 +49,8 @@ def download(item: str, settings: "Settings", folder: Path) -> None:
     manifest = resolve_name(ITEMS[item].download)(settings.source(item), settings.fetching, folder)
     write_described(folder / "manifest.json", manifest)
     print(f"{paths.raw(item)}: {manifest['source']} from {manifest['origin']}")
+    if unnoticed := settings.unnoticed(item):
+        print(unnoticed)
 
 
 def download_weights(settings: "Settings", folder: Path) -> None:

@@ -75,8 +75,15 @@ def test_an_example_is_read_as_the_look_says(folder, command):
         shutil.rmtree(folder / written)
 
 
+def test_the_pages_keep_own_data_where_changes_are_noticed():
+    pages = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md")), *sorted((TOP / "presets").glob("*.yaml"))]
+    found = [name for page in pages for name in re.findall(r"data/own/([\w.-]+)", page.read_text())]
+    depended_on = {path.parent.name for path in (TOP / "data/own").glob("*/.gitkeep")}
+    assert found and set(found) <= depended_on == {*ITEMS, "weights"}
+
+
 def test_there_is_an_example_for_every_kind_of_source():
     text = " ".join(word for command in COMMANDS for word in command)
-    kinds = {"folder": "data/own/animals", "table": "answers.csv", "file": "book.txt", "jsonl": "notes.jsonl"}
+    kinds = {"folder": "data/own/images/animals", "table": "answers.csv", "file": "book.txt", "jsonl": "notes.jsonl"}
     for kind in (kind for item in ITEMS.values() for kind in item.own):
         assert f"{kind}:" in text or kinds[kind] in text, kind

@@ -60,6 +60,8 @@ def inspect(
         typer.echo("\nsettings")
         for name, value in {f"download.{item.value}": source, **changed}.items():
             typer.echo(f"  {name}: {format_yaml(value)}")
+        if unnoticed := settings.unnoticed(item.value):
+            typer.echo(f"\n{unnoticed}")
         if write:
             typer.echo()
             write_settings(params, wanted)

@@ -54,10 +54,10 @@ def write_settings(params: Path, wanted: Mapping[str, object]) -> None:
     """
     from quartet.artifacts.writing import write_text
     from quartet.params.editing import changed_yaml, flattened
-    from quartet.params.reading import read_yaml
+    from quartet.params.reading import read_mapping
     from quartet.settings import settings_of
 
-    before = flattened(read_yaml(params))
+    before = flattened(read_mapping(params))
     text, content = changed_yaml(params, wanted)
     settings_of(content, params)
     write_text(params, text)

@@ -5,12 +5,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from quartet.params.reading import read_mapping
+
 
 def changed_yaml(path: Path, changes: Mapping[str, object]) -> tuple[str, Any]:
     """Set some dotted keys of a YAML file; returns its new text and content, and writes nothing.
 
     Comments and order are kept; missing sections and keys are added.
+
+    Raises:
+        BadSettings: the file is missing, is not YAML, or holds anything but a mapping.
     """
+    read_mapping(path)
     from ruamel.yaml import YAML
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 

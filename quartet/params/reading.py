@@ -54,6 +54,18 @@ def read_yaml(path: Path) -> typing.Any:
     return {} if given is None else given
 
 
+def read_mapping(path: Path) -> dict[str, typing.Any]:
+    """Read a YAML file of settings.
+
+    Raises:
+        BadSettings: the file is missing, is not YAML, or holds anything but a mapping.
+    """
+    given = read_yaml(path)
+    if not isinstance(given, dict):
+        raise BadSettings(path, [f"the file: found {brief(given)}, expected a mapping of settings"])
+    return given
+
+
 def section_of(kind: type[Section], given: dict) -> Section:
     """Build section `kind` from the given settings; missing ones keep their defaults.
 

@@ -12,9 +12,9 @@ from ruamel.yaml import YAML
 from quartet.artifacts import paths
 from quartet.artifacts.exchanging import remove
 from quartet.artifacts.writing import read_json
+from quartet.families import OWN
 from quartet.tracking import dvc_state
 
-OWN = Path("data/own")  # a user's data, which is not in git
 NAMES_RUNS = ("run.json", "index.html")  # outputs that name runs or commits, and differ in each rebuild
 # What another kind of processor can explain: a difference of 0.02 in scores up to 1, or of a tenth.
 SHARE, RATIO = 0.02, 0.1

@@ -32,6 +32,33 @@ def animals(folder):
     (folder / "notes.md").write_text("notes")
 
 
+BROKEN = {
+    "<<<<<<< HEAD\nseed: 0\n": "is not valid YAML 1.2",
+    "- seed: 0\n": "found [{'seed': 0}], expected a mapping",
+    None: "cannot be read: No such file or directory",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN, ids=str)
+def test_a_broken_settings_file_is_said(place, text):
+    if text is None:
+        (place / "params.yaml").unlink()
+    else:
+        (place / "params.yaml").write_text(text)
+    for words in (["inspect", "images", "my pets (2024), été [a]"], ["plan", "cnn", "--with", "train_cnn.width=8"]):
+        assert BROKEN[text] in run(place, "quartet", *words, code=2)
+    assert BROKEN[text] in run(place, "quartet", "use", "--with", "train_cnn.width=8", code=2)
+
+
+def test_it_is_said_where_changes_are_not_noticed(place):
+    found = run(place, "quartet", "inspect", "images", "my pets (2024), été [a]", "--write")
+    assert "lies outside data/own/images, where alone `dvc repro` notices changes" in found
+    assert "lies outside data/own/images" in run(place, "stages.download", "images")
+    shutil.move(place / "my pets (2024), été [a]", place / "data/own/images/pets")
+    assert "lies outside" not in run(place, "quartet", "inspect", "images", "data/own/images/pets", "--write")
+    assert "lies outside" not in run(place, "stages.download", "images")
+
+
 def test_the_kinds_of_own_sources_are_those_of_the_settings():
     known = {setting.name: setting.rule for setting in every_setting(schema())}
     for key, item in ITEMS.items():
