@@ -21,6 +21,10 @@ class BadInput(ValueError):
     """A user's data cannot be used; the message names the file or row, what was found and what to do."""
 
 
+class BadRequest(BadInput):
+    """No input can be answered: a parameter is wrong, or the model does nothing of the kind."""
+
+
 def listed(names: Sequence[str], separator: str = ", ") -> str:
     """The first ten names and how many more there are, for a message."""
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""

@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from quartet.artifacts.errors import BadRequest
+
 BATCH = 64  # large enough to be fast, small enough for any machine's memory
 
 Question = TypeVar("Question")
@@ -19,6 +21,9 @@ def answers_in_bulk(
         questions: what to ask, such as paths; they are taken as they are needed.
         answer: reads and answers some of them; its `OSError` or `ValueError` says that one of them is bad.
         batch: how many to answer at once.
+
+    Raises:
+        BadRequest: none of them can be answered.
     """
     remaining = iter(questions)
     while asked := list(itertools.islice(remaining, batch)):
@@ -30,6 +35,8 @@ def _answers(
 ) -> Sequence[Answer | OSError | ValueError]:
     try:
         return answer(asked)
+    except BadRequest:
+        raise
     except (OSError, ValueError) as error:
         if len(asked) == 1:
             return [error]

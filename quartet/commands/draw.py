@@ -8,6 +8,7 @@ import typer
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import BadInput, clear_errors
+from quartet.commands.outputs import refuse_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,6 +131,7 @@ def draw(
         from quartet.settings import read_settings
 
         how_to_write = file_format(out)
+        refuse_file(out, [given for given in (picture, mask) if given])
         refuse_idle(picture=picture, strength=strength, mask=mask, resamplings=resamplings)
         settings = read_settings(params).section("evaluate.diffusion")  # before the slow imports
         guidances, seeds = guidance or [settings.guidance], seed or [0]
@@ -139,7 +141,7 @@ def draw(
         import torch
 
         from quartet.text_to_image.given_pictures import read_given
-        from quartet.text_to_image.samplers import SAMPLERS, final_pictures
+        from quartet.text_to_image.samplers import final_pictures
         from quartet.text_to_image.serving import Painter
 
         painter = Painter(paths.model("diffusion"))
@@ -150,9 +152,8 @@ def draw(
         refuse_large(out, how_to_write["format"], max(rows, columns) * side - gap)
         chosen: dict[str, Any] = {"steps": steps, "temperature": temperature, "rejection": rejection}
         how = {name: getattr(settings, name) if value is None else value for name, value in chosen.items()}
-        if sampler is None and settings.sampler in SAMPLERS[painter.network.objective]:
-            sampler = Sampler(settings.sampler)
-        how |= {"sampler": sampler and sampler.value, "negative": negative, "between": between}
+        solver = painter.fitting(settings.sampler) if sampler is None else sampler.value
+        how |= {"sampler": solver, "negative": negative, "between": between}
         if picture is not None:
             how["given"] = read_given(painter.card["data"], picture, mask, strength, resamplings)
         cells = [painter.drawing(captions, count, guidance=g, seed=s, **how) for g in guidances for s in seeds]

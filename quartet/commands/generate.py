@@ -1,12 +1,13 @@
 """`python -m quartet generate PROMPT…`: generate text with the trained language model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from quartet.artifacts import paths
-from quartet.artifacts.errors import BadInput, clear_errors
+from quartet.artifacts.errors import BadInput, clear_errors, listed
 from quartet.commands.language_model import trained_generator
 from quartet.language import BLANK
 
@@ -23,22 +24,30 @@ def generate(
         Path | None,
         typer.Option(help="Take the prompts from a text file, one per line, or from the column prompt of a table."),
     ] = None,
-    tokens: Annotated[int, typer.Option(help="How many tokens to generate.", min=1)] = 100,
+    tokens: Annotated[int | None, typer.Option(help="How many tokens to generate.", min=1, show_default="100")] = None,
     temperature: Annotated[
-        float, typer.Option(help="0 takes the most probable token; 1 samples from the model's distribution.", min=0)
-    ] = 0.8,
+        float | None,
+        typer.Option(
+            help="0 takes the most probable token; 1 samples from the model's distribution.", min=0, show_default="0.8"
+        ),
+    ] = None,
     top_k: Annotated[int | None, typer.Option(help="Sample among this many most probable tokens.", min=1)] = None,
     top_p: Annotated[
         float | None,
         typer.Option(help="Sample among the most probable tokens that reach this total probability.", min=0, max=1),
     ] = None,
     repetition_penalty: Annotated[
-        float, typer.Option(help="Above 1, tokens that the text already has become less likely.", min=0.01)
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            help="Above 1, tokens that the text already has become less likely.", min=0.01, show_default="1.0"
+        ),
+    ] = None,
     stop: Annotated[
         list[str] | None, typer.Option(help="End the text before this string; may be given several times.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same text.", min=0, max=2**63 - 1)] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Same seed, same text.", min=0, max=2**63 - 1, show_default="0")
+    ] = None,
     next_words: Annotated[
         int, typer.Option(help="Instead, print this many of the most probable next words.", min=0)
     ] = 0,
@@ -52,15 +61,23 @@ def generate(
         blank = any(BLANK in prompt for prompt in asked)
         if next_words and (blank or len(asked) > 1):
             raise BadInput(f"--next-words takes a single text without {BLANK}")
-        if (blank or next_words) and (stop or repetition_penalty != 1):
-            raise BadInput("--stop and --repetition-penalty are for a text that is continued")
+        continuing = {"--stop": stop, "--repetition-penalty": repetition_penalty}
+        sampling = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p, "--seed": seed}
+        if next_words:
+            refuse_idle("--next-words", {**continuing, **sampling, "--tokens": tokens})
+        elif blank:
+            # Where only some texts have blanks, the others are continued.
+            filled = all(BLANK in prompt for prompt in asked)
+            refuse_idle(f"a text with {BLANK}", {**continuing, **({"--tokens": tokens} if filled else {})})
         generator = trained_generator()
         if generator.translator is not None:
             raise BadInput(
                 f"{paths.model('lm')}: was trained on pairs, and translates: python -m quartet translate TEXT"
             )
-        choice: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-        going_on: dict[str, Any] = {"repetition_penalty": repetition_penalty, "stop": stop or []}
+        temperature = 0.8 if temperature is None else temperature
+        choice: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed or 0}
+        going_on: dict[str, Any] = {"repetition_penalty": repetition_penalty or 1.0, "stop": stop or []}
+        tokens = tokens or 100
         if next_words:
             for word, probability in generator.next_words(asked[0], next_words):
                 typer.echo(f"{probability:7.2%}  {word}")
@@ -72,6 +89,16 @@ def generate(
             for piece in generator.pieces(asked[0], tokens, **choice, **going_on):
                 typer.echo(piece, nl=False)
             typer.echo()
+
+
+def refuse_idle(task: str, options: Mapping[str, object]) -> None:
+    """Refuse options that were given and would do nothing.
+
+    Raises:
+        BadInput: there are some.
+    """
+    if given := [name for name, value in options.items() if value is not None and value != []]:
+        raise BadInput(f"{task} does not use {listed(given)}")
 
 
 def _asked(prompts: list[str], file: Path | None) -> list[str]:
@@ -86,4 +113,4 @@ def _asked(prompts: list[str], file: Path | None) -> list[str]:
         return prompts
     from quartet.datasets.questions import text_questions
 
-    return [question.read() for question in text_questions(file, ("prompt", "text")).questions]
+    return [question.read() for question in text_questions(file, ("prompt", "text"), verbatim=True).questions]

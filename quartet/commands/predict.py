@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quartet.artifacts.errors import BadInput, clear_errors, listed
+from quartet.commands.outputs import refuse_folder, refuse_table
 from quartet.families import FAMILIES, FamilyKey
 
 if TYPE_CHECKING:
@@ -39,7 +40,11 @@ def predict(
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--with", help="A parameter, such as temperature=0.5 or seed=1; may be given several times."),
+        typer.Option(
+            "--with",
+            help="A parameter, such as temperature=0.5 or seed=1; may be given several times. The section evaluate of "
+            "the settings file has defaults for the model in models/.",
+        ),
     ] = None,
     params: Annotated[
         Path, typer.Option(help="Settings file; its section preprocess says how tables are read.")
@@ -54,11 +59,18 @@ def predict(
         from quartet.settings import read_settings
         from quartet.tracking.registry import load_registered
 
-        preparation = read_settings(params).preparation(FAMILIES[family.value].item)
-        refuse_output(out, is_folder=family is FamilyKey("diffusion"))
+        chosen, settings = FAMILIES[family.value], read_settings(params)
+        preparation = settings.preparation(chosen.item)
+        if family is FamilyKey("diffusion"):
+            refuse_folder(out)
+        else:
+            refuse_table(out, source)
         served = load_registered(model, family.value) if model else load_local(family.value)
         interface = served.interface(served.card)
-        parameters = parse_parameters(changes or [], interface)
+        defaults = {parameter.name: parameter.default for parameter in interface.parameters}
+        if not model and chosen.evaluation_section in chosen.sections:
+            defaults |= served.defaults(settings.section(chosen.evaluation_section))
+        parameters = parse_parameters(changes or [], defaults)
         asked = served.questions(source, preparation)
         answered = list(answers(served, interface, asked.questions, parameters))
         broken = [reason for _, _, reason in answered if reason]
@@ -73,39 +85,31 @@ def predict(
             raise typer.Exit(1)
 
 
-def refuse_output(out: Path, *, is_folder: bool) -> None:
-    """Raise BadInput before a long run whose output could not be written."""
-    if is_folder and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadInput(f"--out: {out} exists already; give the name of a new folder")
-    if not is_folder and (out.suffix.lower() != ".csv" or out.is_dir()):
-        raise BadInput(f"--out: found {out}, allowed is the name of a file that ends in .csv")
-
-
 def load_local(family: str) -> "Served":
-    """The family's model in `models/`.
+    """The family's model in `models/`; without the prepared data, with its own copy of the tokenizer.
 
     Raises:
-        ValueError: there is none, or its tokenizer is of other data.
+        ValueError: there is none, or the prepared data is other data than it was trained on.
     """
     from quartet.artifacts import paths
     from quartet.artifacts.model_store import read_card_for
 
     model, processed = paths.model(family), paths.processed(FAMILIES[family].item)
     tokenizer = processed / "tokenizer.json"
-    served = resolve_name(FAMILIES[family].served)
-    if not tokenizer.exists():
-        return served(model, {})
-    read_card_for(model, processed)
-    return served(model, {"tokenizer": tokenizer})
+    if tokenizer.exists():
+        read_card_for(model, processed)
+    else:
+        tokenizer = model / "tokenizer.json"
+    return resolve_name(FAMILIES[family].served)(model, {"tokenizer": tokenizer} if tokenizer.exists() else {})
 
 
-def parse_parameters(given: list[str], interface: "Interface") -> dict[str, Any]:
-    """Values of the model's parameters: its defaults, and those given as `NAME=VALUE`.
+def parse_parameters(given: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of the model's parameters: its `defaults`, and those given as `NAME=VALUE`.
 
     Raises:
         BadInput: there is no such parameter, or its value is of another type.
     """
-    values = {parameter.name: parameter.default for parameter in interface.parameters}
+    values = dict(defaults)
     for text in given:
         name, _, value = text.partition("=")
         if name not in values:
@@ -210,11 +214,11 @@ def scores_of(answered: list[Answered], classes: Sequence[str]) -> dict[str, flo
     """The scores of the answers to the questions whose labels, numbers or texts are known; empty if there are none.
 
     Raises:
-        BadInput: a label is none of the model's classes.
+        BadInput: a label is none of the model's classes, or no number where the model predicts one.
     """
     import numpy as np
 
-    known = [(question.label, answer) for question, answer, _ in answered if answer and question.label is not None]
+    known = [(each.label, answer) for each, answer, error in answered if not error and each.label is not None]
     if not known:
         return {}
     if isinstance(known[0][1], str):
@@ -224,9 +228,11 @@ def scores_of(answered: list[Answered], classes: Sequence[str]) -> dict[str, flo
     if not classes:
         from quartet.sequences.number_scores import number_scores
 
-        return number_scores(
-            np.asarray([float(label) for label, _ in known]), np.asarray([answer["number"] for _, answer in known])
-        )
+        try:
+            labels = np.asarray([float(label) for label, _ in known])
+        except ValueError as error:
+            raise BadInput(f"the answers are written, but no score: a label is no number ({error})") from error
+        return number_scores(labels, np.asarray([answer["number"] for _, answer in known]))
     unknown = sorted({label for label, _ in known} - set(classes))
     if unknown:
         raise BadInput(f"the answers are written, but no score: the model has no class {listed(unknown)}")

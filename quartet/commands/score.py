@@ -8,6 +8,7 @@ import typer
 from quartet.artifacts import paths
 from quartet.artifacts.errors import BadInput, clear_errors
 from quartet.commands.language_model import trained_generator
+from quartet.commands.outputs import refuse_table
 
 
 def score(
@@ -18,8 +19,8 @@ def score(
 ) -> None:
     """Print bits per byte and perplexity of a text under the model, and a table of its lines."""
     with clear_errors("score"):
-        if out and out.suffix.lower() != ".csv":
-            raise BadInput(f"--out: found {out}, allowed is the name of a file that ends in .csv")
+        if out:
+            refuse_table(out, file)
         import math
 
         import torch

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from quartet.artifacts.errors import clear_errors
+from quartet.artifacts.errors import BadInput, clear_errors
 
 
 def ui(
@@ -37,8 +37,15 @@ def ui(
 
 
 def _refuse_taken(host: str, port: int) -> None:
-    """Raise ValueError if the port is taken: MLflow only logs that, and exits with 0."""
-    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    """Raise ValueError if the port is taken: MLflow only logs that, and exits with 0.
+
+    Raises:
+        BadInput: there is no such host.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise BadInput(f"--host: found {host}, which has no address ({error.strerror})") from error
     try:
         socket.create_server(address[:2], family=family).close()
     except OSError as error:

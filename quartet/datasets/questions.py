@@ -35,17 +35,20 @@ class Questions:
     questions: list[Question]
 
 
-def text_questions(path: Path, columns: Sequence[str], label: str | None = None) -> Questions:
+def text_questions(
+    path: Path, columns: Sequence[str], label: str | None = None, *, verbatim: bool = False
+) -> Questions:
     """The texts of a table, or of a text file with one on each line; blank lines are left out.
 
     `columns` are names of the table's column of texts, of which it has one; `label` is that of its labels, if any.
+    White space around a text is removed, unless it is to be read `verbatim`.
 
     Raises:
         BadInput: the file cannot be read, has no text, or has none of the columns.
     """
     if not any(path.name.lower().removesuffix(packed).endswith(ENDINGS) for packed in ("", ".gz", ".zst")):
-        lines = [(number, line.strip()) for number, line in enumerate(lines_of(path), start=1)]
-        texts = [(str(number), line, "") for number, line in lines if line]
+        lines = [(number, line.rstrip("\r\n")) for number, line in enumerate(lines_of(path), start=1) if line.strip()]
+        texts = [(str(number), line if verbatim else line.strip(), "") for number, line in lines]
         kind = "line"
     else:
         table = read_table(path)
@@ -56,7 +59,7 @@ def text_questions(path: Path, columns: Sequence[str], label: str | None = None)
                 f"columns are {', '.join(table.columns)}"
             )
         labels = table.text(label).tolist() if label and label in table.data else [""] * len(table)
-        cells = table.text(found[0]).tolist()
+        cells = (table.verbatim if verbatim else table.text)(found[0]).tolist()
         texts = [(str(row), cell, name) for row, cell, name in zip(table.row_numbers(), cells, labels, strict=True)]
         kind = "row"
     if not texts:

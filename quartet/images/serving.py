@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from quartet.artifacts import paths
-from quartet.artifacts.errors import BadInput
+from quartet.artifacts.errors import BadRequest
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.classification.answers import Answer, answers_of, as_table
@@ -38,12 +38,12 @@ class ImageClassifier(Served):
         """Classify pictures given as name and encoded bytes (PNG, JPEG, …); any size and mode will do.
 
         Raises:
-            BadInput: the model was trained on captions alone.
+            BadRequest: the model was trained on captions alone.
             ValueError: a picture cannot be decoded; the message has its name.
         """
         data = self.card["data"]
         if len(data["classes"]) < 2:
-            raise BadInput("the model was trained on pictures without classes, so it tells none apart")
+            raise BadRequest("the model was trained on pictures without classes, so it tells none apart")
         how = (data["size"], data["channels"], data.get("fit", "stretch"), data.get("grey_range", (0, WHITE_16)))
         squares = [to_square(decode(io.BytesIO(content), name), *how) for name, content in pictures]
         images = to_unit_range(torch.from_numpy(np.stack(squares)))  # (pictures, channels, size, size)

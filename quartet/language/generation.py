@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quartet.artifacts.errors import BadInput, BadRequest
 from quartet.artifacts.time_limits import check_time
 from quartet.language.incremental_decoding import IncrementalDecoder
 from quartet.language.networks.encoder_decoder import EncoderDecoder
@@ -31,14 +32,14 @@ def sample_token(
         generator: source of randomness, or one of each row.
 
     Raises:
-        ValueError: an argument is out of its range.
+        BadRequest: an argument is out of its range.
     """
     if temperature < 0:
-        raise ValueError(f"temperature: found {temperature}, allowed is 0 or more")
+        raise BadRequest(f"temperature: found {temperature}, allowed is 0 or more")
     if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k: found {top_k}, allowed is 1 or more")
+        raise BadRequest(f"top_k: found {top_k}, allowed is 1 or more")
     if top_p is not None and not 0 <= top_p <= 1:
-        raise ValueError(f"top_p: found {top_p}, allowed is 0 to 1")
+        raise BadRequest(f"top_p: found {top_p}, allowed is 0 to 1")
     if temperature == 0:
         return logits.argmax(dim=-1, keepdim=True)
     if top_k is None and top_p in (None, 1):  # no need to sort
@@ -73,10 +74,10 @@ def penalised(logits: Tensor, tokens: Tensor, penalty: float) -> Tensor:
     Their `logits` `(batch, vocabulary)` are divided by `penalty` if they are positive, else multiplied by it.
 
     Raises:
-        ValueError: `penalty` is not above 0.
+        BadRequest: `penalty` is not above 0.
     """
     if penalty <= 0:
-        raise ValueError(f"repetition_penalty: found {penalty}, allowed is above 0")
+        raise BadRequest(f"repetition_penalty: found {penalty}, allowed is above 0")
     known = logits.gather(1, tokens)
     return logits.scatter(1, tokens, torch.where(known > 0, known / penalty, known * penalty))
 
@@ -166,12 +167,12 @@ def fill_blanks(
         choice: the arguments of `sample_token`.
 
     Raises:
-        ValueError: there are more blanks or tokens than fit the network.
+        BadInput: there are more blanks or tokens than fit the network.
     """
     blanks, sentinels, tokens = len(pieces) - 1, len(network.sentinel_tokens), sum(map(len, pieces))
     places = network.context + sentinels
     if blanks >= sentinels or tokens + blanks > places:
-        raise ValueError(
+        raise BadInput(
             f"found {blanks} blanks and {tokens} tokens of text; the model takes at most {sentinels - 1} blanks, and "
             f"{places} of both together (train_lm.context + {sentinels})"
         )

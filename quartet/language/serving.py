@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quartet.artifacts.errors import BadInput, BadRequest
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.datasets.questions import Questions, text_questions
@@ -85,7 +86,7 @@ class TextGenerator(Served):
         """
         if self.translator is not None:
             return text_questions(path, ("source", "text"), "target")
-        return text_questions(path, ("prompt", "text"))
+        return text_questions(path, ("prompt", "text"), verbatim=True)
 
     def continued(self, prompt: str, tokens: int, **choice: Any) -> str:
         """Continue a prompt; returns the whole text. The other arguments are those of `pieces`.
@@ -163,7 +164,7 @@ class TextGenerator(Served):
         """
         check_seed(seed)
         if not isinstance(self.network, EncoderDecoder):
-            raise ValueError("filling blanks takes a model trained with train_lm.architecture=encoder-decoder")
+            raise BadInput("filling blanks takes a model trained with train_lm.architecture=encoder-decoder")
         pieces = text.split(BLANK)
         generator = torch.Generator().manual_seed(seed)
         encoded = [self._tokens(piece) for piece in pieces]
@@ -184,13 +185,13 @@ class TextGenerator(Served):
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise ValueError("the prompt is not UTF-8") from error
+            raise BadInput("the prompt is not UTF-8") from error
         return self.tokenizer.encode(text).ids
 
 
 def _check(tokens: int, seed: int) -> None:
     if tokens < 1:
-        raise ValueError(f"tokens: found {tokens}, allowed is 1 or more")
+        raise BadRequest(f"tokens: found {tokens}, allowed is 1 or more")
     check_seed(seed)
 
 

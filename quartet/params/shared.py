@@ -128,8 +128,8 @@ class Training:
     )
     start_from: str | None = setting(
         None,
-        "weights to start from: the folder of a model, or one of the registry such as `models:/quartet-cnn@champion`; "
-        "null starts from random ones",
+        "weights to start from: the folder of a model of this family, or one of the registry such as "
+        "`models:/quartet-FAMILY@champion` (`cnn`, `rnn`, `lm`, `diffusion`); null starts from random ones",
     )
     on_divergence: str = setting(
         "stop",

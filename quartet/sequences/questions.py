@@ -86,7 +86,9 @@ def _series(table: Table, settings: PreprocessSequences) -> TimeSeries:
 def _of_series(series: TimeSeries, data: Mapping, settings: PreprocessSequences) -> Iterator[Question]:
     order = _order(series, data)
     complete = _complete(series, settings)
-    known = series.labels if series.targets is None else [repr(target) for target in series.targets.tolist()]
+    known = series.labels
+    if series.targets is not None:
+        known = ["" if np.isnan(target) else repr(target) for target in series.targets.tolist()]
     labels = known or [""] * len(series.names)
     for name, values, label in zip(series.names, complete.each(), labels, strict=True):
         yield Question(name, values[:, order].copy, label or None)

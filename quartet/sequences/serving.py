@@ -10,7 +10,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from quartet.artifacts import paths
-from quartet.artifacts.errors import BadInput
+from quartet.artifacts.errors import BadInput, BadRequest
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.artifacts.tensor_files import load_tensors
@@ -39,10 +39,10 @@ class SequenceModel(Served):
         """Classify arrays `(steps, features)` of numbers or of pixels from 0 to 255, or passages of text.
 
         Raises:
-            BadInput: the model was trained on the captions of pictures alone.
+            BadRequest: the model was trained on the captions of pictures alone.
         """
         if len(self.card["data"]["classes"]) < 2:
-            raise BadInput("the model was trained on pictures without classes, so it tells none apart")
+            raise BadRequest("the model was trained on pictures without classes, so it tells none apart")
         return answers_of(self._outputs(sequences), self.card["data"]["classes"], temperature_of(self.card))
 
     def numbers(self, sequences: Sequence[np.ndarray]) -> list[float]:

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quartet.artifacts.errors import BadInput
+from quartet.artifacts.errors import BadRequest
 from quartet.artifacts.time_limits import check_time
 from quartet.text_to_image.guidance import Prediction, guided
 from quartet.text_to_image.networks.text_to_image import TextToImage
@@ -124,7 +124,7 @@ def drawing(
     noise again.
 
     Raises:
-        BadInput: the sampler does not fit the network's objective.
+        BadRequest: the sampler does not fit the network's objective.
     """
     solve = solver(network, guided(network, captions, guidance), sampler, generator)
     yield from solve(temperature * noise, denoising_times(steps, network.schedule))
@@ -134,12 +134,12 @@ def solver(network: TextToImage, predict: Prediction, sampler: str | None, gener
     """`denoising_steps` of a network's predictions, as a function of the pictures to start from and the times.
 
     Raises:
-        BadInput: the sampler does not fit the network's objective.
+        BadRequest: the sampler does not fit the network's objective.
     """
     sampler = sampler or SAMPLERS[network.objective][0]
     if sampler not in SAMPLERS[network.objective]:
         fitting = ", ".join(SAMPLERS[network.objective])
-        raise BadInput(f"a model with the objective {network.objective} takes the samplers {fitting}, not {sampler}")
+        raise BadRequest(f"a model with the objective {network.objective} takes the samplers {fitting}, not {sampler}")
     return functools.partial(
         denoising_steps,
         predict,

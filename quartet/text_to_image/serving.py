@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quartet.artifacts.errors import BadInput
+from quartet.artifacts.errors import BadInput, BadRequest
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.datasets.pictures import to_png
@@ -22,7 +22,7 @@ from quartet.text_to_image.editing import GivenPicture, redrawing
 from quartet.text_to_image.guidance import guided
 from quartet.text_to_image.networks import NETWORKS
 from quartet.text_to_image.rejection import best_of_each, candidates
-from quartet.text_to_image.samplers import denoising_times, final_pictures, solver, to_uint8
+from quartet.text_to_image.samplers import SAMPLERS, denoising_times, final_pictures, solver, to_uint8
 from quartet.text_to_image.settings import EvaluateDiffusion
 from quartet.tracking.served import Column, Interface, Parameter, Served, check_seed
 
@@ -72,15 +72,15 @@ class Painter(Served):
             given: a picture to start from instead of noise.
 
         Raises:
-            ValueError: there is no caption; one is empty, is too long or has a word that is not in the vocabulary; a
-                number is out of its range; or the sampler does not fit the model.
-            BadInput: there is nothing between the captions, or the negative caption is wrong.
+            ValueError: there is no caption; one is empty, is too long or has a word that is not in the vocabulary.
+            BadRequest: a number is out of its range, the sampler does not fit, or the negative caption is wrong.
+            BadInput: there is nothing between the captions.
         """
         if not captions:
             raise ValueError("there is no caption to draw")
         check_seed(seed)
         numbers = {"steps": steps, "guidance": guidance, "temperature": temperature, "rejection": rejection}
-        section_of(EvaluateDiffusion, numbers)
+        _check(numbers)
         away = None if negative is None else self._read_negative(negative)
         prompts = self.captioner.encode(list(captions))
         towards, shares, kept = None, [0.0] * len(captions), count
@@ -114,7 +114,7 @@ class Painter(Served):
         try:
             return self.captioner.encode([caption])[0]
         except ValueError as error:
-            raise BadInput(f"negative: {error}") from error
+            raise BadRequest(f"negative: {error}") from error
 
     def _best(self, pictures: Tensor, prompts: Tensor, generator: torch.Generator, count: int) -> Tensor:
         """The `count` pictures of one caption that match it best."""
@@ -144,6 +144,14 @@ class Painter(Served):
         pictures = final_pictures(self.drawing(inputs, 1, **how))
         return [base64.b64encode(to_png(pixels)).decode() for pixels in to_pixels(pictures)]
 
+    def defaults(self, section: EvaluateDiffusion) -> dict[str, Any]:
+        """The parameters of `evaluate.diffusion`, with the sampler that fits the model."""
+        return {**super().defaults(section), "sampler": self.fitting(section.sampler) or ""}
+
+    def fitting(self, sampler: str) -> str | None:
+        """The sampler if it fits the model; None means the first one that does."""
+        return sampler if sampler in SAMPLERS[self.network.objective] else None
+
     def questions(self, path: Path, preparation: Any) -> Questions:
         """Captions, one on each line of a text file, or in the column `caption` or `text` of a table.
 
@@ -151,6 +159,13 @@ class Painter(Served):
             BadInput: the file cannot be read.
         """
         return text_questions(path, ("caption", "text"))
+
+
+def _check(numbers: dict[str, Any]) -> None:
+    try:
+        section_of(EvaluateDiffusion, numbers)
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
 
 
 def check_between(captions: int, count: int, rejection: float) -> None:

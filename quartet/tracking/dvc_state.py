@@ -11,6 +11,7 @@ import psutil
 from ruamel.yaml import YAML
 
 from quartet.artifacts.checksums import dvc_md5
+from quartet.artifacts.errors import BadInput
 from quartet.artifacts.json_reading import parse_object
 from quartet.artifacts.writing import read_json
 
@@ -163,7 +164,7 @@ def _at(revision: str) -> "DVCFileSystem":
     try:
         _ = files.repo  # this looks up the revision
     except RevError as error:
-        raise ValueError(f"there is no commit or experiment {revision!r} here") from error
+        raise BadInput(f"there is no commit or experiment {revision!r} here") from error
     return files
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from quartet.artifacts.errors import BadInput
+from quartet.artifacts.errors import BadInput, BadRequest
 from quartet.datasets.questions import Questions
 
 LAST_SEED = 2**63 - 1
@@ -167,8 +167,14 @@ class Served(ABC):
         """Run the model on a list of the column's values, or of arrays `(steps, features)`.
 
         Raises:
-            ValueError: the model does not take an input or a parameter; the message is for whoever asked.
+            BadRequest: the model does not take a parameter.
+            ValueError: the model does not take an input; the message is for whoever asked.
         """
+
+    def defaults(self, section: Any) -> dict[str, Any]:
+        """The parameters that a section of the settings of evaluation has, too."""
+        names = {parameter.name for parameter in self.interface(self.card).parameters}
+        return {name: value for name, value in vars(section).items() if name in names}
 
     def questions(self, path: Path, preparation: Any) -> Questions:
         """The inputs in a user's file or folder, for `python -m quartet predict`.
@@ -210,10 +216,10 @@ def check_seed(seed: int) -> None:
     """Check that torch takes a seed.
 
     Raises:
-        ValueError: it does not.
+        BadRequest: it does not.
     """
     if not 0 <= seed <= LAST_SEED:
-        raise ValueError(f"seed: found {seed}, allowed is 0 to {LAST_SEED}")
+        raise BadRequest(f"seed: found {seed}, allowed is 0 to {LAST_SEED}")
 
 
 def _is_scaled(steps: Any) -> bool:

@@ -7,6 +7,7 @@ from in_process import quartet
 from own_pictures import bring, draw
 from typer.testing import CliRunner
 
+from quartet.artifacts.errors import BadRequest
 from quartet.artifacts.model_store import save_model
 from quartet.artifacts.writing import read_json
 from quartet.commands.bulk import BATCH, answers_in_bulk
@@ -27,6 +28,14 @@ def test_every_question_gets_its_answer_or_its_error_in_order(batch):
     assert [question for question, _ in found] == list(range(8))
     assert [answer for _, answer in found if not isinstance(answer, ValueError)] == [0, 1, 2, 3]
     assert {question for question, answer in found if isinstance(answer, ValueError)} == {1, 3, 5, 7}
+
+
+def test_what_holds_for_all_questions_is_no_error_of_each():
+    def refuse(numbers):
+        raise BadRequest("a parameter is wrong")
+
+    with pytest.raises(BadRequest, match="a parameter is wrong"):
+        list(answers_in_bulk(range(3), refuse))
 
 
 def test_questions_are_taken_as_they_are_needed():

@@ -151,6 +151,30 @@ def test_a_picture_is_varied_and_filled(folder, tmp_path, monkeypatch):
         assert np.array_equal(picture[32:], large[32:]) and not np.array_equal(picture[:32], large[:32])
 
 
+WITHOUT_USE = [
+    ("The --next-words 5 --seed 3 --temperature 0", "--next-words does not use --temperature, --seed"),
+    ("The --next-words 5 --stop . --tokens 4", "--next-words does not use --stop, --tokens"),
+    ("a___ --tokens 5", "a text with ___ does not use --tokens"),
+    ("a___ b --repetition-penalty 1.0", "a text with ___ does not use --repetition-penalty"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WITHOUT_USE, ids=[words for words, _ in WITHOUT_USE])
+def test_options_that_generate_does_not_use_are_refused(tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    done = run("generate", *words.split(" "))
+    assert done.exit_code == 2 and done.stderr.startswith(f"generate: {said}\n"), done.output
+
+
+def test_a_drawing_does_not_replace_the_picture_that_it_starts_from(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (8, 8)).save("own.png")
+    before = (tmp_path / "own.png").read_bytes()
+    done = run("draw", "two", "--picture", "own.png", "--strength", "0.6", "--out", "own.png")
+    assert done.exit_code == 2 and "is the input itself" in done.stderr
+    assert (tmp_path / "own.png").read_bytes() == before
+
+
 IDLE = [
     ("--strength 0.5", "--strength: does nothing without --picture"),
     ("--mask a.png", "--mask: does nothing without --picture"),

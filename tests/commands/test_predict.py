@@ -183,6 +183,95 @@ def test_what_cannot_be_asked_is_said_first(workspace, tmp_path):
     assert "no column prompt" in predict(workspace, "lm", tmp_path / "table.csv", "--out", tmp_path / "a.csv", code=2)
 
 
+@pytest.mark.parametrize(
+    ("family", "parameter", "said"),
+    [
+        ("lm", "temperature=-1", "temperature: found -1.0, allowed is 0 or more"),
+        ("lm", "tokens=0", "tokens: found 0, allowed is 1 or more"),
+        ("diffusion", "steps=0", "steps: found 0"),
+        ("diffusion", "seed=-1", "seed: found -1"),
+        ("diffusion", "sampler=heunn", "takes the samplers heun, euler, not heunn"),
+        ("diffusion", "negative=zebra", "negative: 'zebra': unknown word"),
+    ],
+)
+def test_a_parameter_out_of_its_range_is_no_fault_of_a_question(workspace, tmp_path, family, parameter, said):
+    (tmp_path / "asked.txt").write_text("the two\nthe seven\n")
+    out = tmp_path / ("a.csv" if family == "lm" else "drawn")
+    if family == "lm":
+        out.write_text("answers of before")
+    printed = predict(workspace, family, tmp_path / "asked.txt", "--out", out, "--with", parameter, code=2)
+    assert said in printed and (out.read_text() == "answers of before" if family == "lm" else not out.exists())
+
+
+def test_no_output_replaces_the_input_or_is_found_impossible_at_the_end(workspace, tmp_path):
+    path = tmp_path / "prompts.csv"
+    path.write_text("prompt\nThe\n")
+    (tmp_path / "link.csv").symlink_to(path)
+    for out in (path, tmp_path / "link.csv", tmp_path / "x/../prompts.csv"):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        assert "is the input itself" in predict(workspace, "lm", path, "--out", out, code=2)
+        assert path.read_text() == "prompt\nThe\n"
+    assert "prompts.csv is a file, not a folder" in predict(workspace, "lm", path, "--out", path / "a/b.csv", code=2)
+    (tmp_path / "folder.csv").mkdir()
+    assert "is a folder" in predict(workspace, "lm", path, "--out", tmp_path / "folder.csv", code=2)
+    text = tmp_path / "text.csv"
+    text.write_text("The first\n")
+    assert "is the input itself" in run(workspace, "quartet", "score", text, "--out", text, code=2)
+
+
+def test_a_model_answers_without_the_prepared_data(workspace, tmp_path):
+    (tmp_path / "models").symlink_to(workspace / "models")
+    (tmp_path / "params.yaml").write_text("{}\n")
+    (tmp_path / "prompts.txt").write_text("The first\n")
+    asked = ("lm", tmp_path / "prompts.txt", "--with", "tokens=5", "--out")
+    predict(tmp_path, *asked, tmp_path / "alone.csv")
+    predict(workspace, *asked, tmp_path / "beside.csv")
+    assert (tmp_path / "alone.csv").read_bytes() == (tmp_path / "beside.csv").read_bytes()
+
+
+def test_the_settings_of_evaluation_are_defaults(workspace, tmp_path):
+    (tmp_path / "captions.txt").write_text("the two\n")
+    for name, settings in (("few", "{steps: 1, guidance: 3.0}"), ("many", "{sampler: ddim, steps: 3}")):
+        (tmp_path / f"{name}.yaml").write_text(f"evaluate: {{diffusion: {settings}}}\n")
+        words = ("diffusion", tmp_path / "captions.txt", "--params", tmp_path / f"{name}.yaml", "--out")
+        predict(workspace, *words, tmp_path / name)
+    same = ("diffusion", tmp_path / "captions.txt", "--out", tmp_path / "same", "--with", "steps=1")
+    predict(workspace, *same, "--with", "guidance=3.0")
+    few, many, alike = ((tmp_path / name / "00001.png").read_bytes() for name in ("few", "many", "same"))
+    assert few == alike != many
+
+
+def test_spaces_around_a_prompt_are_part_of_it(workspace, tmp_path):
+    (tmp_path / "prompts.txt").write_bytes(b"The first \r\n   \r\n  and\r\n")
+    predict(workspace, "lm", tmp_path / "prompts.txt", "--out", tmp_path / "a.csv", "--with", "tokens=3")
+    table = pd.read_csv(tmp_path / "a.csv", keep_default_na=False)
+    assert table["prompt"].tolist() == ["The first ", "  and"]
+    generated = run(workspace, "quartet", "generate", "--file", tmp_path / "prompts.txt", "--tokens", "3")
+    alone = run(workspace, "quartet", "generate", "The first ", "--tokens", "3")
+    assert generated.startswith(alone.removesuffix("\n"))
+
+
+def test_labels_may_be_known_of_some(workspace, tmp_path):
+    classes = read_json(workspace / "data/processed/images/info.json")["classes"]
+    for name in "ab":
+        Image.new("L", (8, 8), 99).save(tmp_path / f"{name}.png")
+    (tmp_path / "list.csv").write_text(f"file_name,label,split\na.png,{classes[0]},\nb.png,,new\n")
+    printed = predict(workspace, "cnn", tmp_path / "list.csv", "--out", tmp_path / "answers.csv")
+    table = pd.read_csv(tmp_path / "answers.csv", keep_default_na=False, dtype=str)
+    assert table["label"].tolist() == [classes[0], ""] and "test_examples 1\n" in printed
+    given = series(["s1", "s2"], direction)
+    given.loc[given["series"] == "s2", "label"] = ""
+    given.to_csv(tmp_path / "series.csv", index=False)
+    printed = predict(workspace, "rnn", tmp_path / "series.csv", "--out", tmp_path / "answers.csv")
+    assert "2 answers, 0 errors" in printed and "test_examples 1\n" in printed
+
+
+def test_half_a_character_is_named_with_its_row(workspace, tmp_path):
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "fine \\ud83d\\ude00"}\n{"prompt": "nice \\ud83d"}\n')
+    printed = predict(workspace, "lm", tmp_path / "prompts.jsonl", "--out", tmp_path / "a.csv", code=2)
+    assert "prompts.jsonl: row 2: holds half of a character" in printed
+
+
 def test_labels_that_the_model_does_not_know_leave_the_answers(workspace, tmp_path):
     table = series(["s1", "s2"], lambda name: "sideways" if name == "s1" else "down")
     table.to_csv(tmp_path / "series.csv", index=False)

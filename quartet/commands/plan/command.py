@@ -28,6 +28,9 @@ Each process holds all weights and data, takes its share of the batch, updates a
 of the same format as here. The utilisation stands for all that keeps a GPU waiting, such as exchanging gradients."""
 
 
+UTILISATION = 0.4
+
+
 def plan(
     family: Annotated[FamilyKey, typer.Argument(help="Which training.")],
     processes: Annotated[
@@ -36,7 +39,9 @@ def plan(
     tflops: Annotated[
         float | None, typer.Option(help="Of another machine: 10¹² operations per second of a GPU, by its data sheet.")
     ] = None,
-    utilisation: Annotated[float, typer.Option(help="The share of --tflops that a training reaches.")] = 0.4,
+    utilisation: Annotated[
+        float | None, typer.Option(help="The share of --tflops that a training reaches.", show_default="0.4")
+    ] = None,
     price: Annotated[float | None, typer.Option(help="Of one GPU for an hour.")] = None,
     changes: Annotated[
         list[str] | None,
@@ -56,8 +61,9 @@ def plan(
     with clear_errors(f"plan {family.value}"):
         from quartet.commands.plan.projection import Machine, projected
 
-        if tflops is None and (processes is not None or price is not None):
+        if tflops is None and any(value is not None for value in (processes, price, utilisation)):
             raise BadInput("--tflops is missing: it says how fast a GPU of the other machine is, such as --tflops 400")
+        utilisation = UTILISATION if utilisation is None else utilisation
         machine = None if tflops is None else Machine(1 if processes is None else processes, tflops, utilisation, price)
         chosen = FAMILIES[family.value]
         measured, device = _measured(chosen, _settings(chosen, params, changes or []))

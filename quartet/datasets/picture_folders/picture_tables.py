@@ -45,7 +45,7 @@ def tables_in(files: Files) -> list[str]:
 def read_tables_in(files: Files, tables: list[str], *, described: bool = True) -> OwnPictures:
     """The pictures of a folder as its tables describe them; what they do not say, the folders' names may.
 
-    `described` says that each picture needs a label or a caption.
+    `described` says that each picture needs a label or a caption, and that no cell of these may be empty.
 
     Raises:
         BadInput: a table cannot be read, or rows are wrong: the message gives their numbers.
@@ -107,6 +107,8 @@ def _read_rows(
     problems: list[str] = []
     for index, number in enumerate(numbers):
         row = {name: values[index] for name, values in cells.items()}
+        if not described:  # what is not known is empty, and splits do not matter
+            row = {name: cell for name, cell in row.items() if name == FILE_NAME or (cell and name != SPLIT)}
         try:
             name, path = _found(row[FILE_NAME], find)
             picture = _described(name, path, row, splits)

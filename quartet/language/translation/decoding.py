@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from quartet.artifacts.errors import BadRequest
 from quartet.language.networks.encoder_decoder import EncoderDecoder, Past
 from quartet.language.translation.pairs import sources_batch
 from quartet.training.parallel.spreading import spread
@@ -49,10 +50,12 @@ def translate(network: EncoderDecoder, sources: Sequence[Tensor], search: Search
         search: how to search.
 
     Raises:
-        ValueError: `search` is out of range.
+        BadRequest: `search` is out of range.
     """
-    if search.beam < 1 or not 1 <= search.best <= search.beam:
-        raise ValueError(f"best: found {search.best}, allowed is 1 to the beam, which is {search.beam}")
+    if search.beam < 1:
+        raise BadRequest(f"beam: found {search.beam}, allowed is 1 or more")
+    if not 1 <= search.best <= search.beam:
+        raise BadRequest(f"best: found {search.best}, allowed is 1 to the beam, which is {search.beam}")
     # Sources of like lengths are read together, the longest first, which shows early whether the memory suffices.
     order = sorted(range(len(sources)), key=lambda number: -len(sources[number]))
     at_once = max(1, BATCH_ROWS // search.beam)

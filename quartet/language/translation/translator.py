@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from tokenizers import Tokenizer
 
+from quartet.artifacts.errors import BadInput
 from quartet.language import begun
 from quartet.language.networks.encoder_decoder import EncoderDecoder
 from quartet.language.translation.decoding import Search, translate
@@ -20,7 +21,7 @@ class Translator:
         """The best translations of each text with their scores, the best one first.
 
         Raises:
-            ValueError: a text is blank or no UTF-8, or is too long; or `search` is out of range.
+            BadInput: a text is blank or no UTF-8, or is too long; or `search` is out of range.
         """
         found = translate(self.network, [self._encoded(text) for text in texts], search)
         return [[(self.decoded(each.tokens), each.score) for each in hypotheses] for hypotheses in found]
@@ -34,12 +35,12 @@ class Translator:
         try:
             line.encode()
         except UnicodeEncodeError as error:
-            raise ValueError("the text is not UTF-8") from error
+            raise BadInput("the text is not UTF-8") from error
         if not line:
-            raise ValueError("there is no text to translate")
+            raise BadInput("there is no text to translate")
         tokens = self.tokenizer.encode(begun(line)).ids
         if len(tokens) > self.network.context:
-            raise ValueError(
+            raise BadInput(
                 f"the text has {len(tokens)} tokens; the model reads at most {self.network.context} "
                 "(train_lm.context): translate it sentence by sentence"
             )

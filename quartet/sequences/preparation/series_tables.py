@@ -14,7 +14,7 @@ def series_from_table(table: Table, columns: Columns, style: NumberStyle, *, lab
     """Check the table and sort its rows by series and step.
 
     A column without a role in `columns` is a feature: a number per step. Series may differ in length. `labelled` says
-    that each needs a label or a target.
+    that each needs a label or a target; otherwise these may be empty, or NaN, and splits are not read.
 
     Raises:
         BadInput: a column is missing, or a row is malformed; the message gives the row's number.
@@ -40,9 +40,9 @@ def series_from_table(table: Table, columns: Columns, style: NumberStyle, *, lab
         features=features,
         values=np.column_stack([table.numbers(name, style) for name in features])[rows],
         lengths=np.bincount(codes).astype(np.int64),
-        labels=per_series.labels(columns.label),
-        targets=per_series.targets(columns.target, style),
-        splits=per_series.splits(columns.split),
+        labels=per_series.labels(columns.label, required=labelled),
+        targets=per_series.targets(columns.target, style, required=labelled),
+        splits=per_series.splits(columns.split) if labelled else None,
         groups=per_series.groups(columns.group),
     )
 
@@ -95,19 +95,21 @@ class _PerSeries:
     def __init__(self, table: Table, codes: np.ndarray, first: np.ndarray):
         self.table, self.codes, self.first = table, codes, first
 
-    def labels(self, column: str) -> list[str] | None:
-        """Non-empty text."""
+    def labels(self, column: str, *, required: bool) -> list[str] | None:
+        """Text, which is not empty if it is `required`."""
         if column not in self.table.data:
             return None
-        self.table.refuse(self.table.text(column) == "", column, "is empty")
+        if required:
+            self.table.refuse(self.table.text(column) == "", column, "is empty")
         return self._constant(column)
 
-    def targets(self, column: str, style: NumberStyle) -> np.ndarray | None:
-        """Numbers."""
+    def targets(self, column: str, style: NumberStyle, *, required: bool) -> np.ndarray | None:
+        """Numbers; NaN where a cell is empty, unless they are `required`."""
         if column not in self.table.data:
             return None
         numbers = self.table.numbers(column, style)
-        self.table.refuse(np.isnan(numbers), column, "is empty")
+        if required:
+            self.table.refuse(np.isnan(numbers), column, "is empty")
         self._constant(column)
         return numbers[self.first]
 
