@@ -20,7 +20,7 @@ from quartet.language.networks.encoder_decoder import EncoderDecoder
 from quartet.language.stop_strings import Written, pieces_before
 from quartet.language.translation.decoding import Search
 from quartet.language.translation.translator import Translator
-from quartet.tracking.served import Column, Interface, Parameter, Served, check_seed
+from quartet.tracking.served import Column, Interface, Parameter, Served, check_seed, file_of
 
 PROMPT = Column("prompt", "string")
 PARAMETERS = (
@@ -46,7 +46,7 @@ class TextGenerator(Served):
     def __init__(self, folder: Path, files: Mapping[str, Path]):
         self.card = read_card(folder)
         self.network = rebuild_network(NETWORKS, self.card, load_weights(folder))
-        self.tokenizer = load_tokenizer(files["tokenizer"])
+        self.tokenizer = load_tokenizer(file_of(files, "tokenizer"))
         self.translator: Translator | None = None
         if isinstance(self.network, EncoderDecoder) and _translates(self.card):
             self.translator = Translator(self.network, self.tokenizer)

@@ -21,7 +21,7 @@ from quartet.datasets.tokenizers import load_tokenizer
 from quartet.sequences.loading import network_inputs, series_values
 from quartet.sequences.networks import NETWORKS
 from quartet.sequences.training.goals import Number
-from quartet.tracking.served import FORECAST, Array, Column, Interface, Served
+from quartet.tracking.served import FORECAST, Array, Column, Interface, Served, file_of
 
 PASSAGE = Column("passage", "string")
 
@@ -32,8 +32,8 @@ class SequenceModel(Served):
     def __init__(self, folder: Path, files: Mapping[str, Path] | None = None):
         self.card = read_card(folder)
         self.network: Any = rebuild_network(NETWORKS, self.card, load_weights(folder))
-        tokenizer = (files or {}).get("tokenizer")
-        self.tokenizer = load_tokenizer(tokenizer) if tokenizer else None
+        reads_text = self.card["data"]["input"] == "tokens"
+        self.tokenizer = load_tokenizer(file_of(files or {}, "tokenizer")) if reads_text else None
 
     def classify(self, sequences: Sequence[np.ndarray] | Sequence[str]) -> list[Answer]:
         """Classify arrays `(steps, features)` of numbers or of pixels from 0 to 255, or passages of text.

@@ -187,6 +187,17 @@ class Served(ABC):
         raise BadInput(f"{path}: no file or folder is read for this model")
 
 
+def file_of(files: Mapping[str, Path], name: str) -> Path:
+    """One of the `files` that a model needs.
+
+    Raises:
+        ValueError: it is missing.
+    """
+    if name not in files:
+        raise ValueError(f"the model's {name} is missing; `dvc checkout` restores it with the prepared data")
+    return files[name]
+
+
 def refuse_too_much(interface: Interface, given: Sequence[Any], parameters: Mapping[str, Any]) -> None:
     """Check that a server can answer a question in the time that it has.
 

@@ -220,10 +220,12 @@ def test_no_output_replaces_the_input_or_is_found_impossible_at_the_end(workspac
 
 
 def test_a_model_answers_without_the_prepared_data(workspace, tmp_path):
-    (tmp_path / "models").symlink_to(workspace / "models")
+    shutil.copytree(workspace / "models", tmp_path / "models")
     (tmp_path / "params.yaml").write_text("{}\n")
     (tmp_path / "prompts.txt").write_text("The first\n")
     asked = ("lm", tmp_path / "prompts.txt", "--with", "tokens=5", "--out")
+    assert "the model's tokenizer is missing" in predict(tmp_path, *asked, tmp_path / "alone.csv", code=1)
+    shutil.copy(workspace / "data/processed/text/tokenizer.json", tmp_path / "models/lm")  # as the stage does
     predict(tmp_path, *asked, tmp_path / "alone.csv")
     predict(workspace, *asked, tmp_path / "beside.csv")
     assert (tmp_path / "alone.csv").read_bytes() == (tmp_path / "beside.csv").read_bytes()
@@ -231,7 +233,7 @@ def test_a_model_answers_without_the_prepared_data(workspace, tmp_path):
 
 def test_the_settings_of_evaluation_are_defaults(workspace, tmp_path):
     (tmp_path / "captions.txt").write_text("the two\n")
-    for name, settings in (("few", "{steps: 1, guidance: 3.0}"), ("many", "{sampler: ddim, steps: 3}")):
+    for name, settings in (("few", "{steps: 1, guidance: 3.0}"), ("many", "{sampler: euler, steps: 3}")):
         (tmp_path / f"{name}.yaml").write_text(f"evaluate: {{diffusion: {settings}}}\n")
         words = ("diffusion", tmp_path / "captions.txt", "--params", tmp_path / f"{name}.yaml", "--out")
         predict(workspace, *words, tmp_path / name)
