@@ -8,7 +8,6 @@ as `module:name`; `pkgutil.resolve_name` imports it only when it is needed, sinc
 import dataclasses
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +121,6 @@ _ITEMS = (
     ),
 )
 ITEMS = {item.key: item for item in _ITEMS}
-OWN = Path("data/own")  # a user's data, which is not in git: a folder per item, on which its download depends
 
 _FAMILIES = (
     Family(

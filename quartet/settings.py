@@ -8,9 +8,9 @@ from pkgutil import resolve_name
 from typing import Any
 
 from quartet.artifacts.fetching import Fetching
-from quartet.artifacts.paths import user_path
+from quartet.artifacts.paths import OWN, user_path
 from quartet.artifacts.secrets import without_secrets
-from quartet.families import FAMILIES, ITEMS, OWN
+from quartet.families import FAMILIES, ITEMS
 from quartet.params.fields import section, setting
 from quartet.params.reading import BadSettings, build, read_yaml
 from quartet.params.shared import Runtime, Training

@@ -64,7 +64,9 @@ def test_a_search_goes_on_where_it_was_killed(clone):
     command = [sys.executable, "-m", "quartet", "search", "cnn", "--trials", "2", "--name", "rates"]
     ranges = ["train_cnn.learning_rate=log:0.001..0.02", "train_cnn.activation=relu,gelu"]
     refused = clone.run(*command, "train_cnn.depth=1..2", check=False)
-    assert refused.returncode == 1 and "there is no setting 'train_cnn.depth'" in refused.stderr
+    assert refused.returncode == 2 and "there is no setting 'train_cnn.depth'" in refused.stderr
+    refused = clone.run(*command, "preprocess.text.vocabulary_size=300..4000", check=False)
+    assert refused.returncode == 2 and "does not depend on preprocess.text.vocabulary_size" in refused.stderr
 
     def trials():
         return {run.info.run_name: run for run in clone.runs() if run.info.run_name.startswith("rates-")}

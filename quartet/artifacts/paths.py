@@ -7,6 +7,7 @@ experiment's temporary copy, and paths in settings are relative to `$DVC_ROOT` i
 import os
 from pathlib import Path
 
+OWN = Path("data/own")  # a user's data, which is not in git: a folder per item, on which its download depends
 RAW = Path("data/raw")
 PROCESSED = Path("data/processed")
 MODELS = Path("models")

@@ -12,7 +12,6 @@ from ruamel.yaml import YAML
 from quartet.artifacts import paths
 from quartet.artifacts.exchanging import remove
 from quartet.artifacts.writing import read_json
-from quartet.families import OWN
 from quartet.tracking import dvc_state
 
 NAMES_RUNS = ("run.json", "index.html")  # outputs that name runs or commits, and differ in each rebuild
@@ -33,11 +32,11 @@ def clone_commit(repository: Path, clone: Path) -> None:
     done = subprocess.run(["git", "clone", "--quiet", repository, clone], capture_output=True, text=True)
     if done.returncode:
         raise ValueError(f"git clone {repository}: {done.stderr.strip()}")
-    if (repository / OWN).is_dir():
-        shutil.rmtree(clone / OWN, ignore_errors=True)  # as committed, it holds empty folders
-        (clone / OWN).parent.mkdir(exist_ok=True)
+    if (repository / paths.OWN).is_dir():
+        shutil.rmtree(clone / paths.OWN, ignore_errors=True)  # as committed, it holds empty folders
+        (clone / paths.OWN).parent.mkdir(exist_ok=True)
         # One link for all: neither DVC nor the stages follow links inside a folder of data.
-        (clone / OWN).symlink_to((repository / OWN).resolve())
+        (clone / paths.OWN).symlink_to((repository / paths.OWN).resolve())
 
 
 def rebuild(clone: Path, targets: list[str]) -> None:

@@ -62,7 +62,7 @@ def test_classifiers_pass_in_a_moment_and_say_that_there_are_no_classes(captione
 
 
 def test_a_classifier_of_no_classes_is_not_asked(captioned):
-    told = run(captioned, "quartet", "classify", captioned / "own/0.png", code=1)
+    told = run(captioned, "quartet", "classify", captioned / "own/0.png", code=2)
     assert "trained on pictures without classes" in told
 
 

@@ -68,17 +68,18 @@ class Search:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.family, self.space, self.name, self.storage = family, space, name, storage
-        self._recipe = Recipe(family, space)
         self._watch: Watch | None = None
         with storage.exclusive():
+            # A killed trial of any study changed the workspace, maybe the settings that are read next.
+            for known in optuna.get_all_study_names(storage.optuna):
+                study = optuna.load_study(storage=storage.optuna, study_name=known)
+                if "search" in study.user_attrs:  # others may use the database for studies of their own
+                    take_up_own(study, storage.shared)
+            self._recipe = Recipe(family, space)
             self.study = optuna.create_study(
                 storage=storage.optuna, study_name=name, direction="maximize", load_if_exists=True
             )
             self._check_same_search()
-            for known in optuna.get_all_study_names(storage.optuna):  # a killed trial of any changed the workspace
-                study = optuna.load_study(storage=storage.optuna, study_name=known)
-                if "search" in study.user_attrs:  # others may use the database for studies of their own
-                    take_up_own(study, storage.shared)
 
     @contextlib.contextmanager
     def watched(self, grace: float) -> Iterator[None]:
