@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import re
 import shutil
 
 import numpy as np
@@ -19,6 +20,7 @@ from family_plans import (
 from in_process import run
 from PIL import Image
 
+from benchmarks.code_graph import TOP
 from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.writing import read_json, write_json
 from quartet.datasets.images import load_images
@@ -312,3 +314,10 @@ def test_a_registered_model_answers(workspace, tmp_path, monkeypatch):
         workspace, "diffusion", tmp_path / "a.txt", "--out", tmp_path / "d", "--model", "models:/quartet-cnn/1", code=2
     )
     assert "of the family cnn" in other
+
+
+def test_the_page_says_how_to_ask_from_python(workspace, monkeypatch, capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", (TOP / "docs/serving.md").read_text(), re.S)
+    monkeypatch.chdir(workspace)
+    exec(block, {})
+    assert "The estimator" in capsys.readouterr().out
