@@ -72,6 +72,6 @@ class _Given:
     text: str
 
     def __call__(self) -> str:
-        if not self.text:
+        if not self.text.strip():
             raise BadInput("is empty")
         return self.text

@@ -253,6 +253,9 @@ def test_spaces_around_a_prompt_are_part_of_it(workspace, tmp_path):
     generated = run(workspace, "quartet", "generate", "--file", tmp_path / "prompts.txt", "--tokens", "3")
     alone = run(workspace, "quartet", "generate", "The first ", "--tokens", "3")
     assert generated.startswith(alone.removesuffix("\n"))
+    (tmp_path / "prompts.csv").write_text('prompt,name\n"  ",a\nThe,b\n')
+    predict(workspace, "lm", tmp_path / "prompts.csv", "--out", tmp_path / "a.csv", "--with", "tokens=3", code=1)
+    assert pd.read_csv(tmp_path / "a.csv", keep_default_na=False)["error"].tolist() == ["is empty", ""]
 
 
 def test_labels_may_be_known_of_some(workspace, tmp_path):
