@@ -91,7 +91,7 @@ def save_rows(
     _save(path, {**entries, name: Entry("uint8", shape, 1, lambda: map(numpy.ascontiguousarray, rows))})
 
 
-def open_array(path: Path, name: str) -> "numpy.ndarray":
+def open_array(path: Path, name: str) -> "numpy.memmap":
     """An array of a safetensors file, of which the memory holds what is used.
 
     Raises:

@@ -5,6 +5,7 @@ size)` uint8 and `labels` `(images,)` int64, and `info.json`.
 """
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -62,7 +63,7 @@ class StreamedImages:
     """
 
     def __init__(self, path: Path, device: torch.device):
-        self._rows, self.device = open_array(path, "images"), device
+        self.path, self.device, self._rows = path, device, open_array(path, "images")
         self._reader = ThreadPoolExecutor(1)
         self._ahead: dict[bytes, Future[Tensor]] = {}
 
@@ -94,7 +95,18 @@ class StreamedImages:
         return (self[slice(start, start + batch_size)] for start in range(0, len(self), batch_size))
 
     def _read(self, indices: np.ndarray) -> Tensor:
-        return torch.from_numpy(self._rows[indices])
+        """Images of any order, each by a read of its own.
+
+        Where a mapped file is touched, the system also reads what follows (up to some MiB), of which little is used.
+        """
+        images, size = np.empty((len(indices), *self.shape[1:]), np.uint8), math.prod(self.shape[1:])
+        with self.path.open("rb", buffering=0) as file:
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+            for image, index in zip(images, indices.tolist(), strict=True):
+                if os.preadv(file.fileno(), [image], self._rows.offset + index * size) != size:
+                    raise ValueError(f"{self.path} has become shorter while it was read")
+        return torch.from_numpy(images)
 
 
 Images = Tensor | StreamedImages

@@ -15,7 +15,7 @@ from quartet.classification.no_classes import report_no_classes
 from quartet.classification.predictions import logits_over
 from quartet.classification.report import report_classification, report_mistakes
 from quartet.classification.split_files import write_splits
-from quartet.datasets.images import Images, normalise, open_images, to_unit_range
+from quartet.datasets.images import Images, normalise, open_images, rows_at_once, to_unit_range
 from quartet.images.grad_cam import grad_cam
 from quartet.images.networks import NETWORKS
 from quartet.images.networks.interface import ImageNetwork
@@ -37,6 +37,7 @@ def evaluate(*, folder: Path, batch_size: int, seed: int, device: torch.device) 
     if isinstance(network, NoClasses):
         return {**report_no_classes(folder, info, "Convolutional network"), "parameters": count_parameters(network)}
     images, labels = open_images(processed, "test", device)
+    batch_size = min(batch_size, rows_at_once(images))
 
     def prepare(pixels: Tensor) -> Tensor:
         return normalise(pixels, data["mean"], data["std"])

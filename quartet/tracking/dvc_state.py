@@ -3,7 +3,7 @@
 import functools
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +35,9 @@ def tags(stage: str, dependencies: Iterable[Path]) -> dict[str, str]:
     return {key: value for key, value in state.items() if value}
 
 
-def checksums(prefix: str, files: Iterable[Path]) -> dict[str, str]:
-    """The checksum under which DVC stores each file or folder, by `prefix.path`."""
-    return {f"{prefix}.{path.as_posix()}": dvc_md5(path) for path in files if path.exists()}
+def checksums(prefix: str, files: Iterable[Path], md5: Callable[[Path], str] = dvc_md5) -> dict[str, str]:
+    """The checksum under which DVC stores each file or folder, by `prefix.path`, as `md5` finds it."""
+    return {f"{prefix}.{path.as_posix()}": md5(path) for path in files if path.exists()}
 
 
 def commit_tags() -> dict[str, str]:

@@ -37,6 +37,7 @@ class Run:
     def __init__(self, journal: Journal | None = None, sender: SenderProcess | None = None):
         self._journal, self._sender = journal, sender
         self._threads: list[threading.Thread] = []
+        self._reading, self._checksums = threading.Lock(), dict[Path, str]()
 
     def wait_until_open(self) -> dict[str, str]:
         """Wait for the run's `run_id` and `parent_run_id` (if any); `{}` if MLflow does not have the run now.
@@ -83,12 +84,12 @@ class Run:
 
     def log_dependencies(self, dependencies: Iterable[Path]) -> None:
         """Set tags with the DVC checksums of what the stage reads, in a thread: data may be large."""
-        self._in_background("log_tags", lambda: {"tags": dvc_state.checksums("dvc.dep", dependencies)})
+        self._in_background("log_tags", lambda: {"tags": dvc_state.checksums("dvc.dep", dependencies, self._md5)})
 
     def log_dataset(self, name: str, folder: Path, counts: Mapping[str, int]) -> None:
         """Log the data as an MLflow dataset whose digest is DVC's checksum."""
         shown = {"name": without_secrets(name), "folder": folder.as_posix(), "counts": dict(counts)}
-        self._in_background("log_dataset", lambda: {**shown, "digest": dvc_md5(folder).removesuffix(".dir")})
+        self._in_background("log_dataset", lambda: {**shown, "digest": self._md5(folder).removesuffix(".dir")})
 
     def log_model(self, family: "Family", folder: Path, files: Mapping[str, Path]) -> None:
         """Log the model as an MLflow model that loads from our code and files, without pickle."""
@@ -157,6 +158,13 @@ class Run:
         except OSError as error:
             store.say(f"{path} will not be in MLflow, the stage continues: {store.first_line(error)}")
             return None
+
+    def _md5(self, path: Path) -> str:
+        """DVC's checksum of what the stage reads, which two entries tell; large data are read once."""
+        with self._reading:
+            if path not in self._checksums:
+                self._checksums[path] = dvc_md5(path)
+            return self._checksums[path]
 
     def _in_background(self, call: str, arguments: Callable[[], Mapping[str, Any]]) -> None:
         """Append an entry whose arguments take time to find, in a thread."""

@@ -1,7 +1,10 @@
 """Sets of images that are larger than memory: written and read in parts, to the same bytes."""
 
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,6 +80,23 @@ def test_streamed_images_are_those_in_memory(data, little_memory):
             streamed.read_ahead(torch.tensor([start]))
         streamed.read_ahead(chosen)
     assert torch.equal(torch.cat(list(streamed.split(100))), images)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_named(data, little_memory, tmp_path):
+    path = Path(shutil.copytree(data / "grey", tmp_path / "grey"), "train.safetensors")
+    images, _ = open_images(path.parent, "train", CPU)
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(ValueError, match=r"train\.safetensors has become shorter"):
+        images[torch.tensor([0, len(images) - 1])]
+
+
+def test_large_pictures_are_scored_few_at_once(data, monkeypatch):
+    images, _ = load_images(data / "grey", "validation")
+    (_, plan), batches = image_plan(data, CPU), []
+    monkeypatch.setattr(image_store, "VALUES", 5 * images[0].numel())
+    plan.task.network.register_forward_hook(lambda network, inputs, outputs: batches.append(len(outputs)))
+    plan.task.validate(plan.task.network)
+    assert max(batches) == 5 and sum(batches) == len(images)
 
 
 @pytest.mark.parametrize(("plan_of", "freeze"), [(image_plan, 0.0), (photograph_plan, 1.0)])

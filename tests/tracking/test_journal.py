@@ -11,7 +11,8 @@ import pytest
 from in_process import run as run_command
 
 from benchmarks.code_graph import TOP
-from quartet.tracking import searches, store
+from quartet.artifacts.checksums import dvc_md5
+from quartet.tracking import runs, searches, store
 from quartet.tracking.journal import Journal
 from quartet.tracking.journals import damaged, journal_of_output, unsent
 from quartet.tracking.runs import PARENT_RUN, tracked_run
@@ -207,3 +208,18 @@ def test_a_damaged_run_json_costs_no_scores(later, monkeypatch, capsys):
             run.log_training_run_scores("cnn", {"accuracy": 0.5})
     assert [journal.find("log_training_run_scores")["training"] for journal in unsent()] == [{}] * 4
     assert capsys.readouterr().err.count("it only tells which run trained the model") == 3
+
+
+def test_what_a_stage_reads_is_read_once_for_its_checksum(later, monkeypatch):
+    folder, read = later / "data", []
+    folder.mkdir()
+    (folder / "train.safetensors").write_bytes(b"some images")
+    monkeypatch.setattr(runs, "dvc_md5", lambda path: read.append(path) or dvc_md5(path))
+    with tracked_run("train-cnn", {}, [folder]) as run:
+        run.log_dataset("digits", folder, {"train": 1})
+    (journal,) = unsent()
+    run_id = send_all(journal)
+    logged = store.open_store()[0].get_run(run_id)
+    (dataset,) = logged.inputs.dataset_inputs
+    assert read == [folder] and f"{dataset.dataset.digest}.dir" == dvc_md5(folder)
+    assert logged.data.tags[f"dvc.dep.{folder.as_posix()}"] == dvc_md5(folder)

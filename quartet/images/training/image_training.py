@@ -12,7 +12,7 @@ from quartet.classification.calibration import fit_temperature
 from quartet.classification.predictions import VALIDATION_BATCH_FACTOR, logits_over, validation_scores
 from quartet.datasets.augmentation import Transform, apply_transforms, random_transforms
 from quartet.datasets.batches import ShuffledBatches
-from quartet.datasets.images import Images, StreamedImages, normalise, to_unit_range
+from quartet.datasets.images import Images, StreamedImages, normalise, rows_at_once, to_unit_range
 from quartet.images.networks import NETWORKS
 from quartet.images.networks.backbone import Backbone, input_size_for, standardisation_of
 from quartet.images.networks.interface import ImageNetwork
@@ -190,7 +190,7 @@ class ImageTraining:
 
     def logits_of(self, network: ImageNetwork, images: Images) -> Tensor:
         """`(images, classes)` logits of uint8 images, without augmentation."""
-        batch_size = VALIDATION_BATCH_FACTOR * self.settings.batch_size
+        batch_size = min(VALIDATION_BATCH_FACTOR * self.settings.batch_size, rows_at_once(images))
         return logits_over(network, images, lambda pixels: self.normalised(to_unit_range(pixels)), batch_size)
 
     def draw_augmentation(self, folder: Path) -> None:
