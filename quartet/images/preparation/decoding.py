@@ -112,4 +112,5 @@ def _pixels(picture: Image.Image, white: int, black: int) -> np.ndarray:
         coloured = picture.convert("RGBA")
         ground = Image.new("RGBA", coloured.size, "white")
         picture = Image.alpha_composite(ground, coloured).convert("RGB")
-    return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+    mode = "L" if picture.mode in ("1", "L") else "RGB"
+    return np.asarray(picture if picture.mode == mode else picture.convert(mode))

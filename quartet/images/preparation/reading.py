@@ -18,7 +18,9 @@ from rich.progress import track
 
 from quartet.artifacts.paths import ATTRIBUTE, PICTURE_INDEX, PICTURES
 from quartet.images.preparation.decoding import decode
-from quartet.images.preparation.parallel_decoding import MANY, decode_all
+from quartet.images.preparation.parallel_decoding import decode_all
+
+MANY = 2_000  # pictures from which a progress bar is shown
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def _own_pictures(
         rows = [row for row in csv.DictReader(file) if only is None or row["file"] in only]
     with zipfile.ZipFile(folder / PICTURES) as archive:
         files = ((row["file"], archive.read(row["file"])) for row in rows)
-        decoded = track(decode_all(files, len(rows)), "preparing pictures", len(rows), disable=_hides_bar(len(rows)))
+        decoded = track(decode_all(files), "preparing pictures", len(rows), disable=_hides_bar(len(rows)))
         for row, pixels in zip(rows, decoded, strict=True):
             if isinstance(pixels, str):
                 broken.append(pixels)
