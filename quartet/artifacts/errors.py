@@ -59,6 +59,11 @@ def clear_errors(stage: str, advice: str = "") -> Iterator[None]:
             place = "" if isinstance(error, NoRoom) else f": {error.filename or ''}"
             _report(stage, f"{error.strerror or error}{place} (no partial output was kept)")
         raise SystemExit(1) from None
+    except Exception as error:
+        if not type(error).__module__.startswith("mlflow."):
+            raise
+        _report(stage, next(iter(str(error).splitlines()), type(error).__name__))
+        raise SystemExit(1) from None
 
 
 def _report(stage: str, error: object) -> None:

@@ -20,7 +20,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
     The cross-entropy is convex in the inverse temperature; bisection finds where its slope is zero.
     """
-    logits, count = logits.double().cpu(), len(labels)
+    logits, count = logits.cpu().double(), len(labels)
     wrong = 1 / (count + 2)
     of_label = logits.gather(1, labels.cpu()[:, None])[:, 0]
     target = (1 - wrong) * of_label + wrong * logits.mean(dim=1)

@@ -1,6 +1,7 @@
 """`python -m quartet translate TEXT`: translate with the trained language model."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -8,17 +9,35 @@ from quartet.artifacts import paths
 from quartet.artifacts.errors import BadInput, clear_errors
 from quartet.commands.language_model import trained_generator
 
+FROM_PARAMS: dict[str, Any] = {"show_default": "from params.yaml"}
+
 
 def translate(
     text: Annotated[str, typer.Argument(help="The text to translate; for many, see `predict lm`.")],
-    beam: Annotated[int, typer.Option(help="Hypotheses that beam search keeps; 1 is greedy.", min=1, max=64)] = 5,
+    beam: Annotated[
+        int | None, typer.Option(help="Hypotheses that beam search keeps; 1 is greedy.", min=1, max=64, **FROM_PARAMS)
+    ] = None,
     length_penalty: Annotated[
-        float, typer.Option(help="Divides log-probabilities by the length to this power: more prefers longer ones.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            help="Divides log-probabilities by the length to this power: more prefers longer ones.",
+            min=0,
+            max=5,
+            **FROM_PARAMS,
+        ),
+    ] = None,
     best: Annotated[int, typer.Option(help="Print so many translations with their scores.", min=1)] = 1,
+    params: Annotated[Path, typer.Option(help="Settings file; its section evaluate.lm has the defaults.")] = Path(
+        "params.yaml"
+    ),
 ) -> None:
     """Translate a text with a model that was trained on pairs."""
     with clear_errors("translate"):
+        from quartet.settings import read_settings
+
+        settings = read_settings(params).section("evaluate.lm")
+        beam = settings.beam if beam is None else beam
+        length_penalty = settings.length_penalty if length_penalty is None else length_penalty
         if best > beam:
             raise BadInput(f"--best: found {best}, allowed is 1 to the beam, which is {beam}")
         from quartet.language.translation.decoding import Search

@@ -127,13 +127,22 @@ def cut_out(images: Tensor, share: float, places: Tensor) -> Tensor:
     `share` is the square's side as a share of the image's side; `places` `(batch, 2)` in [0, 1] are the squares'
     centres, down and right. Part of a square may lie outside the image.
     """
+    return images.masked_fill(squares(images.shape[2], images.shape[3], places, share), 0.0)
+
+
+def squares(height: int, width: int, places: Tensor, shares: Tensor | float) -> Tensor:
+    """Which pixels of pictures are in a square: `(batch, 1, height, width)` bool.
+
+    `places` `(batch, 2)` in [0, 1] are the squares' centres, down and right; `shares`, of all or `(batch,)`, are their
+    sides as shares of the picture's.
+    """
+    if isinstance(shares, Tensor):
+        shares = shares[:, None]
     inside = []
-    for dimension, place in ((2, places[:, 0]), (3, places[:, 1])):
-        side = images.shape[dimension]
-        distance = (torch.arange(side, device=images.device) + 0.5 - place[:, None] * side).abs()
-        inside.append(distance <= share * side / 2)  # (batch, side)
-    square = inside[0][:, None, :, None] & inside[1][:, None, None, :]  # (batch, 1, height, width)
-    return images.masked_fill(square, 0.0)
+    for side, place in ((height, places[:, 0]), (width, places[:, 1])):
+        distance = (torch.arange(side, device=places.device) + 0.5 - place[:, None] * side).abs()
+        inside.append(distance <= shares * side / 2)  # (batch, side)
+    return inside[0][:, None, :, None] & inside[1][:, None, None, :]
 
 
 def crop(images: Tensor, areas: Tensor, proportions: Tensor, places: Tensor) -> Tensor:

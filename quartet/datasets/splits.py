@@ -89,12 +89,20 @@ def split_examples(examples: Examples, how: str, validation: float, seed: int, t
     if drawn and not examples.groups:
         _refuse_small_classes(labels[given["train"]], examples.classes, drawn)
     share = {"test": test, "validation": validation / (1 - test) if "test" in drawn else validation}
+    uneven = []
     for name in drawn:
-        given[name] = _draw(given["train"], labels, clusters, share[name], random)
+        wanted = share[name] * len(given["train"])
+        kept = len(drawn) - drawn.index(name)  # one for train, and one for each split that is still to be drawn
+        given[name] = _draw(given["train"], labels, clusters, share[name], random, kept)
         given["train"] = np.setdiff1d(given["train"], given[name])
+        if abs(len(given[name]) - wanted) > max(5, wanted / 2):
+            uneven.append(
+                f"{name} has {len(given[name]):,} examples, not about {wanted:,.0f}: groups or copies are large"
+            )
     _refuse_empty_splits(given)
     _refuse_unknown_classes(labels, given, examples.classes)
-    return Splits(given, describe_splits(examples, given, drawn))
+    report = describe_splits(examples, given, drawn)
+    return Splits(given, {**report, "warnings": [*report["warnings"], *uneven]})
 
 
 def describe_splits(examples: Examples, splits: dict[str, np.ndarray], drawn: Sequence[str]) -> dict:
@@ -169,9 +177,13 @@ def _clusters(
 
 
 def _draw(
-    indices: np.ndarray, labels: np.ndarray, clusters: np.ndarray, share: float, random: np.random.Generator
+    indices: np.ndarray, labels: np.ndarray, clusters: np.ndarray, share: float, random: np.random.Generator, kept: int
 ) -> np.ndarray:
-    """`share` of each class in `indices`, whole clusters, at least one; the last of a class is never drawn."""
+    """About `share` of each class in `indices`, whole clusters, at least one; the last of a class is never drawn.
+
+    A cluster that would take more beyond the share than is still missing is passed over; if that leaves nothing, the
+    smallest is drawn. Once there is one, `kept` clusters of each class stay.
+    """
     if len(np.unique(clusters[indices])) == len(indices):
         return _draw_singly(indices, labels, share, random)
     members: dict[int, list[int]] = {}  # by cluster
@@ -185,17 +197,21 @@ def _draw(
     left = {label: len(names) for label, names in holding.items()}
     drawn: set[int] = set()
     for label, names in holding.items():
-        wanted = (labels[indices] == label).sum() * share
-        held = sum((labels[members[name]] == label).sum() for name in names if name in drawn)
-        for place in random.permutation(len(names)):
-            name = names[place]
+        sizes = {name: int((labels[members[name]] == label).sum()) for name in names}
+        wanted = sum(sizes.values()) * share
+        held = sum(size for name, size in sizes.items() if name in drawn)
+        order = [names[place] for place in random.permutation(len(names))]
+        fitting = [name for name in order if sizes[name] <= 2 * wanted]
+        for name in fitting or sorted(order, key=lambda name: sizes[name])[:1]:
             inside = np.unique(labels[members[name]])
-            if held >= wanted or left[label] == 1:
+            if held >= wanted or left[label] == 1 or (held and left[label] <= kept):
                 break
             if name in drawn or any(left[other] == 1 for other in inside):
                 continue
+            if held and held + sizes[name] - wanted > wanted - held:
+                continue
             drawn.add(name)
-            held += (labels[members[name]] == label).sum()
+            held += sizes[name]
             for other in inside:
                 left[other] -= 1
     return np.sort(np.asarray([index for name in drawn for index in members[name]], dtype=np.int64))

@@ -116,7 +116,8 @@ def _batches(lines: Iterable[str], size: int) -> Iterator[list[str]]:
 
 def encode_each(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
     """The token ids of each text, `(tokens,)` int32; no text may be empty."""
-    return [np.asarray(encoded.ids, np.int32) for encoded in tokenizer.encode_batch_fast(texts)]
+    batches = map(tokenizer.encode_batch_fast, _batches(texts, AT_ONCE))
+    return [np.asarray(encoded.ids, np.int32) for batch in batches for encoded in batch]
 
 
 def decoded_tokens(tokenizer: Tokenizer) -> list[str]:

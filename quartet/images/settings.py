@@ -110,6 +110,13 @@ class TrainCnn(Training):
     )
     class_weights: str = class_weights_setting()
     label_smoothing: float = setting(0.05, "share of the target spread over all classes", at_least=0, below=1)
+    cutmix: float = setting(
+        0.0,
+        "share of the pictures in which a square shows another one, whose class then counts by its area (CutMix): "
+        "for long trainings on few pictures",
+        at_least=0,
+        at_most=1,
+    )
     compile: bool = compile_setting()
     augmentation: Augmentation = section(Augmentation)
 
@@ -130,6 +137,7 @@ class TrainCnn(Training):
         names += changed(self, ("activation",) if self.has_body else ())
         if self.freeze == 1:
             others = [field.name for field in dataclasses.fields(Augmentation) if field.name != "flip"]
+            names += changed(self, ["cutmix"])
             names += [f"augmentation.{name}" for name in changed(self.augmentation, others)]
         return names
 
@@ -141,6 +149,8 @@ class TrainCnn(Training):
                     yield f"train_cnn.{name}: is for efficientnet-lite0 and torchvision:NAME, not for {self.network}"
         elif self.freeze and not self.starts_from:
             yield "train_cnn.freeze: would keep random weights; set train_cnn.weights or train_cnn.start_from, or 0"
+        if self.cutmix and self.class_weights != "none":
+            yield "train_cnn.cutmix: mixes classes, which class_weights tells apart; set one of them to 0 or none"
         if self.weights != "none" and self.start_from:
             yield "train_cnn.start_from: set it to null, or train_cnn.weights to none; a training starts from one"
         if 0 < self.freeze < 1 and self.max_seconds:

@@ -29,7 +29,9 @@ from quartet.language.translation.evaluation import evaluate_translation
 from quartet.language.windows import token_stream
 
 OTHER, START, END = "(other)", "(start)", "(end)"
-BASELINE_BYTES = 2**24  # the baselines use the end of the training text: n-gram counts take 20 times its memory
+# The baselines use the end of the training text, as n-gram counts take 20 times its memory, and as much of the test.
+BASELINE_BYTES = 2**24
+CONFUSION_ROWS = 2**22  # tokens in `confusion.csv`, at most
 
 
 def evaluate(how: EvaluateLm, *, folder: Path, batch_size: int, seed: int, device: torch.device) -> dict[str, float]:
@@ -42,7 +44,7 @@ def evaluate(how: EvaluateLm, *, folder: Path, batch_size: int, seed: int, devic
     write_splits(folder, info)
     if isinstance(network, EncoderDecoder) and info.get("task") == TRANSLATION:
         scores, actual, predicted = evaluate_translation(
-            network, tokenizer, processed, folder, how, device, languages=info["languages"]
+            network, tokenizer, processed, folder, how, device, languages=info["languages"], batch_size=batch_size
         )
         _report_confusion(folder, tokenizer, actual, predicted, how.confusion_tokens)
         return scores
@@ -66,10 +68,16 @@ def evaluate(how: EvaluateLm, *, folder: Path, batch_size: int, seed: int, devic
         scores["word_perplexity"] = per_word
     train_bytes = _end_of(processed / "train.txt", BASELINE_BYTES)
     scores |= {name: score for name, score in card["training"].items() if name.endswith("first_text_bits_per_byte")}
-    scores |= compression_bits_per_byte(train_bytes, test_bytes)
-    scores["baseline_ngram_bits_per_byte"] = ngram_bits_per_byte(train_bytes, test_bytes)
+    compared = test_bytes[:BASELINE_BYTES]
+    if len(compared) < len(test_bytes):
+        print(f"test: the baselines are of its first {len(compared):,} of {len(test_bytes):,} bytes", flush=True)
+    scores |= compression_bits_per_byte(train_bytes, compared)
+    scores["baseline_ngram_bits_per_byte"] = ngram_bits_per_byte(train_bytes, compared)
 
-    _report_confusion(folder, tokenizer, stream, scored["predicted"], how.confusion_tokens)
+    every = -(-len(stream) // CONFUSION_ROWS)
+    if every > 1:
+        print(f"test: the confusion matrix is of every {every}th token", flush=True)
+    _report_confusion(folder, tokenizer, stream[::every], scored["predicted"][::every], how.confusion_tokens)
     pictures = folder / "evaluation"
     draw_baselines(pictures, scores)
     draw_insights(pictures, network, tokenizer, stream, scored["token_nats"], len(test_bytes), device)

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from tokenizers import Tokenizer
 
+from quartet.datasets.tokenizers import encode_each
 from quartet.language.networks.interface import LanguageModel
 from quartet.language.scoring import score_stream
 
@@ -23,9 +24,8 @@ def line_scores(
         A row per line: its number, bytes, tokens, `nats`, `bits_per_byte`, `perplexity` (per token) and text.
     """
     read = list(lines)
-    encoded = tokenizer.encode_batch_fast(read)
-    counts = [len(each.ids) for each in encoded]
-    stream = np.concatenate([np.asarray(each.ids, np.int64) for each in encoded])
+    encoded = encode_each(tokenizer, read)
+    counts, stream = [len(tokens) for tokens in encoded], np.concatenate(encoded).astype(np.int64)
     costs = score_stream(network, stream, tokenizer, BATCH, device, sliding=True)["token_nats"]
     ends = np.cumsum(counts)
     rows = []

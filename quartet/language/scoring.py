@@ -1,5 +1,6 @@
 """Score how well a language model predicts a text; every token is predicted exactly once."""
 
+import io
 import math
 
 import numpy as np
@@ -13,6 +14,7 @@ from quartet.language.windows import scored_windows
 from quartet.training.parallel.spreading import spread
 
 VALIDATION_BATCH = 64
+VALIDATION_TOKENS = 2**18  # of a longer split, a sample is scored during training
 FREQUENCY_TOKENS = 2**22  # whose frequencies are counted, from the end of the training text
 
 
@@ -63,7 +65,7 @@ def word_perplexity(nats: float, text: str) -> float | None:
 
     None where words are so long that it is no number, as in text without spaces.
     """
-    words = len(text.split()) + text.count("\n")
+    words = sum(len(line.split()) for line in io.StringIO(text)) + text.count("\n")
     return math.exp(nats / words) if words and nats / words < 100 else None
 
 
@@ -71,6 +73,23 @@ def frequency_nats(train: np.ndarray, held_out: np.ndarray, vocabulary: int) -> 
     """Nats per token of a held-out stream if each token has its frequency in `train` (plus one), whatever is before."""
     counts = np.bincount(train[-FREQUENCY_TOKENS:], minlength=vocabulary) + 1
     return float(np.log(counts.sum()) - np.log(counts)[held_out].mean())
+
+
+def validation_sample(
+    stream: np.ndarray, byte_count: int, tokenizer: Tokenizer, context: int
+) -> tuple[np.ndarray, int]:
+    """The tokens to score during training, and their bytes: a whole stream, or evenly spaced windows of a long one."""
+    if len(stream) <= VALIDATION_TOKENS:
+        return stream, byte_count
+    chosen = np.linspace(0, len(stream) // context - 1, max(1, VALIDATION_TOKENS // context)).astype(int)
+    sample = np.concatenate([stream[number * context : (number + 1) * context] for number in chosen.tolist()])
+    # A byte-level token is written with a letter for each byte.
+    sizes = np.array([len(tokenizer.id_to_token(token) or "") for token in range(tokenizer.get_vocab_size())])
+    print(
+        f"validation: scores during training are of {len(sample):,} of {len(stream):,} tokens, in even windows",
+        flush=True,
+    )
+    return sample, int(sizes[sample].sum())
 
 
 def validation_scores(

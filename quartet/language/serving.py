@@ -33,7 +33,7 @@ PARAMETERS = (
     Parameter("seed", 0),
 )
 SOURCE = Column("source", "string")
-SEARCH = (Parameter("beam", Search.beam), Parameter("length_penalty", Search.length_penalty))
+SEARCH = (Parameter("beam", Search.beam, at_most=64), Parameter("length_penalty", Search.length_penalty))
 
 
 class TextGenerator(Served):

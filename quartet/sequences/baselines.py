@@ -1,6 +1,7 @@
 """Simpler models of the same sequences that take seconds, to show what the network adds."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,19 +15,25 @@ from quartet.sequences.loading import Sequences, load_sequences, network_inputs
 from quartet.sequences.networks.kernels import KernelClassifier
 from quartet.sequences.training.goals import RIDGE_PENALTIES
 
+FITTED, AT_ONCE = 4096, 256  # training sequences that ridge regression is fitted to; test sequences predicted at once
 PENALTIES = np.logspace(-3, 3, 10)  # of a ridge classifier, as in ROCKET
 
 
 def linear_baseline(folder: Path, info: dict) -> dict[str, float]:
     """`baseline_accuracy` and `baseline_macro_f1` on the test split of the processed sequences in `folder`.
 
-    For text, logistic regression on TF-IDF of words and word pairs. Otherwise, logistic regression on the flattened
-    values, cut or zero-padded to the longest training sequence; numbers are standardised as for the network.
+    For text, logistic regression on TF-IDF of words and word pairs, or of characters if there are no words. Otherwise,
+    logistic regression on the flattened values, cut or zero-padded to the longest training sequence; numbers are
+    standardised as for the network.
     """
     train, test = load_sequences(folder, "train"), load_sequences(folder, "test")
     if info["input"] == "tokens":
         vectors = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
-        train_features = vectors.fit_transform(_texts(folder, "train"))
+        try:
+            train_features = vectors.fit_transform(_texts(folder, "train"))
+        except ValueError:  # no word of two letters
+            vectors.set_params(analyzer="char")
+            train_features = vectors.fit_transform(_texts(folder, "train"))
         test_features = vectors.transform(_texts(folder, "test"))
         model = LogisticRegression(C=10, max_iter=1000)
     else:
@@ -49,9 +56,8 @@ def kernel_baseline(folder: Path, info: dict) -> dict[str, float]:
 
     For series of numbers. The penalty is chosen on the training split, leaving out one series at a time.
     """
-    (features, labels), (test_features, test_labels) = _kernel_features(folder, info)
-    model = RidgeClassifierCV(alphas=PENALTIES).fit(features, labels)
-    return {"baseline_kernels_accuracy": float(model.score(test_features, test_labels))}
+    actual, predicted = _kernel_predictions(RidgeClassifierCV(alphas=PENALTIES), folder, info)
+    return {"baseline_kernels_accuracy": float(accuracy_score(actual, predicted))}
 
 
 def number_baselines(folder: Path, info: dict) -> dict[str, float]:
@@ -63,35 +69,43 @@ def number_baselines(folder: Path, info: dict) -> dict[str, float]:
     train, test = load_sequences(folder, "train"), load_sequences(folder, "test")
     actual = test.labels.numpy()
     steps = int(train.lengths.max())
-    flat = _ridge_error((_flattened(train, steps, info), train.labels.numpy()), (_flattened(test, steps, info), actual))
+    some = _some(train)
+    ridge = RidgeCV(alphas=RIDGE_PENALTIES).fit(_flattened(some, steps, info), some.labels.numpy())
+    flat = float(root_mean_squared_error(actual, ridge.predict(_flattened(test, steps, info))))
     return {
         "baseline_mean_rmse": float(np.sqrt(np.mean((actual - info["target_mean"]) ** 2))),
         "baseline_ridge_rmse": flat,
-        "baseline_kernels_rmse": _ridge_error(*_kernel_features(folder, info)),
+        "baseline_kernels_rmse": float(root_mean_squared_error(*_kernel_predictions(ridge, folder, info))),
     }
 
 
-def _ridge_error(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]) -> float:
-    model = RidgeCV(alphas=RIDGE_PENALTIES).fit(*train)
-    return float(root_mean_squared_error(test[1], model.predict(test[0])))
+def _some(train: Sequences) -> Sequences:
+    """At most `FITTED` training sequences, evenly: the time that ridge regression takes grows with their cube."""
+    every = -(-len(train) // FITTED)
+    if every > 1:
+        print(f"the ridge baselines are fitted to every {every}th of {len(train):,} training sequences", flush=True)
+    return train.some(torch.arange(0, len(train), every))
 
 
-def _kernel_features(folder: Path, info: dict) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pooled random kernels and labels of the training and the test split."""
+def _kernel_predictions(model: Any, folder: Path, info: dict) -> tuple[np.ndarray, np.ndarray]:
+    """The labels of the test split, and what a ridge regression on pooled random kernels predicts."""
     network = KernelClassifier(features=info["features"], steps=info["steps"], classes=1)
-    found = []
-    for split in ("train", "test"):
-        sequences = load_sequences(folder, split)
-        values, lengths = sequences.padded(torch.arange(len(sequences)))
-        inputs = network_inputs(values, info)
-        if split == "train":
-            network.fit(inputs, lengths)
-        found.append((network.pooled(inputs, lengths).numpy(), sequences.labels.numpy()))
-    return found
+    train, test = _some(load_sequences(folder, "train")), load_sequences(folder, "test")
+
+    def inputs(sequences: Sequences, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        values, lengths = sequences.padded(chosen)
+        return network_inputs(values, info), lengths
+
+    whole = inputs(train, torch.arange(len(train)))
+    network.fit(*whole)
+    model.fit(network.pooled(*whole).numpy(), train.labels.numpy())
+    parts = torch.arange(len(test)).split(AT_ONCE)
+    predicted = [model.predict(network.pooled(*inputs(test, part)).numpy()) for part in parts]
+    return test.labels.numpy(), np.concatenate(predicted)
 
 
 def _texts(folder: Path, split: str) -> list[str]:
-    return list(pd.read_csv(folder / f"{split}.csv", keep_default_na=False)["text"])
+    return list(pd.read_csv(folder / f"{split}.csv", keep_default_na=False, dtype=str)["text"])
 
 
 def _flattened(sequences: Sequences, steps: int, info: dict) -> np.ndarray:

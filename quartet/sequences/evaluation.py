@@ -89,7 +89,7 @@ def _report_mistakes(
     elif data["input"] == "numbers":
         report_series_mistakes(folder, processed, network, sequences, logits, data)
     else:
-        texts, classes = pd.read_csv(processed / "test.csv", keep_default_na=False)["text"], data["classes"]
+        texts, classes = pd.read_csv(processed / "test.csv", keep_default_na=False, dtype=str)["text"], data["classes"]
         predicted = logits.argmax(dim=1)
         lines = [
             f"{classes[sequences.labels[i]]}, not {classes[predicted[i]]}: {texts[i]}"

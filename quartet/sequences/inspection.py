@@ -7,7 +7,7 @@ from quartet.artifacts.paths import user_path
 from quartet.datasets.inspection import Inspection, counts_by_class, spread
 from quartet.datasets.reading.time_series import TimeSeries
 from quartet.sequences.preparation import read_passages, read_series, split_sequences
-from quartet.sequences.preparation.forecasts import outlook_of
+from quartet.sequences.preparation.forecasts import complete_histories, outlook_of
 from quartet.sequences.preparation.histories import Histories
 from quartet.sequences.preparation.passages import Passages
 from quartet.sequences.settings import PreprocessSequences
@@ -30,6 +30,7 @@ def inspect_sequences(source: str, settings: PreprocessSequences) -> Inspection:
     series, task = read_series(source, splits_of_files, folder, settings)
     learnt = {"task": f"{task['task']}, since {task['task_reason']}"}
     if isinstance(series, Histories):
+        series = complete_histories(series, settings)
         outlook = outlook_of(series, source, settings)
         ahead = {
             "season": f"{outlook.season} steps" if outlook.season > 1 else "none",

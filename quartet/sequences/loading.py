@@ -39,6 +39,12 @@ class Sequences:
         parts = zip((self.values, self.lengths, self.labels), (other.values, other.lengths, other.labels), strict=True)
         return Sequences(*(torch.cat(part) for part in parts))
 
+    def some(self, chosen: Tensor) -> "Sequences":
+        """The chosen sequences."""
+        each = self.values.split(self.lengths.tolist())
+        values = torch.cat([each[number] for number in chosen.tolist()])
+        return Sequences(values, self.lengths[chosen], self.labels[chosen])
+
     def padded(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Values `(batch, longest, features)`, zero after each sequence's end, and lengths `(batch,)`."""
         lengths = self.lengths[chosen]

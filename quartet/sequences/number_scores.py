@@ -9,11 +9,12 @@ QUINTILES = ["lowest fifth", "second fifth", "middle fifth", "fourth fifth", "hi
 
 
 def number_scores(actual: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """`rmse` and `mae` in the unit of the numbers, `r2`, and `test_examples`."""
+    """`rmse` and `mae` in the unit of the numbers, `r2` (of one example there is none), and `test_examples`."""
+    explained = {"r2": float(r2_score(actual, predicted))} if len(actual) > 1 else {}
     return {
         "rmse": float(root_mean_squared_error(actual, predicted)),
         "mae": float(mean_absolute_error(actual, predicted)),
-        "r2": float(r2_score(actual, predicted)),
+        **explained,
         "test_examples": len(actual),
     }
 

@@ -11,6 +11,7 @@ from quartet.datasets.reading.tables import NumberStyle, Table, read_table
 from quartet.datasets.reading.time_series import TimeSeries, filled
 from quartet.datasets.reading.ts_files import read_ts_files
 from quartet.sequences.preparation.forecast_tables import histories_from_table
+from quartet.sequences.preparation.histories import without_future
 from quartet.sequences.preparation.series_tables import series_from_table
 from quartet.sequences.settings import PreprocessSequences
 
@@ -48,12 +49,21 @@ def history_questions(path: Path, data: Mapping, settings: PreprocessSequences) 
     If features are known in advance, the rows of the future have empty cells for the others.
 
     Raises:
-        BadInput: the file cannot be read, or its features are not the model's.
+        BadInput: the file cannot be read, its features are not the model's, or more of the future is given than is
+            forecast.
     """
     style = NumberStyle("preprocess.sequences", settings.decimal, settings.thousands)
-    series = _complete(histories_from_table(read_table(path), settings, style).series, settings)
-    order = _order(series, data)
+    histories = histories_from_table(read_table(path), settings, style)
     known, ahead = len(data["known"]), data["horizon"] if data["known"] else 0
+    future = histories.series.lengths - without_future(histories).series.lengths
+    if ahead and (future > ahead).any():
+        worst = int(future.argmax())
+        raise BadInput(
+            f"{path}: series {histories.series.names[worst]} ends in {future[worst]:,} rows of the future; the model "
+            f"looks {ahead:,} steps ahead: remove the others"
+        )
+    series = _complete(histories.series, settings)
+    order = _order(series, data)
     found = []
     for name, values in zip(series.names, series.each(), strict=True):
         chosen = values[:, order].copy()
@@ -100,9 +110,9 @@ def _one_by_one(table: Table, data: Mapping, settings: PreprocessSequences) -> l
     owners = table.text(settings.columns.series)
     found: list[Question] = []
     errors: list[BadInput] = []
-    for name in sorted(owners.unique()):
+    for name, rows in sorted((str(name), np.asarray(rows)) for name, rows in owners.groupby(owners).indices.items()):
         try:
-            found += _of_series(_series(table.rows((owners == name).to_numpy()), settings), data, settings)
+            found += _of_series(_series(table.rows(rows), settings), data, settings)
         except BadInput as error:
             errors.append(error)
             found.append(Question(name, _Refused(error)))

@@ -40,7 +40,8 @@ def report_numbers(
         f"Fifths of the training numbers; {errors}",
     )
     write_table(folder / "evaluation/predictions.csv", pd.DataFrame({"actual": actual, "predicted": predicted}))
-    figure = numbers_figure(actual, predicted, f"{len(actual)} test examples, R² {scores['r2']:.3f}")
+    explained = f", R² {scores['r2']:.3f}" if "r2" in scores else ""
+    figure = numbers_figure(actual, predicted, f"{len(actual)} test examples{explained}")
     save_figure(figure, folder / "evaluation/predictions.png")
     wrongest = torch.from_numpy(np.abs(predicted - actual)).argsort(descending=True)[:SHOWN].tolist()
     save_wrongest(

@@ -97,8 +97,16 @@ class SequenceModel(Served):
         return list((outputs * std[:, None] + mean[:, None]).movedim(-1, 1).numpy())
 
     def _values(self, sequence: Any) -> np.ndarray:
+        """What the network reads of a sequence; pixels come line by line, and are put in the order of training."""
         data = self.card["data"]
-        return np.asarray(sequence) if data["input"] == "pixels" else series_values(sequence, data)
+        if data["input"] != "pixels":
+            return series_values(sequence, data)
+        pixels = np.asarray(sequence)
+        if "order" not in data:
+            return pixels
+        if len(pixels) != data["steps"]:
+            raise BadInput(f"a sequence has {len(pixels)} steps; the model reads whole pictures, of {data['steps']}")
+        return pixels[data["order"]]
 
     def questions(self, path: Path, preparation: Any) -> Questions:
         """The series or passages of a table, of a `.ts` file, or passages on the lines of a text file.
@@ -131,6 +139,8 @@ class SequenceModel(Served):
             return PASSAGE.example(["Fit the model according to the given training data."])
         tensors = load_tensors(paths.processed("sequences") / "validation.safetensors")
         values = tensors["values"][: int(tensors["lengths"][0])].numpy()
+        if "order" in card["data"]:
+            values = values[np.argsort(card["data"]["order"])]
         if card["data"]["input"] != "pixels":
             values = values.astype(np.float64) + np.asarray(card["data"]["mean"])
         if card["data"]["input"] == "forecast":

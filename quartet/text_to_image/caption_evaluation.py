@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from quartet.artifacts import paths
+from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import count_parameters
 from quartet.artifacts.writing import read_json
 from quartet.classification.confusion_files import write_confusion
@@ -70,11 +71,19 @@ def evaluate_captions(
             f"evaluate.diffusion.images: found {how.images}; to measure their variety takes at least two, of each class"
         )
     random = torch.Generator().manual_seed(seed)
+    if len(test.captions) < 2:
+        raise BadInput(
+            f"{processed}: the test split has one picture; to compare drawn with real ones takes at least two: add "
+            "pictures, or put more of them into test"
+        )
     if len(test.captions) > how.images:
         test = test.some(torch.randperm(len(test.captions), generator=random)[: how.images].to(device))
     reader = OpenCaptions(network.merges, network.words)
     asked = [captions[place % len(captions)] for place, captions in enumerate(test.captions)]
-    prompts = reader.encode_cut(asked)[0].to(device)
+    encoded, cut = reader.encode_cut(asked)
+    if cut:
+        print(f"test: {cut:,} captions are cut to {network.words} tokens (train_diffusion.longest_caption)", flush=True)
+    prompts = encoded.to(device)
     generator = torch.Generator(device).manual_seed(seed)
     pictures, owners = draw_captions(network, prompts, how, generator, batch_size)
 

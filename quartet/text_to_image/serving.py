@@ -141,6 +141,8 @@ class Painter(Served):
         """A PNG file in base64 for each caption."""
         how = {name: parameters[name] for name in (*PARAMETER_NAMES, "seed")}
         how |= {name: parameters[name] or None for name in ("sampler", "negative")}
+        if how["negative"] is not None and how["guidance"] == 1:
+            raise BadRequest("negative: guidance 1 does not use it; set guidance to another value")
         pictures = final_pictures(self.drawing(inputs, 1, **how))
         return [base64.b64encode(to_png(pixels)).decode() for pixels in to_pixels(pictures)]
 

@@ -4,6 +4,7 @@ import base64
 import os
 import socket
 import sqlite3
+import ssl
 import threading
 import urllib.error
 import urllib.request
@@ -62,6 +63,10 @@ def _ask_http(address: str) -> None:
         if error.code >= 500:
             raise
         # Otherwise it answers: there is no such experiment yet, or it asks for a login.
+    except urllib.error.URLError as error:
+        if not isinstance(error.reason, ssl.SSLError):
+            raise
+        # It answers; MLflow knows which certificates to trust.
 
 
 def _authorization(address: str) -> str | None:

@@ -216,7 +216,8 @@ class Sender:
         if call in FOR_OTHER_RUNS:
             FOR_OTHER_RUNS[call](client, _training_run(entry["training"]), entry)
         elif call in FOR_THIS_RUN:
-            FOR_THIS_RUN[call](client, self._opened_id(), self._journal.folder, entry)
+            with store.patient() if call in ("log_file", "log_model") else contextlib.nullcontext():
+                FOR_THIS_RUN[call](client, self._opened_id(), self._journal.folder, entry)
         # The others tell how the stage began and ended.
 
     def _opened_id(self) -> str:

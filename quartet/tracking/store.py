@@ -1,11 +1,12 @@
 """The MLflow server or database that stores the runs: set it up, and check that it works."""
 
+import contextlib
 import os
 import re
 import shlex
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, unquote
@@ -25,6 +26,8 @@ Answer = TypeVar("Answer")
 EXPERIMENT = "quartet"
 MODES = ("on", "later", "off")
 _SQLITE = "sqlite:///"
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"  # environment variable: seconds
+FILE_SECONDS = 600  # that a server may take to store a file
 # MLflow's codes: no such run or model; no such alias, or what is sent is wrong.
 _REFUSALS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -98,10 +101,24 @@ def configure() -> None:
     """Configure MLflow, before it is imported."""
     # Without these, a server that dies later would block every call for minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault(_TIMEOUT, "10")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     # No telemetry, as with DVC's analytics.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@contextlib.contextmanager
+def patient() -> Iterator[None]:
+    """Wait for minutes within the block: a server answers a large file only when it has stored it."""
+    before = os.environ.get(_TIMEOUT)
+    os.environ[_TIMEOUT] = str(max(FILE_SECONDS, int(before or 0)))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_TIMEOUT]
+        else:
+            os.environ[_TIMEOUT] = before
 
 
 def prepare() -> None:
@@ -236,10 +253,13 @@ def may_pass(error: BaseException) -> bool:
 
 def refuses(error: BaseException) -> bool:
     """Whether MLflow, or a file that is missing, says that this entry will never be taken; others may be."""
+    import requests
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, MlflowException):
         return error.error_code in _REFUSALS
+    if isinstance(error, requests.HTTPError) and error.response is not None:  # of a file, such as one that is too large
+        return 400 <= error.response.status_code < 500 and error.response.status_code not in (401, 403, 408, 429)
     return isinstance(error, FileNotFoundError | NotADirectoryError | TypeError | KeyError | AttributeError)
 
 

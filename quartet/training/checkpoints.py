@@ -12,16 +12,18 @@ from filelock import FileLock, Timeout
 
 from quartet.artifacts import paths
 from quartet.artifacts.checksums import sha256
+from quartet.artifacts.errors import listed
 from quartet.artifacts.exchanging import remove
 from quartet.artifacts.shortages import raise_shortage
 from quartet.artifacts.tensor_files import load_tensors, save_tensors
 from quartet.artifacts.unfinished import remove_debris
 from quartet.artifacts.writing import atomic_folder, read_json, write_json, write_text
-from quartet.training.old_checkpoints import prune
+from quartet.training.old_checkpoints import prune, unfinished_trainings
 
 SECONDS = 30.0  # between two checkpoints
 SHARE = 0.01  # of the training's time that checkpoints may take
 LOCK_SECONDS = 1.0  # others hold the lock for a moment, to see whether the training runs (`old_checkpoints.py`)
+PARTS = "determined_by"  # in `progress.json`: checksums of what determines the result, by name
 GENERATIONS = 2  # kept: the older one serves if the newer one is damaged
 
 
@@ -46,7 +48,9 @@ class Checkpoint:
     """
 
     def __init__(self, stage: str, determined_by: Mapping[str, object], seconds: float = SECONDS):
-        described = json.dumps({**determined_by, "code": code_checksum()}, sort_keys=True)
+        everything = {**determined_by, "code": code_checksum()}
+        self._parts = {name: _digest(value) for name, value in everything.items()}
+        described = json.dumps(everything, sort_keys=True)
         key = hashlib.sha256(described.encode()).hexdigest()[:16]
         self.folder = paths.checkpoints() / stage / key
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +61,8 @@ class Checkpoint:
             self._lock = None
             print("another process trains with these settings now; it keeps the checkpoints", flush=True)
             return
+        self._wanted = seconds  # between checkpoints
+        self._last: float | None = None  # seconds that saving took
         self._seconds, self._worth = seconds, 0.0  # the least time between checkpoints, and where it is a good moment
         self._saved_at = time.monotonic()
         prune(self.folder)
@@ -85,7 +91,25 @@ class Checkpoint:
                 remove(generation)
             else:
                 return progress
+        self._say_what_differs()
         return None
+
+    def _say_what_differs(self) -> None:
+        """Name what keeps the newest unfinished training with these settings from being resumed here."""
+        for training in unfinished_trainings(self.folder.parent, but=self.folder):
+            try:
+                values = read_json(_generations(training.folder)[-1] / "progress.json")
+                theirs = values[PARTS]
+            except (ValueError, OSError, LookupError, TypeError):
+                continue  # damaged, or of an earlier version
+            if theirs.get("settings") == self._parts.get("settings"):
+                others = [name for name, digest in self._parts.items() if theirs.get(name) != digest]
+                print(
+                    f"an unfinished training with these settings, at step {values.get('step')}, cannot be resumed, since "
+                    f"its {listed(others, ' and ')} differed: this one begins anew. What it was is in {training.folder}",
+                    flush=True,
+                )
+                return
 
     def is_due(self, *, good_moment: bool = False) -> bool:
         """Whether to save now.
@@ -96,31 +120,48 @@ class Checkpoint:
             return False
         return time.monotonic() - self._saved_at >= (self._worth if good_moment else self._seconds)
 
-    def save(self, progress: Progress) -> None:
-        """Save a state as the newest checkpoint, and remove all but the last two."""
+    def save(self, progress: Progress) -> bool:
+        """Save a state as the newest checkpoint, and remove all but the last two; whether that worked.
+
+        A disk that is full or fails ends no training: this is said, and the next checkpoint tries again.
+        """
         if self._lock is None:
-            return
+            return False
         start = time.monotonic()
+        try:
+            self._write(progress)
+        except OSError as error:
+            self._saved_at = time.monotonic()
+            print(f"no checkpoint could be saved: {error.strerror or error}; the training goes on", flush=True)
+            return False
+        self._saved_at = time.monotonic()
+        self._limit_cost(self._saved_at - start)
+        return True
+
+    def _write(self, progress: Progress) -> None:
         generations = self._generations()
         number = int(generations[-1].name) + 1 if generations else 1
         with atomic_folder(self.folder / f"{number:06}") as folder:
             save_tensors(folder / "state.safetensors", progress.tensors)
             # The order of keys is kept: it is that of the columns of the history.
-            write_text(folder / "progress.json", json.dumps(progress.values, allow_nan=False))
+            values = {**progress.values, PARTS: self._parts}
+            write_text(folder / "progress.json", json.dumps(values, allow_nan=False))
             write_json(folder / "checksums.json", {name: sha256(folder / name) for name in _FILES})
         for old in generations[: 1 - GENERATIONS]:
             remove(old)
-        self._saved_at = time.monotonic()
-        self._limit_cost(self._saved_at - start)
 
     def _limit_cost(self, seconds: float) -> None:
-        """Leave so much time between checkpoints that saving, which took this long, takes a small share of it."""
-        self._worth = seconds / SHARE
-        if self._worth > self._seconds:
+        """Leave so much time between checkpoints that saving, which took this long, takes a small share of it.
+
+        A disk that was slow once does not count: of the last two, the faster one does.
+        """
+        cost = seconds if self._last is None else min(seconds, self._last)
+        self._worth, self._last = cost / SHARE, seconds
+        if self._worth <= self._wanted:
+            self._seconds = self._wanted
+        elif self._worth > self._seconds or self._seconds > 3 * self._worth:
             self._seconds = 1.5 * self._worth  # so that a slightly slower one is not worth another message
-            print(
-                f"saving a checkpoint takes {seconds:.1f} s: now one is saved every {self._seconds:.0f} s", flush=True
-            )
+            print(f"saving a checkpoint takes {cost:.1f} s: now one is saved every {self._seconds:.0f} s", flush=True)
 
     def close(self, *, finished: bool) -> None:
         """Release the lock; remove the checkpoints of a finished training."""
@@ -136,9 +177,7 @@ class Checkpoint:
         if self.folder.exists() and not self.folder.is_dir():
             print(f"{self.folder} is removed, since it is not a folder of checkpoints", flush=True)
             remove(self.folder)
-        return sorted(
-            (path for path in self.folder.glob("*") if path.name.isdecimal()), key=lambda path: int(path.name)
-        )
+        return _generations(self.folder)
 
 
 class NoCheckpoint:
@@ -151,14 +190,23 @@ class NoCheckpoint:
         """Never."""
         return False
 
-    def save(self, progress: Progress) -> None:
+    def save(self, progress: Progress) -> bool:
         """Do nothing."""
+        return False
 
     def close(self, *, finished: bool) -> None:
         """Do nothing."""
 
 
 _FILES = ("state.safetensors", "progress.json")
+
+
+def _generations(folder: Path) -> list[Path]:
+    return sorted((path for path in folder.glob("*") if path.name.isdecimal()), key=lambda path: int(path.name))
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _read(generation: Path) -> Progress:
@@ -173,7 +221,9 @@ def _read(generation: Path) -> Progress:
     for name in _FILES:
         if sha256(generation / name) != expected[name]:
             raise ValueError(f"the checksum of {name} is not the one that was written")
-    return Progress(load_tensors(generation / "state.safetensors"), read_json(generation / "progress.json"))
+    values = read_json(generation / "progress.json")
+    values.pop(PARTS, None)
+    return Progress(load_tensors(generation / "state.safetensors"), values)
 
 
 def code_checksum() -> str:

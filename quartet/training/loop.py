@@ -60,11 +60,12 @@ def train(
                     bar.move_to(training.done)
                 stop.check()
         except Interrupted:
-            if training.is_finite():
-                checkpoint.save(training.progress())
+            saved = training.is_finite() and checkpoint.save(training.progress())
             checkpoint.close(finished=False)
+            where = "" if saved or quiet else " from the last checkpoint, if there is one"
             print(
-                f"stopped at step {training.done} of {training.steps}; run the same command again to resume", flush=True
+                f"stopped at step {training.done} of {training.steps}; run the same command again to resume{where}",
+                flush=True,
             )
             raise
         if training.done < training.steps:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from quartet.training.parallel.share import processes
 from quartet.training.run import Plan
 from quartet.training.task import Batch, Task
 
@@ -41,7 +42,7 @@ def nothing_to_train(card_keys: Sequence[str], device: torch.device, source: str
     return Plan(
         task=Task(
             network=network,
-            examples_at=lambda number: (),
+            examples_at=lambda number: (torch.zeros(processes(), 1, device=device),),  # one for each
             batch_of=lambda examples, generator: (),
             loss_of=loss_of,
             validate=lambda network: {"loss": 0.0, "score": 0.0},

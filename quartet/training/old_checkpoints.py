@@ -42,7 +42,7 @@ def prune(own: Path) -> None:
     total, removed = 0, []
     for number, training in enumerate(unfinished_trainings(own.parent, but=own), start=1):
         total += training.bytes
-        if number > KEPT or total > KEPT_BYTES:
+        if number > KEPT or (number > 1 and total > KEPT_BYTES):  # the newest may be a large one, and is wanted most
             discard(training)
             removed.append(training)
     if removed:

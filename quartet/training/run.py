@@ -91,7 +91,7 @@ def _train(family: Family, settings: Training, *, seed: int, runtime: Runtime) -
         import torch
 
         from quartet.training.checkpoints import Checkpoint, NoCheckpoint, code_checksum
-        from quartet.training.devices import describe_device, pick_device
+        from quartet.training.devices import describe_device, is_fast_in_bfloat16, pick_device
         from quartet.training.loop import train
         from quartet.training.parallel.collectives import check_same, joined
         from quartet.training.parallel.machines import watched_machines
@@ -109,7 +109,7 @@ def _train(family: Family, settings: Training, *, seed: int, runtime: Runtime) -
             determined_by = {
                 "settings": described,
                 "data": info,
-                "device": describe_device(device),
+                "device": [describe_device(device), is_fast_in_bfloat16(device)],  # which `precision: auto` goes by
                 "versions": [torch.__version__, numpy.__version__],
             }
             if settings.batch_size < processes():

@@ -42,7 +42,7 @@ class FirstLosses:
         """After the last step of the first tenth, once, a sentence if the loss has not fallen; a GPU is waited for."""
         if not self._half or taken != self.tenth or self._said:
             return None
-        first, last = self.losses.double().cpu().split(self._half)
+        first, last = self.losses.cpu().double().split(self._half)
         fall, size = (first.mean() - last.mean()).item(), abs(first.mean().item())
         error = ((first.var() + last.var()) / self._half).sqrt().item()
         if fall >= SMALL * size and (fall >= 2 * error or fall >= DOUBTFUL * size):

@@ -183,3 +183,22 @@ def test_whatever_is_split_each_example_has_one_split_and_what_belongs_together_
         assert all(len(names) == 1 for names in together.values())
     assert {label for label, name in zip(labels, of, strict=True) if name == "train"} == {0, 1, 2}
     assert all(np.all(np.diff(indices) > 0) for indices in splits.indices.values())
+
+
+@given(st.lists(st.integers(1, 40), min_size=3, max_size=30), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_a_large_group_does_not_swallow_the_split(sizes, seed):
+    groups = [f"group {number}" for number, size in enumerate(sizes) for _ in range(size)]
+    splits = split(examples([0] * len(groups), groups=groups), seed=seed)
+    held, wanted = len(splits.indices["test"]), 0.2 * len(groups)
+    assert 0 < held <= max(min(sizes), 2 * wanted)
+    of = dict(zip(groups, split_of_each(splits, len(groups)), strict=True))
+    assert [of[group] for group in groups] == split_of_each(splits, len(groups))
+
+
+def test_splits_that_groups_make_uneven_are_said():
+    groups = ["patient A"] * 900 + [f"patient {number // 10}" for number in range(30)]
+    for seed in range(20):
+        splits = split(examples([0] * 930, groups=groups), seed=seed)
+        assert counts(splits) == {"train": 900, "validation": 10, "test": 20}
+        assert "test has 20 examples, not about 186: groups or copies are large" in splits.report["warnings"]

@@ -8,7 +8,7 @@ from family_plans import CPU, image_plan, photograph_plan, prepare, stopped_and_
 
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.fetching import FetchError, Fetching
-from quartet.artifacts.tensor_files import load_tensors
+from quartet.artifacts.tensor_files import load_tensors, save_tensors
 from quartet.artifacts.writing import read_json
 from quartet.images.grad_cam import grad_cam
 from quartet.images.networks import backbone
@@ -18,6 +18,7 @@ from quartet.images.settings import TrainCnn
 from quartet.images.sources import trained_weights
 from quartet.images.sources.trained_weights import bring_trained_weights
 from quartet.images.training.fine_tuning import layer_factors
+from quartet.images.training.image_training import describe_network
 from quartet.layers.layer_table import layer_table
 from quartet.params.shared import Augmentation
 from quartet.training.seeding import seed_everything
@@ -190,3 +191,45 @@ def test_old_names_of_densenet_are_its_present_ones():
     old = "features.denseblock1.denselayer2.norm.1.weight"
     assert trained_weights._current(old) in network.state_dict()
     assert trained_weights._current("features.norm0.weight") == "features.norm0.weight"
+
+
+@pytest.mark.parametrize("name", ["mnasnet0_5", "vit_b_16"])
+def test_weights_survive_a_file(name, tmp_path):
+    body, _ = build_body(f"torchvision:{name}")
+    save_tensors(tmp_path / "body.safetensors", body.state_dict())
+    other, _ = build_body(f"torchvision:{name}")
+    other.load_state_dict(load_tensors(tmp_path / "body.safetensors"))
+    assert all(torch.equal(tensor, other.state_dict()[key]) for key, tensor in body.state_dict().items())
+
+
+def test_published_names_of_a_vision_transformer_are_those_of_today():
+    own = set(build_body("torchvision:vit_b_16")[0].state_dict())
+    published = [name.replace(".mlp.0.", ".mlp.linear_1.").replace(".mlp.3.", ".mlp.linear_2.") for name in own]
+    assert any(".mlp.linear_2." in name for name in published)
+    assert set(map(trained_weights._current, published)) == own
+
+
+def test_a_file_without_all_weights_of_the_body_is_refused():
+    names = [name for name in build_body("torchvision:resnet18")[0].state_dict() if "layer3" not in name]
+    with pytest.raises(BadInput, match=r"file.pth: lacks \d+ of \d+ weights of torchvision:resnet18, such as layer3"):
+        trained_weights._check_complete("torchvision:resnet18", "file.pth", names)
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks"), [("googlenet", 12), ("inception_v3", 16), ("vit_b_16", 16), ("resnet18", 6), ("swin_t", 9)]
+)
+def test_blocks_are_not_cut_into_their_branches(name, blocks):
+    body, _ = build_body(f"torchvision:{name}")
+    factors = layer_factors(torch.nn.ModuleDict({"body": body}), 0.8)
+    assert len(set(factors.values())) == blocks
+    last = "body.encoder.ln.weight"
+    assert name != "vit_b_16" or factors[last] == 0.8
+
+
+def test_going_on_from_a_trained_body_keeps_what_it_knows(data):
+    info = read_json(data / "colour/info.json")
+    start = describe_network(TrainCnn(network="efficientnet-lite0", weights="imagenet"), info)
+    again = describe_network(TrainCnn(network="efficientnet-lite0", start_from="models/cnn"), info, start)
+    assert again == start and again["keeps_statistics"]
+    plain = describe_network(TrainCnn(network="efficientnet-lite0"), info)
+    assert "scale" not in plain and describe_network(TrainCnn(network="efficientnet-lite0"), info, plain) == plain

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import os
 import random
+import re
 
 import numpy as np
 import pandas as pd
@@ -101,6 +103,45 @@ def test_folders_that_can_be_read_in_two_ways_are_refused_with_both(tmp_path, to
     message = refused(tmp_path, f"folder:{tmp_path / 'own'}")
     assert "can be read in two ways" in message
     assert f"the classes are {', '.join(sorted(tops))}" in message and "they are cat, dog" in message
+
+
+@pytest.mark.parametrize("loose", ["unlabelled/1.png", "train/overview.png", "test/contact sheet.png"])
+def test_a_loose_picture_does_not_make_classes_of_splits(tmp_path, loose):
+    for top in ("train", "test"):
+        class_folders(tmp_path / "own" / top)
+    pictures(tmp_path / "own", [loose])
+    message = refused(tmp_path, f"folder:{tmp_path / 'own'}")
+    assert "can be read in two ways" in message or "hold pictures, but no folder per class" in message
+
+
+def test_classes_may_hold_pictures_and_folders_of_pictures(tmp_path):
+    names = [
+        f"{label}/{place}{n}.png" for label in ("cat", "dog") for place in ("", "day/", "night/") for n in range(3)
+    ]
+    manifest, rows = index(tmp_path, f"folder:{pictures(tmp_path / 'own', names)}")
+    assert manifest["classes"] == ["cat", "dog"] and len(rows) == 18
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "$RECYCLE.BIN"])
+def test_folders_of_storage_programs_are_no_pictures(tmp_path, name):
+    own = class_folders(tmp_path / "own")
+    pictures(own, [f"cat/{name}/0.png/thumb.jpg", f"{name}/cat/._0.png"])
+    manifest, rows = index(tmp_path, f"folder:{own}")
+    assert manifest["classes"] == ["cat", "dog"] and len(rows) == 10
+
+
+def test_a_folder_that_cannot_be_read_is_said(tmp_path, monkeypatch):
+    own = class_folders(tmp_path / "own")
+    pictures(own, ["cat/2024/0.png"])
+    scan = os.scandir
+
+    def failing(path):
+        if str(path).endswith("2024"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    assert re.search(r"cat/2024: cannot be read: Permission denied", refused(tmp_path, f"folder:{own}"))
 
 
 def test_a_folder_around_the_classes_is_named(tmp_path):
@@ -241,6 +282,25 @@ def test_a_table_may_lie_elsewhere(tmp_path):
     assert {name: row["label"] for name, row in found.items()} == {"one/0.png": "a", "two/1.png": "b"}
 
 
+@pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.parquet"])
+def test_a_cell_may_hold_several_captions(tmp_path, name):
+    own = pictures(tmp_path / "own", [f"{number}.png" for number in range(8)])
+    described(own, [{"file_name": f"{n}.png", "text": [f"a cat {n}", f" the  cat {n}"]} for n in range(8)], name)
+    _, found = index(tmp_path, f"folder:{own}")
+    assert found["3.png"]["caption"] == "a cat 3\nthe cat 3"
+    described(own, [{"file_name": f"{n}.png", "text": ["a cat"] if n else ["a", ""]} for n in range(8)], name)
+    assert "row 1: the caption is empty" in refused(tmp_path, f"folder:{own}")
+
+
+def test_columns_that_are_not_read_are_named(tmp_path, capsys):
+    own = pictures(tmp_path / "own", [f"{number}.png" for number in range(4)])
+    rows = [{"file_name": f"{n}.png", "label": "ab"[n % 2], "camera": "x"} for n in range(4)]
+    bring(tmp_path / "raw", f"folder:{described(own, rows)}")
+    assert "metadata.csv: columns that are not used: camera" in capsys.readouterr().out
+    described(own, [{**row, "Split": "test"} for row in rows])
+    assert "column 'Split' is not read, since it is not named 'split'" in refused(tmp_path, f"folder:{own}")
+
+
 def test_groups_of_a_table_are_never_cut(tmp_path):
     own = pictures(tmp_path / "own", [f"{number}.png" for number in range(40)])
     rows = [{"file_name": f"{n}.png", "label": "ab"[n // 4 % 2], "group": f"patient {n // 4}"} for n in range(40)]
@@ -286,12 +346,33 @@ def test_pictures_of_16_bits_keep_their_contrast_and_are_served_alike(tmp_path, 
     info, folder = prepare(tmp_path, images=f"folder:{tmp_path / 'own'}")
     black, white = info["grey_range"]
     assert 7000 <= black < 7010 and 7390 < white < 7400 and "grey_range" in training.CARD_KEYS
-    assert "16-bit pictures; 7,0" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "16-bit pictures; 7,0" in said and "the others 8" not in said
     images, labels = load_images(folder, "train")
     assert images[labels == 1].float().mean() > images[labels == 0].float().mean() + 100
     kept = {image.numpy().tobytes() for split in SPLITS for image in load_images(folder, split)[0]}
     content = (tmp_path / "own/seal/0.png").read_bytes()
     assert to_square(decode(io.BytesIO(content), "picture"), 8, 1, "crop", (black, white)).tobytes() in kept
+
+
+def test_pictures_of_16_bits_that_training_has_not_are_no_white_squares(tmp_path):
+    """Eight bits in train, sixteen in test: black stays black, white stays white."""
+    shades = np.arange(64).reshape(8, 8)
+    for number in range(6):
+        for split, values in (("train", shades * 4), ("test", (shades * 1024).astype(np.uint16))):
+            path = tmp_path / "own" / split / "ab"[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.roll(values, number).astype(np.uint8 if split == "train" else np.uint16)).save(path)
+    _, folder = prepare(tmp_path, images=f"folder:{tmp_path / 'own'}")
+    train, test = (load_images(folder, split)[0].float() for split in ("train", "test"))
+    assert abs(train.mean() - test.mean()) < 3 and test.std() > 50
+
+
+def test_pictures_of_8_and_16_bits_in_one_training_set_are_said(tmp_path, capsys):
+    for number in range(12):
+        draw(tmp_path / "own" / "ab"[number % 2] / f"{number}.png", ("L", "I;16")[number % 2], (8, 8), seed=number)
+    prepare(tmp_path, images=f"folder:{tmp_path / 'own'}")
+    assert "training pictures have 16 bits, the others 8" in capsys.readouterr().out
 
 
 def test_the_same_pictures_give_the_same_data_in_whatever_form_they_are_described(tmp_path):

@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import pandas as pd
 import pytest
 
 from quartet.artifacts.errors import BadInput
@@ -116,6 +117,25 @@ def test_empty_sides_are_left_out_and_pairs_in_two_splits_are_named(tmp_path, ca
     assert "1 sources of test are also in train, with other targets: a dog sees 1 cats" in said
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_pairs_of_a_group_stay_together(tmp_path, form):
+    rows = [{"source": f"a {n}", "target": f"b {n}", "group": f"document {n // 8}"} for n in range(80)]
+    path = tmp_path / f"own.{form}"
+    frame = pd.DataFrame(rows)
+    path.write_text(frame.to_csv(index=False) if form == "csv" else frame.to_json(orient="records", lines=True))
+    info, parts = prepared(tmp_path, path)
+    documents = [{int(source.split()[1]) // 8 for source, _ in part} for part in parts.values()]
+    assert info["splits"]["groups"] == 10 and sum(map(len, documents)) == len(set().union(*documents)) == 10
+
+
+def test_files_that_are_not_read_are_named(tmp_path, capsys):
+    folder = written(tmp_path / "own", "files")
+    prepared(tmp_path, folder)
+    assert "ignored (no file in another language): README.md" in capsys.readouterr().out
+    left_out = inspect_texts(f"pairs:{folder}", SETTINGS).left_out
+    assert left_out["no file in another language"] == ["README.md"]
+
+
 def test_a_pair_has_no_line_ends_inside(tmp_path):
     rows = [{"source": f"a {number}\nb", "target": f" c\r\n{number} "} for number in range(20)]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -132,6 +152,10 @@ def test_a_pair_has_no_line_ends_inside(tmp_path):
         (
             {f"test_{year}.{language}": "a\n" for year in (1, 2) for language in ("en", "de")},
             "test_1 and test_2 are both test; move one elsewhere",
+        ),
+        (
+            {"train.en": "a\n", "train.de": "b\n", "test.en": "a\n", "test.DE": "b\n"},
+            "test.en has no file in another language beside it; name that one like those of train, or move test.en",
         ),
         ({"own.csv": "a,b\n1,2\n"}, "has no columns source and target, nor two named by their languages"),
         ({"own.jsonl": '{"translation": "a"}\n'}, "row 1: translation is not an object such as"),

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import random
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,18 +15,22 @@ from torch import nn
 from typer.testing import CliRunner
 
 from quartet.artifacts import paths
-from quartet.artifacts.errors import BadInput
+from quartet.artifacts.errors import BadInput, BadRequest
 from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.model_store import save_model
+from quartet.artifacts.time_limits import TimeLimitReached, time_limit
 from quartet.artifacts.writing import read_json, write_json
 from quartet.datasets.tokenizers import load_tokenizer
+from quartet.language import begun
 from quartet.language.evaluation import evaluate
 from quartet.language.networks.encoder_decoder import SENTINELS
 from quartet.language.preparation import prepare_text
 from quartet.language.serving import TextGenerator
 from quartet.language.settings import EvaluateLm, PreprocessText, TrainLm
 from quartet.language.sources import download_text
+from quartet.language.sources.pairs import one_line
 from quartet.language.training import plan
+from quartet.language.translation import decoding, scores
 from quartet.language.translation.decoding import Search, beam_search, greedy, translate
 from quartet.language.translation.evaluation import evaluate_translation
 from quartet.language.translation.pairs import (
@@ -37,10 +42,11 @@ from quartet.language.translation.pairs import (
     sources_batch,
     training_batch,
 )
-from quartet.language.translation.scores import nearest_targets, translation_scores
+from quartet.language.translation.scores import nearest_targets, signatures, translation_scores, words_of
 from quartet.language.translation.scoring import predicting, score_pairs
 
 SIDES = ("source", "target")
+EVALUATED = {"languages": ("en", "de"), "batch_size": 64}
 WORDS = {"a dog": "ein Hund", "a cat": "eine Katze", "a horse": "ein Esel", "a man": "ein Mann"}
 VERBS = {"sees": "sieht", "hears": "hört", "draws": "malt", "finds": "findet"}
 PLACES = {"": "", " in the garden": " im Garten", " in the house": " im Haus", " at night": " nachts"}
@@ -307,7 +313,7 @@ def test_an_evaluation_compares_with_baselines_and_shows_what_was_read(workspace
 def test_an_evaluation_says_which_pairs_are_too_long(data, tmp_path, capsys):
     tokenizer = load_tokenizer(data / "text/tokenizer.json")
     network = random_network(vocabulary_size=400, context=8)
-    evaluate_translation(network, tokenizer, data / "text", tmp_path, EvaluateLm(beam=1), CPU, languages=("en", "de"))
+    evaluate_translation(network, tokenizer, data / "text", tmp_path, EvaluateLm(beam=1), CPU, **EVALUATED)
     lengths = encoded_pairs(data / "text", "test")
     cut = sum(len(source) > 8 for source in lengths.sources)
     assert 0 < cut < len(lengths)
@@ -320,9 +326,8 @@ def test_an_evaluation_of_pairs_that_are_all_too_long_scores_their_beginnings(da
     tokenizer = load_tokenizer(data / "text/tokenizer.json")
     network = random_network(vocabulary_size=400, context=2)
     assert not len(encoded_pairs(data / "text", "test").no_longer_than(2))
-    how = {"languages": ("en", "de")}
     scores, actual, _ = evaluate_translation(
-        network, tokenizer, data / "text", tmp_path, EvaluateLm(beam=1), CPU, **how
+        network, tokenizer, data / "text", tmp_path, EvaluateLm(beam=1), CPU, **EVALUATED
     )
     assert scores["loss"] > 0 and len(actual) == 3 * scores["test_pairs"]  # two tokens and the end of each
     assert "loss and accuracy are of the first 2 tokens" in capsys.readouterr().out
@@ -337,6 +342,69 @@ def test_scores_are_those_of_sacrebleu_and_the_nearest_source_is_found():
     assert nearest_targets(train, ["men on a bench", "the dog"]) == ["zwei Männer sitzen", "ein Hund rennt"]
 
 
+JAPANESE = ["犬が庭で猫を見る。", "二人の男がベンチに座っている。", "女の人が歌を歌う。"]
+CHINESE = ["一只狗在花园里看见一只猫。", "两个男人坐在长椅上。", "一个女人在唱歌。"]
+
+
+@pytest.mark.parametrize(("texts", "words"), [(["Zwei Männer."], "13a"), (CHINESE, "zh"), (JAPANESE, "char")])
+def test_words_without_spaces_are_found(texts, words):
+    assert words_of([*texts, "iPhone 16"]) == words and f"tok:{words}" in signatures(words)[0]
+
+
+@pytest.mark.parametrize("texts", [CHINESE, JAPANESE])
+def test_scores_and_baselines_of_languages_without_spaces(texts):
+    nearly = [text[:-2] + "。" for text in texts]
+    assert 50 < translation_scores(nearly, texts)["bleu"] < 100  # of words between spaces: 0
+    assert nearest_targets((texts, ["a", "b", "c"]), nearly) == ["a", "b", "c"]
+
+
+def test_the_nearest_pair_is_looked_for_among_an_even_sample(monkeypatch):
+    monkeypatch.setattr(scores, "MOST_KNOWN", 2)
+    train = ([f"dog number {number}" for number in range(6)], list("abcdef"))
+    assert set(nearest_targets(train, ["dog number 0", "dog number 3"])) == {"a", "d"}
+
+
+def test_an_evaluation_says_which_translations_have_no_end(data, tmp_path, capsys):
+    tokenizer = load_tokenizer(data / "text/tokenizer.json")
+    size = tokenizer.get_vocab_size()
+    network = random_network(vocabulary_size=size, context=16)
+    with torch.no_grad():
+        network.embedding.weight[size:] = 0.0  # some word is always more likely than an end
+    evaluate_translation(network, tokenizer, data / "text", tmp_path, EvaluateLm(beam=1), CPU, **EVALUATED)
+    assert "translations greedily are cut, for want of an end" in capsys.readouterr().out
+
+
+def test_a_long_source_is_read_with_fewer_beside_it(monkeypatch):
+    network, sources = random_network(context=64), [torch.arange(length) % 9 for length in (3, 60, 7, 5)]
+    expected = translate(network, sources, Search(beam=2))
+    encode, seen = network.encode, []
+    monkeypatch.setattr(network, "encode", lambda read, mask: seen.append(len(read)) or encode(read, mask))
+    monkeypatch.setattr(decoding, "READ_TOKENS", 61 * 4)
+    found = translate(network, sources, Search(beam=2))
+    assert max(seen) == 2 and [each[0].tokens for each in found] == [each[0].tokens for each in expected]
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_a_translation_that_takes_too_long_ends(beam):
+    with pytest.raises(TimeLimitReached), time_limit(0):
+        translate(random_network(), [torch.tensor([1, 2])], Search(beam))
+
+
+@pytest.mark.parametrize("penalty", [-1.0, 6.0, float("nan"), float("inf")])
+def test_a_length_penalty_out_of_range_is_refused(penalty):
+    with pytest.raises(BadRequest, match=r"length_penalty: found .*, allowed is 0 to 5"):
+        translate(random_network(), [torch.tensor([1, 2])], Search(2, penalty))
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u3000", "  "])
+def test_white_space_is_read_as_in_training(model, data, space):
+    translator = TextGenerator(model, {"tokenizer": data / "text/tokenizer.json"}).translator
+    text = f"A dog{space}sees a cat."
+    (pairs,) = {one_line(text)}
+    tokens = translator.tokenizer.encode(begun(pairs)).ids
+    assert translator._encoded(f" {text}\n").tolist() == tokens and space in translator.tokenizer.decode(tokens)
+
+
 @pytest.mark.parametrize("architecture", ["decoder", "gru"])
 def test_pairs_take_an_encoder_decoder(data, architecture):
     with pytest.raises(BadInput, match=r"train_lm.architecture: found .* 'encoder-decoder'"):
@@ -344,8 +412,10 @@ def test_pairs_take_an_encoder_decoder(data, architecture):
 
 
 def test_settings_of_running_text_are_named_for_pairs(data, capsys):
-    translation_plan(data, CPU, span=8.0, label_smoothing=0.2)
-    assert "train_lm.span: not used by pairs" in capsys.readouterr().out
+    translation_plan(data, CPU, span=8.0, label_smoothing=0.2, ngrams=0)
+    said = capsys.readouterr().out
+    assert "train_lm.span: not used by pairs" in said
+    assert "train_lm.ngrams: not used by architecture encoder-decoder" in said
 
 
 def test_pairs_longer_than_the_context_are_left_out_and_said(data, capsys):
@@ -363,6 +433,8 @@ def test_a_text_is_translated_on_the_shell(workspace):
     assert [float(line.split()[0]) for line in lines] == sorted((float(x.split()[0]) for x in lines), reverse=True)
     only = run("translate", source).output
     assert only.strip() == lines[0].split("  ")[-1] and set(only.split()) & set(target.split())
+    Path("params.yaml").write_text("evaluate: {lm: {beam: 2}}\n")
+    assert "which is 2" in run("translate", source, "--best", "3").stderr
     for words, message in ((("--best", "9"), "allowed is 1 to the beam"), ((), "no text")):
         refused = run("translate", source if words else " ", *words)
         assert refused.exit_code in (1, 2) and message in refused.stderr

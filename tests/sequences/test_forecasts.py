@@ -15,9 +15,11 @@ from quartet.artifacts.writing import write_json
 from quartet.sequences.forecasting.baselines import LinearForecast, seasonal_naive
 from quartet.sequences.forecasting.evaluation import Errors, report_forecast
 from quartet.sequences.forecasting.windows import load_windows
+from quartet.sequences.inspection import inspect_sequences
 from quartet.sequences.networks.forecaster import QUANTILES, Forecaster, band_spread, pinball
 from quartet.sequences.preparation import prepare_sequences
 from quartet.sequences.preparation.histories import season_of, window_of
+from quartet.sequences.questions import history_questions
 from quartet.sequences.serving import SequenceModel
 from quartet.sequences.settings import Columns, PreprocessSequences, SeriesAugmentation, TrainRnn
 from quartet.sequences.sources import download_sequences
@@ -139,6 +141,17 @@ def test_own_splits_and_several_series(tmp_path):
         (lambda data: data, {"horizon": 100}, "are too short for a window"),
         (lambda data: data.assign(split=["test"] + ["train"] * 239), {}, "its splits change back"),
         (lambda data: data, {"columns": Columns(known="hollyday")}, "has no column hollyday"),
+        (
+            lambda data: data,
+            {"columns": Columns(series="shop")},
+            "has no column shop, which preprocess.sequences.colum",
+        ),
+        (lambda data: data.assign(Split="train"), {}, "column 'Split' is not read, since it is not named 'split'"),
+        (
+            lambda data: data.assign(split=["train"] * 200 + ["test"] * 40),
+            {"test_steps": 40, "train_steps": 9},
+            "say which steps are test: set preprocess.sequences.train_steps, .test_steps to null",
+        ),
         (lambda data: data.assign(sales=data["sales"].where(data.index != 5)), {}, "sales is empty at step 6"),
     ],
 )
@@ -147,6 +160,46 @@ def test_what_cannot_be_forecast_is_refused(tmp_path, change, settings, message)
     with pytest.raises(BadInput) as error:
         prepare(tmp_path, tmp_path / "a.csv", **settings)
     assert message in str(error.value)
+
+
+def test_rows_of_the_future_are_no_history(tmp_path, capsys):
+    data = table()
+    future = table(260)[["day", "holiday"]].iloc[240:]
+    data.to_csv(tmp_path / "a.csv", index=False)
+    pd.concat([data, future]).to_csv(tmp_path / "b.csv", index=False)
+    settings = {"columns": Columns(known="holiday"), "horizon": 12, "missing": "previous"}
+    plain = prepare(tmp_path / "plain", tmp_path / "a.csv", **settings)
+    longer = prepare(tmp_path / "longer", tmp_path / "b.csv", **settings)
+    assert "20 rows at the ends have only what is known in advance, and are not used" in capsys.readouterr().out
+    for split in ("test", "validation", "train"):
+        kept = {(tmp_path / f"{name}/processed/{split}.safetensors").read_bytes() for name in ("plain", "longer")}
+        assert len(kept) == 1
+    assert plain["mean"] == longer["mean"]
+    assert len(history_questions(tmp_path / "a.csv", plain, PreprocessSequences(**settings)).questions) == 1
+    with pytest.raises(BadInput, match=r"series 1 ends in 20 rows of the future; the model looks 12 steps ahead"):
+        history_questions(tmp_path / "b.csv", plain, PreprocessSequences(**settings))
+
+
+def test_series_without_a_window_are_named(tmp_path, capsys):
+    parts = [table(steps, seed=number).assign(series=f"shop {number}") for number, steps in enumerate((200, 200, 60))]
+    pd.concat(parts).drop(columns="holiday").to_csv(tmp_path / "a.csv", index=False)
+    info = prepare(tmp_path, tmp_path / "a.csv", window=60, horizon=10)
+    assert any("leaves out 1 of 3 series" in line and "shop 2" in line for line in info["splits"]["warnings"])
+    assert "shop 2" in capsys.readouterr().out
+
+
+def test_an_inspection_says_what_the_build_does(tmp_path):
+    data = table()
+    data.loc[5, "sales"] = np.nan
+    data.to_csv(tmp_path / "a.csv", index=False)
+    source = f"csv:{tmp_path / 'a.csv'}"
+    with pytest.raises(BadInput, match="sales is empty at step 6"):
+        inspect_sequences(source, PreprocessSequences())
+    found = inspect_sequences(source, PreprocessSequences(missing="previous"))
+    info = prepare(tmp_path, tmp_path / "a.csv", missing="previous")
+    assert found.facts["season"] == f"{info['season']} steps" and found.facts["looks back"] == f"{info['window']} steps"
+    with pytest.raises(BadInput, match="are too short for a window"):
+        inspect_sequences(source, PreprocessSequences(missing="previous", horizon=100))
 
 
 def test_prophets_tables_are_read_as_they_are(tmp_path):

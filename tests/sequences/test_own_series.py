@@ -106,6 +106,23 @@ def test_steps_may_be_times(tmp_path):
     assert "row 2: step '28.11.2026' is not a time such as" in refused(tmp_path / "wrong", csv(tmp_path / "c", wrong))
 
 
+def test_steps_with_a_decimal_comma_are_numbers(tmp_path):
+    data = series(steps=(4, 9))
+    prepare(tmp_path / "numbers", csv(tmp_path / "a", data))
+    halves = data.assign(step=[f"{1998 + step // 2},5" if step % 2 else f"{1998 + step // 2}" for step in data["step"]])
+    for name in ("feature 1", "feature 2"):
+        halves[name] = [repr(value).replace(".", ",") for value in data[name].tolist()]
+    prepare(tmp_path / "halves", csv(tmp_path / "b", halves), decimal="comma")
+    assert arrays(tmp_path / "numbers") == arrays(tmp_path / "halves")
+    wrong = data.assign(step=[*data["step"][:-1].map(str), "x"])
+    assert "step 'x' is not a number" in refused(tmp_path / "wrong", csv(tmp_path / "c", wrong))
+
+
+def test_a_column_of_the_settings_that_is_not_there_is_named(tmp_path):
+    message = refused(tmp_path, csv(tmp_path, series()), columns=Columns(group="patient"))
+    assert "has no column patient, which preprocess.sequences.columns.group names; its columns are series" in message
+
+
 def test_numbers_as_steps_are_sorted_as_numbers(tmp_path):
     data = series(steps=(12, 14))
     prepare(tmp_path / "sorted", csv(tmp_path / "a", data))

@@ -85,6 +85,22 @@ def test_the_names_of_columns_are_settings(tmp_path):
         prepare(tmp_path / "absent", written(tmp_path, theirs))
 
 
+def test_columns_that_are_not_read_are_named_or_refused(tmp_path, capsys):
+    prepare(tmp_path / "own", written(tmp_path, sentences().assign(date="today")))
+    assert "columns that are not used: date" in capsys.readouterr().out
+    with pytest.raises(BadInput, match="column 'Group' is not read, since it is not named 'group'"):
+        prepare(tmp_path / "near", written(tmp_path, sentences().assign(Group="a")))
+    with pytest.raises(BadInput, match=r"has no column fold, which preprocess\.sequences\.columns\.split names"):
+        prepare(tmp_path / "absent", written(tmp_path, sentences()), columns=Columns(split="fold"))
+
+
+@pytest.mark.parametrize("texts", [["M K T A", "A T K M"], ["1 2 3", "3 2 1"], ["🙂 🙂", "🙃 🙃"]])
+def test_texts_without_words_have_a_baseline(tmp_path, texts):
+    rows = [{"text": f"{texts[number % 2]} {number % 9}", "label": "ab"[number % 2]} for number in range(60)]
+    info = prepare(tmp_path, written(tmp_path, pd.DataFrame(rows)))
+    assert 0 <= linear_baseline(tmp_path / "processed", info)["baseline_accuracy"] <= 1
+
+
 @pytest.mark.parametrize(("column", "message"), [("text", "row 3: text is empty"), ("label", "row 3: label is empty")])
 def test_rows_without_a_text_or_a_label_are_named(tmp_path, column, message):
     data = sentences().assign(text="one line")

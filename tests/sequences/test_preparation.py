@@ -14,6 +14,7 @@ from quartet.images.settings import PreprocessImages
 from quartet.sequences.baselines import linear_baseline
 from quartet.sequences.loading import Sequences, as_images, as_sequences, load_sequences, network_inputs
 from quartet.sequences.preparation import prepare_sequences
+from quartet.sequences.preparation.standardising import standardisation
 from quartet.sequences.settings import PreprocessSequences
 from quartet.sequences.sources import download_sequences
 
@@ -92,6 +93,13 @@ def test_a_feature_that_never_changes_in_training_stays_as_it_is(tmp_path):
     values = network_inputs(load_sequences(folder, "train").values[None], info)[0]
     assert info["std"][0] == 1 and (values[:, 0] == 0).all()
     assert values[:, 1].std(correction=0).item() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("constant", [0.1, 3.3, 101325.7, -1e-9])
+def test_a_feature_that_is_constant_but_for_rounding_is_not_blown_up(constant):
+    for count in (3, 10, 777):
+        found = standardisation("data", [np.full((count, 1), constant)])
+        assert found["std"] == [1.0]
 
 
 def test_series_of_a_single_label_are_refused(tmp_path):

@@ -168,3 +168,18 @@ def test_seeds_give_other_kernels():
 
 def test_no_change_is_on_by_default():
     assert not SeriesAugmentation().on and dataclasses.replace(SeriesAugmentation(), jitter=0.1).on
+
+
+def test_a_start_model_brings_its_kernels_before_features_are_computed():
+    values, labels = waves(24, 50)
+    split, info = sequences(values, labels), {**INFO, "steps": 50}
+    chosen = TrainRnn(network="kernels")
+    trainings = []
+    for seed in (0, 1):
+        seed_everything(seed)
+        trainings.append(KernelTraining(chosen, info, CPU, seed=0, train=split, held_out=split))
+    first, other = trainings
+    other.network.load_state_dict(first.network.state_dict())
+    assert torch.equal(other.train_features, first.train_features)
+    inputs = other._inputs(split, torch.arange(len(split)))
+    torch.testing.assert_close(other.network.pooled(*inputs), other.held_out_features, rtol=1e-4, atol=1e-5)

@@ -1,5 +1,6 @@
 """Checkpoints: whole or not believed, often enough, at little cost, and never of other settings for long."""
 
+import errno
 import json
 import os
 import resource
@@ -212,6 +213,8 @@ def test_checkpoints_are_saved_by_time_and_at_good_moments_that_cost_little(home
     assert "now one is saved" not in capsys.readouterr().out
     seconds_to_save[0] = 0.6
     checkpoint.save(progress)
+    assert "now one is saved" not in capsys.readouterr().out  # a disk may be slow once
+    checkpoint.save(progress)
     assert "saving a checkpoint takes 0.6 s: now one is saved every 90 s" in capsys.readouterr().out
     clock[0] += 80.0
     assert not checkpoint.is_due()
@@ -309,3 +312,47 @@ def test_clean_shows_what_is_left_and_removes_it_when_told(home):
     assert not folder.exists() and not (home / "models/.unfinished-abc").exists() and running.folder.exists()
     assert "nothing" in run_command(home, "quartet", "clean")
     running.close(finished=True)
+
+
+def test_the_newest_unfinished_training_stays_however_large(home, monkeypatch, capsys):
+    monkeypatch.setattr(old_checkpoints, "KEPT_BYTES", 10)
+    for key in ("older", "newest"):
+        checkpoint = Checkpoint("stage", {"settings": key})
+        checkpoint.save(Progress({"weights": torch.zeros(100)}, {"step": 1}))
+        checkpoint.close(finished=False)
+        os.utime(next(checkpoint.folder.rglob("state.safetensors")), (1, 1) if key == "older" else None)
+    Checkpoint("stage", {"settings": "another"}).close(finished=False)
+    assert "removed the checkpoints of 1 older trainings" in capsys.readouterr().out
+    assert Checkpoint("stage", {"settings": "newest"}).load().values == {"step": 1}
+
+
+def test_what_keeps_a_training_from_being_resumed_is_said(home, monkeypatch, capsys):
+    described = {"settings": {"seed": 0}, "data": "a", "device": "cpu"}
+    checkpoint = Checkpoint("stage", described)
+    checkpoint.save(Progress({}, {"step": 7}))
+    checkpoint.close(finished=False)
+    monkeypatch.setattr(checkpoints, "code_checksum", lambda: "changed")
+    assert Checkpoint("stage", {**described, "device": "gpu"}).load() is None
+    said = capsys.readouterr().out
+    assert "with these settings, at step 7, cannot be resumed, since its device and code differed" in said
+    assert Checkpoint("stage", {**described, "settings": {"seed": 1}}).load() is None
+    assert "cannot be resumed" not in capsys.readouterr().out
+
+
+def test_a_disk_that_fails_ends_no_training(home, monkeypatch, capsys):
+    checkpoint = Checkpoint("stage", {"settings": 0}, seconds=0.0)
+    assert checkpoint.save(Progress({}, {"step": 1}))
+    save = checkpoints.save_tensors
+    monkeypatch.setattr(checkpoints, "save_tensors", raising(OSError(errno.ENOSPC, "No space left on device")))
+    assert not checkpoint.save(Progress({}, {"step": 2}))
+    assert "no checkpoint could be saved: No space left on device; the training goes on" in capsys.readouterr().out
+    assert not list(checkpoint.folder.glob(".unfinished-*")) and checkpoint.load().values == {"step": 1}
+    monkeypatch.setattr(checkpoints, "save_tensors", save)
+    assert checkpoint.save(Progress({}, {"step": 3})) and checkpoint.load().values == {"step": 3}
+
+
+def raising(error):
+    def fail(*arguments):
+        raise error
+
+    return fail

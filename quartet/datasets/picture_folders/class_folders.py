@@ -1,6 +1,7 @@
 """Pictures in folders: a sub-folder per class, maybe below a folder per split; captions beside them."""
 
 import re
+from collections import Counter
 from itertools import accumulate
 from pathlib import PurePosixPath
 
@@ -70,10 +71,10 @@ def split_folders(files: Files, *, described: bool) -> dict[str, str]:
                 f"{files.folder}: {listed(sorted(directly))} hold pictures, but no folder per class; expected is "
                 f"{min(directly)}/CLASS/PICTURE, a table metadata.csv, or a caption beside each picture"
             )
-    repeated = sorted(
-        {name for top in inside for name in inside[top] if sum(name in other for other in inside.values()) > 1}
-    )
-    if not described and not directly and repeated and len(set().union(*inside.values())) > 1:
+    times = Counter(name for names in inside.values() for name in names)
+    repeated = sorted(name for name, count in times.items() if count > 1)
+    # A folder with pictures of its own is a class, and what is inside it belongs to it.
+    if not described and set(inside) - directly and repeated and len(times) > 1:
         raise BadInput(
             f"{files.folder}: can be read in two ways: the classes are {listed(sorted(tops))}; or they are "
             f"{listed(repeated)}, which are inside several of these folders. In the first case move the pictures up "

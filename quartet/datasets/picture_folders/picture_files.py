@@ -17,6 +17,9 @@ ENDINGS = {
 UNREADABLE = {".heic": "HEIC", ".heif": "HEIC", ".psd": "Photoshop", ".svg": "SVG", ".eps": "EPS", ".pdf": "PDF"}
 UNREADABLE |= dict.fromkeys((".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng"), "a camera's raw format")
 
+# Folders that programs make beside pictures, with thumbnails or copies.
+SERVICE = {"@eaDir", "__MACOSX", "$RECYCLE.BIN", "#recycle", "lost+found", "System Volume Information"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
@@ -67,20 +70,25 @@ class Files:
 
 
 def list_files(folder: Path) -> Files:
-    """All that is below a folder and not hidden, nor in a hidden folder.
+    """All that is below a folder and not hidden, nor in a hidden folder or one of `SERVICE`.
 
     Raises:
-        BadInput: it is no folder, or a name is not UTF-8, which the manifest and DVC need.
+        BadInput: it is no folder, a folder in it cannot be read, or a name is not UTF-8, which the manifest and DVC
+            need.
     """
     if not folder.is_dir():
         raise BadInput(f"{folder}: is not a folder")
     files = Files(folder)
-    for where, folders, names in os.walk(folder):  # several times as fast as `rglob`
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for where, folders, names in os.walk(folder, onerror=_refuse_unreadable):  # several times as fast as `rglob`
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SERVICE)
         below = os.path.relpath(where, folder)
         for name in (*folders, *sorted(name for name in names if not name.startswith("."))):
             _sort_in(files, name if below == "." else f"{below}/{name}".replace(os.sep, "/"))
     return files
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise BadInput(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
 def _sort_in(files: Files, name: str) -> None:

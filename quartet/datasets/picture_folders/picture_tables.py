@@ -2,7 +2,7 @@
 
 Columns: `file_name`, the path of a picture from the table's folder, with `/`; and `label`, `text` or `caption`,
 `split`, `group`, as far as they are known. Columns such as `attribute_colour` say what else a picture shows. A picture
-with several captions has a row for each, as in the tables of captioned photographs.
+with several captions has a row for each, as in the tables of captioned photographs, or a list of them in its cell.
 """
 
 import dataclasses
@@ -26,6 +26,7 @@ from quartet.datasets.splits import split_name
 
 NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 FILE_NAME, LABEL, SPLIT, GROUP, CAPTIONS = "file_name", "label", "split", "group", ("text", "caption")
+ROLES = (FILE_NAME, LABEL, SPLIT, GROUP, *CAPTIONS)
 
 
 def tables_in(files: Files) -> list[str]:
@@ -53,6 +54,7 @@ def read_tables_in(files: Files, tables: list[str], *, described: bool = True) -
     splits = split_folders(files, described=True) if described else None
     by_name = {composed(name): name for name in files.pictures}
     pictures: list[Picture] = []
+    notes: list[str] = []
     for table in tables:
         folder = Path(table).parent
 
@@ -60,14 +62,16 @@ def read_tables_in(files: Files, tables: list[str], *, described: bool = True) -
             name = by_name.get(composed(os.path.normpath(folder / given)))
             return (name, files.pictures[name]) if name else None
 
-        pictures += _read_rows(read_table(files.folder / table), find, splits, described)
+        read = read_table(files.folder / table)
+        pictures += _read_rows(read, find, splits, described)
+        notes += _unused(read, table) if described else []
     rowless = sorted(set(files.pictures) - {picture.name for picture in pictures})
     left_out = {
         f"no row in {' or '.join(tables)}": rowless,
         "link to a folder or to nothing": files.links,
         "not a picture": [name for name in files.others if name not in tables],
     }
-    return OwnPictures(pictures, left_out, [])
+    return OwnPictures(pictures, left_out, notes)
 
 
 def read_table_elsewhere(path: Path, *, described: bool = True) -> OwnPictures:
@@ -81,10 +85,22 @@ def read_table_elsewhere(path: Path, *, described: bool = True) -> OwnPictures:
         found = Path(os.path.normpath(path.parent.absolute() / given))
         return (str(found), found) if found.is_file() else None
 
-    pictures = _read_rows(read_table(path), find, None, described)
+    table = read_table(path)
+    pictures = _read_rows(table, find, None, described)
     top = os.path.commonpath([picture.path.parent for picture in pictures])
     named = [dataclasses.replace(picture, name=picture.path.relative_to(top).as_posix()) for picture in pictures]
-    return OwnPictures(named, {}, [])
+    return OwnPictures(named, {}, _unused(table, path.name) if described else [])
+
+
+def _unused(table: Table, name: str) -> list[str]:
+    """A note on the columns that are not read.
+
+    Raises:
+        BadInput: one of them differs from one that is read only in capitals or spaces.
+    """
+    table.refuse_near(ROLES)
+    unused = [column for column in table.columns if column not in ROLES and not column.startswith(ATTRIBUTE)]
+    return [f"{name}: columns that are not used: {listed(unused)}"] if unused else []
 
 
 def _read_rows(
@@ -100,8 +116,9 @@ def _read_rows(
     if len(caption_columns) > 1:
         raise BadInput(f"{table.path}: has both columns {listed(caption_columns)}; keep one")
     attributes = [name for name in map(str, table.data) if name.startswith(ATTRIBUTE)]
-    columns = [FILE_NAME, *(name for name in (LABEL, SPLIT, GROUP, *CAPTIONS) if name in table.data), *attributes]
+    columns = [FILE_NAME, *(name for name in (LABEL, SPLIT, GROUP) if name in table.data), *attributes]
     cells = {name: table.text(name).tolist() for name in columns}
+    captions = table.texts(caption_columns[0]) if caption_columns else None
     pictures: dict[str, Picture] = {}
     rows: dict[str, int] = {}
     problems: list[str] = []
@@ -111,7 +128,7 @@ def _read_rows(
             row = {name: cell for name, cell in row.items() if name == FILE_NAME or (cell and name != SPLIT)}
         try:
             name, path = _found(row[FILE_NAME], find)
-            picture = _described(name, path, row, splits)
+            picture = _described(name, path, row, captions[index] if captions else None, splits, described)
             if name in rows:
                 picture = _with_captions_of(pictures[name], picture, f"{row[FILE_NAME]} is in row {rows[name]} already")
             rows.setdefault(name, number)
@@ -140,13 +157,19 @@ def _found(given: str, find: Callable[[str], tuple[str, Path] | None]) -> tuple[
     return found
 
 
-def _described(name: str, path: Path, row: dict[str, str], splits: dict[str, str] | None) -> Picture:
+def _described(
+    name: str,
+    path: Path,
+    row: dict[str, str],
+    captions: list[str] | None,
+    splits: dict[str, str] | None,
+    described: bool,
+) -> Picture:
     split, folders = (None, []) if splits is None else placed(name, splits)
     label = composed(row[LABEL]) if LABEL in row else composed(folders[0]) if folders else None
-    caption = next((row[column] for column in CAPTIONS if column in row), None)
     if label == "":
         raise BadInput("label is empty")
-    if caption == "":
+    if described and captions is not None and not (captions and all(captions)):
         raise BadInput("the caption is empty")
     if SPLIT in row:
         split = split_name(row[SPLIT])
@@ -156,8 +179,8 @@ def _described(name: str, path: Path, row: dict[str, str], splits: dict[str, str
     empty = [name for name, value in attributes.items() if not value]
     if empty:
         raise BadInput(f"{ATTRIBUTE}{empty[0]} is empty")
-    captions = (" ".join(caption.split()),) if caption else ()
-    return Picture(path, name, label, split, row.get(GROUP) or None, captions, attributes)
+    said = tuple(dict.fromkeys(" ".join(caption.split()) for caption in captions or () if caption))
+    return Picture(path, name, label, split, row.get(GROUP) or None, said, attributes)
 
 
 def _with_captions_of(first: Picture, again: Picture, message: str) -> Picture:

@@ -1,6 +1,7 @@
 """A user's table — CSV, JSON lines or Parquet — read the same way; messages number its rows as an editor does."""
 
 import dataclasses
+import functools
 import io
 import json
 import re
@@ -40,7 +41,7 @@ class Table:
 
     Attributes:
         path: the file, for messages.
-        data: a column per name; cells are text, or numbers and times where a Parquet file has them as such.
+        data: a column per name; cells are text, or numbers and times where a Parquet file has them as such, or lists.
         row_numbers: computes the number of each row: its line in a text file, counted from 1 in a Parquet file.
     """
 
@@ -62,9 +63,26 @@ class Table:
         if absent:
             raise BadInput(f"{self.path}: has no column {_listed(absent)}; its columns are {_listed(self.columns)}")
 
+    def refuse_near(self, names: Sequence[str]) -> None:
+        """Raise BadInput for a column that is not one of these names, but for capitals or spaces would be."""
+        for column in self.columns:
+            for name in names:
+                if column != name and column.strip().lower() == name.strip().lower() and name not in self.data:
+                    raise BadInput(
+                        f"{self.path}: column {column!r} is not read, since it is not named {name!r}; rename it, or "
+                        "remove it if it is something else"
+                    )
+
+    def parsed(self, name: str, style: NumberStyle) -> np.ndarray:
+        """A column as float64; NaN where a cell is no number, or is empty."""
+        column = self.data[name]
+        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+            return column.to_numpy(np.float64, na_value=np.nan)
+        return _parsed(self.text(name), style)
+
     def rows(self, chosen: np.ndarray) -> "Table":
-        """The rows that a mask chooses, with their numbers."""
-        return Table(self.path, self.data[chosen], lambda: np.asarray(self.row_numbers())[chosen].tolist())
+        """The rows at some places, with their numbers."""
+        return Table(self.path, self.data.iloc[chosen], lambda: np.asarray(self.row_numbers())[chosen].tolist())
 
     def text(self, name: str) -> pd.Series:
         """A column as text without white space around it; an empty cell is an empty text."""
@@ -75,7 +93,12 @@ class Table:
         column = self.data[name]
         if pd.api.types.is_datetime64_any_dtype(column):
             return column.map(lambda time: "" if pd.isna(time) else time.isoformat()).astype(str)
-        return column.astype(object).where(column.notna(), "").astype(str)
+        return column.astype(object).where(column.notna(), "").map(_as_text).astype(str)
+
+    def texts(self, name: str) -> list[list[str]]:
+        """The texts in each cell of a column: those of a list of texts, else one, without white space around them."""
+        cells = zip(self.data[name], self.text(name), strict=True)
+        return [[part.strip() for part in cell] if _is_texts(cell) else [text] for cell, text in cells]
 
     def numbers(self, name: str, style: NumberStyle) -> np.ndarray:
         """A column as float64, exactly what its digits say; NaN where a cell is empty.
@@ -155,7 +178,7 @@ def _read_csv(path: Path) -> Table:
         raise BadInput(f"{path}: {records.malformed() or f'cannot be read as CSV: {error}'}") from error
     data.columns = pd.Index(records.names)
     filled = np.logical_or.reduce([data[name].str.strip() != "" for name in records.names])
-    return Table(path, data[filled].reset_index(drop=True), records.lines)
+    return Table(path, data[filled].reset_index(drop=True), functools.cache(records.lines))
 
 
 def _read_json_lines(path: Path) -> Table:
@@ -169,10 +192,19 @@ def _read_json_lines(path: Path) -> Table:
     return Table(path, data.where(data.notna(), ""), lambda: rows)
 
 
-def _json_cell(value: Any) -> str:
+def _json_cell(value: Any) -> str | list[str]:
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) or _is_texts(value) else json.dumps(value, ensure_ascii=False)
+
+
+def _is_texts(cell: Any) -> bool:
+    """Whether a cell is a list of texts, as JSON lines and Parquet files may have."""
+    return isinstance(cell, (list, np.ndarray)) and all(isinstance(part, str) for part in cell)
+
+
+def _as_text(cell: Any) -> str:
+    return json.dumps(list(cell), ensure_ascii=False) if _is_texts(cell) else str(cell)
 
 
 def _read_parquet(path: Path) -> Table:

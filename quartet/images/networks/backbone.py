@@ -3,6 +3,7 @@
 Their weights are taken over from `data/raw/weights/cnn` (`training/start_weights.py`).
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -121,6 +122,8 @@ def build_body(name: str) -> tuple[nn.Module, int]:
     if wanted not in known:
         raise BadInput(f"train_cnn.network: torchvision has no network {wanted!r}; it has {', '.join(known)}")
     body = models.get_model(wanted, weights=None, **ARGUMENTS.get(wanted, {}))
+    if isinstance(body, models.MNASNet):  # it refuses weights without a version number, which safetensors do not keep
+        body._load_from_state_dict = functools.partial(nn.Module._load_from_state_dict, body)
     layers = [(place, module) for place, module in body.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     place, head = layers[-1]
     body.set_submodule(place, nn.Identity())

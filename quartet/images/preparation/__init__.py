@@ -14,6 +14,7 @@ from quartet.artifacts.tensor_files import save_rows
 from quartet.artifacts.verification import described_files, read_described, restoring, write_described
 from quartet.artifacts.writing import write_table
 from quartet.datasets.splits import Examples, Splits, split_examples
+from quartet.images.preparation.decoding import WHITE_16
 from quartet.images.preparation.pixel_file import PixelFile
 from quartet.images.preparation.preview import SHOWN, save_preview
 from quartet.images.preparation.reading import RawImage, read_raw_images
@@ -49,7 +50,7 @@ def prepare_images(raw: Path, folder: Path, settings: PreprocessImages) -> dict:
     captioned = any(image.captions for image in images)
 
     def square(index: int) -> np.ndarray:
-        return to_square(images[index].pixels, size, channels, settings.fit, grey_range or (0, 0))
+        return to_square(images[index].pixels, size, channels, settings.fit, grey_range or (0, WHITE_16))
 
     for name, indices in splits.indices.items():
         rows = levels.counting(map(square, indices)) if name == "train" else map(square, indices)
@@ -122,6 +123,12 @@ def _grey_range(source: str, train: Sequence[RawImage]) -> tuple[int, int] | Non
         return None
     black, white = measure_grey_range(pictures)
     print(f"{source}: 16-bit pictures; {black:,} becomes black and {white:,} white, as in training", flush=True)
+    if len(pictures) < len(train):
+        print(
+            f"{source}: {len(pictures):,} of {len(train):,} training pictures have 16 bits, the others 8, which keep "
+            "their brightness; if the classes differ in that, a network learns it: convert them alike",
+            flush=True,
+        )
     return black, white
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from quartet.images.preparation.decoding import decode
 
-CHUNK, CHUNK_BYTES = 64, 2**20  # the most pictures, and bytes of their files, that a thread is handed at once
+CHUNK, CHUNK_BYTES = 16, 2**18  # the most pictures, and bytes of their files, that a thread is handed at once
 
 NamedFile = tuple[str, bytes]  # the name that messages use, and the content
 

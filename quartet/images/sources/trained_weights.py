@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def bring_trained_weights(settings: TrainCnn, fetching: Fetching, folder: Path) 
         path, about = _of_torchvision(settings.network.removeprefix(TORCHVISION), fetching, folder)
         tensors = {_current(name): tensor for name, tensor in torch.load(path, weights_only=True).items()}
         path.unlink()
+        _check_complete(settings.network, about["file"], tensors)
     save_tensors(folder / "model.safetensors", {f"body.{name}": tensor for name, tensor in tensors.items()})
     return about
 
@@ -75,5 +77,19 @@ def _of_torchvision(name: str, fetching: Fetching, folder: Path) -> tuple[Path, 
 
 
 def _current(name: str) -> str:
-    """A name in the files of DenseNet, which are older than its code."""
-    return re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)\.", r"\1\2.", name)
+    """A name in the files of DenseNet and of vision transformers, which are older than their code."""
+    name = re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)\.", r"\1\2.", name)
+    return name.replace(".mlp.linear_1.", ".mlp.0.").replace(".mlp.linear_2.", ".mlp.3.")
+
+
+def _check_complete(network: str, file: str, names: Collection[str]) -> None:
+    """Raise BadInput if a file lacks weights of the body: these would stay random, in a body that counts as trained."""
+    from quartet.images.networks.backbone import build_body
+
+    # Older files lack the counts of batches, which no output depends on.
+    own = {name for name in build_body(network)[0].state_dict() if not name.endswith("num_batches_tracked")}
+    if missing := sorted(own - set(names)):
+        raise BadInput(
+            f"{file}: lacks {len(missing)} of {len(own)} weights of {network}, such as {missing[0]}; "
+            "its names are older or newer than this torchvision: choose another network"
+        )

@@ -18,7 +18,7 @@ def layer_factors(network: nn.Module, decay: float) -> dict[str, float]:
     """Factors on the learning rate of the body's weights, by name (Howard & Ruder 2018).
 
     The block below the classifier has `decay`, the next one below `decay`², and so on. A block is what a name up to
-    its first number means, such as `layer1` of a ResNet.
+    its first part with a number means, such as `layer1` of a ResNet or `Mixed_5b` of Inception.
     """
     blocks = {name: _block(name) for name, _ in network.get_submodule("body").named_parameters()}
     order = list(dict.fromkeys(blocks.values()))
@@ -26,8 +26,8 @@ def layer_factors(network: nn.Module, decay: float) -> dict[str, float]:
 
 
 def _block(name: str) -> str:
-    numbered = re.match(r".*?\d+(?=\.)", name)
-    return numbered.group() if numbered else name.partition(".")[0]
+    numbered = re.match(r"(?:[^.\d]*\.)*?[^.\d]*\d[^.]*(?=\.)", name)
+    return numbered.group() if numbered else name.rpartition(".")[0] or name
 
 
 @torch.no_grad()

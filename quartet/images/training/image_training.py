@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from quartet.images.networks import NETWORKS
 from quartet.images.networks.backbone import Backbone, input_size_for, standardisation_of
 from quartet.images.networks.interface import ImageNetwork
 from quartet.images.settings import TrainCnn
+from quartet.images.training.cutmix import mixed_loss, paste, random_squares
 from quartet.images.training.fine_tuning import features_of_views, layer_factors
 from quartet.images.training.losses import classification_loss
 from quartet.reporting.drawing.figures import save_figure
@@ -31,8 +33,13 @@ LabelledImages = tuple[Images, Tensor]  # (images, channels, size, size) uint8 a
 SHOWN, TIMES = 8, 4  # images and augmentations of each in `augmentation.png`
 
 
-def describe_network(settings: TrainCnn, info: Mapping) -> dict[str, object]:
-    """The arguments that build the network in the settings for the images that `info` describes."""
+def describe_network(
+    settings: TrainCnn, info: Mapping, start: Mapping[str, object] = MappingProxyType({})
+) -> dict[str, object]:
+    """The arguments that build the network in the settings for the images that `info` describes.
+
+    `start` are the arguments of the model that the training starts from, if there is one.
+    """
     common = {"classes": len(info["classes"]), "dropout": settings.dropout}
     sizes = {"channels": info["channels"], "size": info["size"]}
     if settings.network == "reference":
@@ -41,7 +48,7 @@ def describe_network(settings: TrainCnn, info: Mapping) -> dict[str, object]:
         shape = {"width": settings.width, "stem": settings.stem, "activation": settings.activation}
         return {"name": "compact", **common, **sizes, **shape}
     body = {"body": settings.network, "input_size": input_size_for(settings.network, info["size"])}
-    if settings.weights == "none":
+    if settings.weights == "none" and "scale" not in start:
         return {"name": "backbone", **common, **sizes, **body}
     mean, std = standardisation_of(settings.network)
     own_mean, own_std = (info[name] * (3 // info["channels"]) for name in ("mean", "std"))  # grey has one of each
@@ -71,6 +78,7 @@ class ImageTraining:
         device: where to train.
         seed: of the order of the images.
         train, held_out: images and labels.
+        start: the arguments of the network of the model to start from, if there is one.
     """
 
     def __init__(
@@ -82,11 +90,12 @@ class ImageTraining:
         seed: int,
         train: LabelledImages,
         held_out: LabelledImages,
+        start: Mapping[str, object] = MappingProxyType({}),
     ):
         self.settings, self.seed = settings, seed
         self.images, self.labels = _on_device(train, device)
         self.held_out, self.held_out_labels = _on_device(held_out, device)
-        self.description = describe_network(settings, info)
+        self.description = describe_network(settings, info, start)
         network = build_network(NETWORKS, self.description)
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.batches = ShuffledBatches(len(self.images), settings.batch_size, seed, device)
@@ -123,8 +132,10 @@ class ImageTraining:
         """The indices of a batch's images in the training split and, while the body stands still, all features."""
         chosen = self.batches.indices(number)
         if isinstance(self.images, StreamedImages):
-            self.images.read_ahead(own_rows(chosen))
-            self.images.read_ahead(own_rows(self.batches.indices(number + 1)))
+            for batch in (chosen, self.batches.indices(number + 1)):
+                self.images.read_ahead(own_rows(batch))
+                if self.settings.cutmix:
+                    self.images.read_ahead(own_rows(batch.roll(1)))
         is_frozen = number // self.settings.accumulate < self.frozen_steps
         return (chosen, self.frozen_features) if is_frozen else (chosen,)
 
@@ -143,12 +154,25 @@ class ImageTraining:
         return features_of_views(self.network, images, self.normalised, flipped=flipped)
 
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
-        """Augmented, normalised images, or features of an image or its mirror image; and their labels."""
+        """Augmented, normalised images, or features of an image or its mirror image; and their labels.
+
+        With CutMix, also the labels of the images that are pasted in, and the share of each image that is left.
+        """
         chosen, *features = examples
         if features:
             views = torch.randint(len(features[0]), (len(chosen),), generator=generator, device=generator.device)
             views, chosen = own_rows((views, chosen))
             return features[0][views, chosen], self.labels[chosen]
+        images, labels = self._augmented_batch(chosen, generator)
+        if not self.settings.cutmix:
+            return images, labels
+        others, other_labels = self._augmented_batch(chosen.roll(1), generator)
+        inside = own_rows(random_squares(self.settings.cutmix, len(chosen), images.shape[-1], generator))
+        pasted, left = paste(images, others, inside)
+        return pasted.contiguous(memory_format=torch.channels_last), labels, other_labels, left
+
+    def _augmented_batch(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """This process's part of a batch, augmented, and its labels."""
         transforms = random_transforms(self.settings.augmentation, len(chosen), generator)
         own = own_rows(chosen)
         return self._augmented(self.images[own], [_own(each) for each in transforms]), self.labels[own]
@@ -164,8 +188,11 @@ class ImageTraining:
 
     def loss_of(self, network: ImageNetwork, batch: Batch) -> Tensor:
         """The loss function of the settings."""
-        (inputs, targets), settings = batch, self.settings
+        (inputs, targets, *mixed), settings = batch, self.settings
         logits = (network.classify(inputs) if inputs.ndim == 2 else network(inputs)).float()
+        if mixed:
+            others, left = mixed
+            return mixed_loss(logits, targets, others, left, settings.loss, settings.label_smoothing)
         return classification_loss(logits, targets, settings.loss, settings.label_smoothing, self.class_weights)
 
     def weight_of(self, batch: Batch) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from quartet.artifacts import paths
 from quartet.datasets.images import open_images
 from quartet.images.settings import TrainCnn
 from quartet.images.training.image_training import ImageTraining
@@ -13,6 +14,7 @@ from quartet.params.fields import say_idle
 from quartet.training.no_classes import nothing_to_train
 from quartet.training.run import Plan
 from quartet.training.start_classes import foreign_classifier
+from quartet.training.start_weights import read_start
 
 CARD_KEYS = (
     "classes",
@@ -37,7 +39,9 @@ def plan(settings: TrainCnn, *, seed: int, folder: Path, info: Mapping, device: 
     frozen = " whose body stands still" if settings.freeze == 1 else ""
     say_idle("train_cnn", settings.idle, f"{settings.network}{frozen}")
     train, held_out = open_images(folder, "train", device), open_images(folder, "validation", device)
-    training = ImageTraining(settings, info, device, seed=seed, train=train, held_out=held_out)
+    manifest = read_start(settings.start_from, paths.raw("weights") / "cnn") or {}
+    start = manifest.get("network", {})
+    training = ImageTraining(settings, info, device, seed=seed, train=train, held_out=held_out, start=start)
     return Plan(
         task=training.task(),
         description=training.description,

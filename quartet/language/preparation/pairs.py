@@ -56,6 +56,7 @@ def split_pairs(pairs: Pairs, settings: PreprocessText) -> SplitPairs:
         classes=[""],
         names=[pairs.names[number] for number in used],
         own=[pairs.splits[number] for number in used],
+        groups=[pairs.groups[number] for number in used] if pairs.groups else None,
         contents=[f"{sources[number]}\n{targets[number]}" for number in used],
     )
     splits = split_examples(examples, settings.splits, VALIDATION, settings.split_seed, TEST)

@@ -24,11 +24,15 @@ class Pairs:
         names: what messages call each pair.
         splits: `train`, `validation` or `test` where the source says so.
         texts: by language, or by `source` and `target`; in the order of the source, one text per pair.
+        groups: what a pair belongs to, such as a document, if the source says so.
+        ignored: files beside the parallel ones that are not read.
     """
 
     names: list[str]
     splits: list[str | None]
     texts: dict[str, list[str]]
+    groups: list[str | None] | None = None
+    ignored: list[str] = dataclasses.field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -57,9 +61,9 @@ class Pairs:
 
 
 def read_pairs(path: Path) -> Pairs:
-    """Read a table with the columns `source` and `target` (or two named by languages, and maybe `split`), JSON lines
-    with these fields or with `{"translation": {"en": …, "de": …}}`, or a folder of parallel files (`train.en`,
-    `train.de`, …), which may be packed.
+    """Read a table with the columns `source` and `target` (or two named by languages, and maybe `split` and `group`),
+    JSON lines with these fields or with `{"translation": {"en": …, "de": …}}`, or a folder of parallel files
+    (`train.en`, `train.de`, …), which may be packed.
 
     Raises:
         BadInput: the source is missing, malformed or has no pairs, or its parallel files differ in their number of
@@ -85,11 +89,12 @@ def _table(path: Path) -> Pairs:
     languages = _columns_of_text(path, table.columns)
     splits = table.text("split").tolist() if "split" in table.data else [""] * len(table)
     rows = table.row_numbers()
-    texts = {name: [_one_line(text) for text in table.text(name)] for name in languages}
+    texts = {name: [one_line(text) for text in table.text(name)] for name in languages}
     return Pairs(
         [f"row {row}" for row in rows],
         [_split(f"{path}: row {row}", split) for row, split in zip(rows, splits, strict=True)],
         texts,
+        [group or None for group in table.text("group")] if "group" in table.data else None,
     )
 
 
@@ -106,7 +111,7 @@ def _columns_of_text(path: Path, columns: Sequence[str]) -> list[str]:
 
 
 def _json_lines(path: Path) -> Pairs:
-    pairs, languages = Pairs([], [], {}), None
+    pairs, languages, groups = Pairs([], [], {}), None, list[str | None]()
     for row, record in json_objects(path):
         where = f"{path}: row {row}"
         texts = record.get("translation", record)
@@ -118,10 +123,11 @@ def _json_lines(path: Path) -> Pairs:
                 raise BadInput(f"{where}: translation has fewer than two languages")
             pairs.texts.update({name: [] for name in languages})
         for name in languages:
-            pairs.texts[name].append(_one_line(_field(where, texts, name)))
+            pairs.texts[name].append(one_line(_field(where, texts, name)))
         pairs.names.append(str(record.get("name") or f"row {row}"))
         pairs.splits.append(_split(where, _field(where, {"split": "", **record}, "split")))
-    return pairs
+        groups.append(None if record.get("group") in (None, "") else str(record["group"]))
+    return dataclasses.replace(pairs, groups=groups if any(groups) else None)
 
 
 def _field(where: str, record: Mapping[str, Any], name: str) -> str:
@@ -148,7 +154,9 @@ def _parallel_files(folder: Path) -> Pairs:
             f"{folder}: has no parallel files, such as train.en and train.de (maybe packed as .gz or .zst), of two "
             f"languages; found are {', '.join(languages) or 'none'}"
         )
-    pairs = Pairs([], [], {name: [] for name in languages})
+    read_files = {path for parts in files.values() for path in parts.values()}
+    ignored = [path.name for path in sorted(folder.iterdir()) if path not in read_files and path.name[0] != "."]
+    pairs = Pairs([], [], {name: [] for name in languages}, ignored=ignored)
     stem_of: dict[str, str] = {}  # by split
     for stem, parts in files.items():
         split = _split_of_stem(stem)
@@ -157,7 +165,7 @@ def _parallel_files(folder: Path) -> Pairs:
         missing = [name for name in languages if name not in parts]
         if missing:
             raise BadInput(f"{folder}: {stem} has no file in {', '.join(missing)}")
-        read = {name: [_one_line(line) for line in lines_of(parts[name])] for name in languages}
+        read = {name: [one_line(line) for line in lines_of(parts[name])] for name in languages}
         counts = {parts[name].name: len(lines) for name, lines in read.items()}
         if len(set(counts.values())) > 1:
             said = ", ".join(f"{name} has {count:,} lines" for name, count in counts.items())
@@ -186,7 +194,15 @@ def _files_by_stem(folder: Path) -> dict[str, dict[str, Path]]:
             if language in found.setdefault(stem, {}):
                 raise BadInput(f"{folder}: {found[stem][language].name} and {path.name} are the same; remove one")
             found[stem][language] = path
-    return {stem: parts for stem, parts in found.items() if len(parts) > 1} or found
+    parallel = {stem: parts for stem, parts in found.items() if len(parts) > 1}
+    others = {stem: parts for stem, parts in found.items() if stem not in parallel and _split_of_stem(stem)}
+    alone = [path.name for parts in others.values() for path in parts.values()]
+    if parallel and alone:
+        raise BadInput(
+            f"{folder}: {listed(alone)} has no file in another language beside it; name that one like those of "
+            f"{next(iter(parallel))}, or move {alone[0]} elsewhere"
+        )
+    return parallel or found
 
 
 def _ordered(languages: set[str]) -> list[str]:
@@ -204,7 +220,7 @@ def _unpacked(name: str) -> str:
     return next((name[: -len(ending)] for ending in PACKED if name.lower().endswith(ending)), name)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """A text without white space around it and without line ends in it."""
     return re.sub(r"\s*[\r\n]+\s*", " ", text.strip())
 
@@ -213,4 +229,6 @@ def pair_records(pairs: Pairs) -> Iterator[dict[str, Any]]:
     """The pairs as JSON lines that `read_pairs` reads."""
     for number, split in enumerate(pairs.splits):
         texts = {name: column[number] for name, column in pairs.texts.items()}
-        yield {"name": pairs.names[number], "translation": texts, **({"split": split} if split else {})}
+        group = pairs.groups[number] if pairs.groups else None
+        said = {name: value for name, value in (("split", split), ("group", group)) if value}
+        yield {"name": pairs.names[number], "translation": texts, **said}

@@ -16,7 +16,7 @@ from quartet.language import TRANSLATION
 from quartet.language.networks import NETWORKS
 from quartet.language.networks.encoder_decoder import EncoderDecoder
 from quartet.language.networks.interface import LanguageModel
-from quartet.language.scoring import frequency_nats, validation_scores
+from quartet.language.scoring import frequency_nats, validation_sample, validation_scores
 from quartet.language.settings import TrainLm
 from quartet.language.training.continuation import Continuation
 from quartet.language.training.shards import shards_of
@@ -29,8 +29,11 @@ from quartet.training.parallel.share import own_rows, processes
 from quartet.training.run import Plan
 from quartet.training.task import Batch, Chance, Task
 
-# Settings that only windows of text use, and those that only pairs do.
-OF_TEXT, OF_PAIRS = ("corruption", "span", "continuation"), ("label_smoothing",)
+# Settings that an architecture does not use; and those that only windows of text use, and only pairs.
+OF_HOLES, OF_DECODER = ("corruption", "span", "continuation"), ("ngrams", "convolution")
+OF_NO_RECURRENCE = ("heads", "position", *OF_DECODER, *OF_HOLES)
+IDLE = {"decoder": OF_HOLES, "encoder-decoder": OF_DECODER, "lstm": OF_NO_RECURRENCE, "gru": OF_NO_RECURRENCE}
+OF_TEXT, OF_PAIRS = OF_HOLES, ("label_smoothing",)
 
 
 def plan(settings: TrainLm, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
@@ -38,6 +41,7 @@ def plan(settings: TrainLm, *, seed: int, folder: Path, info: Mapping, device: t
     description = describe_network(settings, info)
     translates = info.get("task") == TRANSLATION
     going_on = Continuation(settings, folder, info, device) if settings.start_from else None
+    say_idle("train_lm", changed(settings, IDLE[settings.architecture]), f"architecture {settings.architecture}")
     say_idle("train_lm", changed(settings, OF_TEXT if translates else OF_PAIRS), "pairs" if translates else "text")
     say_idle("train_lm", changed(settings, ["shard"]) if processes() == 1 else [], "one process")
     if translates:
@@ -90,9 +94,10 @@ class LanguageTraining:
         self.tokenizer = load_tokenizer(folder / "tokenizer.json")
         self.windows = TrainingWindows(token_stream(folder, "train"), settings.context, seed, device)
         self.batches = ShuffledBatches(self.windows.count, settings.batch_size, seed, torch.device("cpu"))
-        self.held_out = token_stream(folder, "validation")
+        self.held_out, self.held_out_bytes = validation_sample(
+            token_stream(folder, "validation"), info["counts"]["validation"]["bytes"], self.tokenizer, settings.context
+        )
         self.vocabulary_size = info["vocabulary_size"]
-        self.held_out_bytes = info["counts"]["validation"]["bytes"]
         self.network = build_network(NETWORKS, describe_network(settings, info)).to(device)
 
     def task(self) -> Task:

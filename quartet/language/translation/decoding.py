@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from quartet.artifacts.errors import BadRequest
+from quartet.artifacts.time_limits import check_time
 from quartet.language.networks.encoder_decoder import EncoderDecoder, Past
 from quartet.language.translation.pairs import sources_batch
 from quartet.training.parallel.spreading import spread
 
 BATCH_ROWS = 256  # hypotheses that are extended at once
+READ_TOKENS = 2**17  # the most tokens of sources that are read at once, for each hypothesis anew
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,24 +43,31 @@ class Search:
 
 
 @torch.inference_mode()
-def translate(network: EncoderDecoder, sources: Sequence[Tensor], search: Search) -> list[list[Hypothesis]]:
+def translate(
+    network: EncoderDecoder, sources: Sequence[Tensor], search: Search, rows: int = BATCH_ROWS
+) -> list[list[Hypothesis]]:
     """The best translations of each source, the best one first.
 
     Args:
         network: trained to translate, in evaluation mode.
         sources: `(tokens,)` ids; only as many as `network.context` are read.
         search: how to search.
+        rows: hypotheses that are extended at once; fewer where sources are very long.
 
     Raises:
         BadRequest: `search` is out of range.
+        TimeLimitReached: there is a time limit, and it is over.
     """
     if search.beam < 1:
         raise BadRequest(f"beam: found {search.beam}, allowed is 1 or more")
     if not 1 <= search.best <= search.beam:
         raise BadRequest(f"best: found {search.best}, allowed is 1 to the beam, which is {search.beam}")
+    if not 0 <= search.length_penalty <= 5:
+        raise BadRequest(f"length_penalty: found {search.length_penalty}, allowed is 0 to 5")
     # Sources of like lengths are read together, the longest first, which shows early whether the memory suffices.
     order = sorted(range(len(sources)), key=lambda number: -len(sources[number]))
-    at_once = max(1, BATCH_ROWS // search.beam)
+    longest = min(max(map(len, sources), default=0), network.context) + 1
+    at_once = max(1, min(rows, READ_TOKENS // longest) // search.beam)
 
     def written(start: int) -> tuple[Tensor, ...]:
         batch = [sources[number][: network.context] for number in order[start : start + at_once]]
@@ -87,8 +96,8 @@ def _from_tensors(tokens: Tensor, lengths: Tensor, scores: Tensor, counts: Tenso
 
 
 def longest_translation(network: EncoderDecoder, source: Tensor) -> int:
-    """The most tokens of a translation of a source."""
-    return min(network.context, 2 * len(source) + 16)
+    """The most tokens of a translation of a source, which a network that has learnt little would not end."""
+    return min(network.context, 4 * len(source) + 64)
 
 
 @torch.inference_mode()
@@ -100,6 +109,7 @@ def greedy(network: EncoderDecoder, sources: Sequence[Tensor], search: Search) -
     tokens: list[list[int]] = [[] for _ in sources]
     totals = [0.0] * len(sources)
     while rows:
+        check_time()
         best = writing.log_probabilities().max(dim=1)
         for row, token, cost in zip(rows, best.indices.tolist(), best.values.tolist(), strict=True):
             totals[row] += cost
@@ -133,6 +143,7 @@ def beam_search(network: EncoderDecoder, sources: Sequence[Tensor], search: Sear
     totals = torch.full((batch, beam), -torch.inf, device=writing.device)
     totals[:, 0] = 0.0  # at first all hypotheses of a source are the same
     while True:
+        check_time()
         costs = writing.log_probabilities().unflatten(0, (len(rows), beam))  # (sources, beam, vocabulary)
         vocabulary = costs.shape[2]
         # Of twice as many continuations as the beam has places, at most `beam` are ends.

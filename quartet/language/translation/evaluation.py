@@ -14,9 +14,15 @@ from quartet.artifacts.writing import write_table, write_text
 from quartet.datasets.tokenizers import token_texts
 from quartet.language.networks.encoder_decoder import EncoderDecoder
 from quartet.language.settings import EvaluateLm
-from quartet.language.translation.decoding import Search, translate
+from quartet.language.translation.decoding import Search, longest_translation, translate
 from quartet.language.translation.pairs import EncodedPairs, encoded_pairs
-from quartet.language.translation.scores import nearest_targets, sentence_scores, signatures, translation_scores
+from quartet.language.translation.scores import (
+    nearest_targets,
+    sentence_scores,
+    signatures,
+    translation_scores,
+    words_of,
+)
 from quartet.language.translation.scoring import score_pairs
 from quartet.language.translation.translator import Translator
 from quartet.reporting.drawing.figures import bars, line_figure, save_figure
@@ -26,6 +32,7 @@ SIDES = ("source", "target")
 GROUPS = 6  # of sentences by length
 ALIGNED = 4  # sentences whose attention is drawn
 SHOWN = 10  # best and as many worst translations
+MOST_LOOKED_UP = 2000  # test sources whose nearest training pair is looked for
 MOST_TOKENS = 24  # in a sentence whose attention is drawn
 
 
@@ -38,10 +45,11 @@ def evaluate_translation(
     device: torch.device,
     *,
     languages: Sequence[str],
+    batch_size: int,
 ) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
     """Score translations of the test sources; writes tables and pictures into the report's `folder`.
 
-    `languages` are the names of source and target, for the report.
+    `languages` are the names of source and target, for the report; `batch_size` is how many rows are written at once.
 
     Returns:
         The scores; and the `(tokens,)` ids of the test targets, and those that the network finds the most probable
@@ -50,17 +58,23 @@ def evaluate_translation(
     pairs = encoded_pairs(processed, "test")
     texts = {split: tuple(_lines(processed, split, side) for side in SIDES) for split in ("train", "test")}
     sources, references = texts["test"]
+    words, every = words_of(references), -(-len(sources) // MOST_LOOKED_UP)
+    if every > 1:
+        print(f"test: the nearest training pairs are those of every {every}th source", flush=True)
     translator = Translator(network, tokenizer)
     written = {
-        "": _translations(translator, pairs, Search(how.beam, how.length_penalty)),
-        "greedy_": _translations(translator, pairs, Search(beam=1)),
+        "": _translations(translator, pairs, Search(how.beam, how.length_penalty), batch_size),
+        "greedy_": _translations(translator, pairs, Search(beam=1), batch_size),
         "baseline_copy_": sources,
-        "baseline_nearest_": nearest_targets((texts["train"][0], texts["train"][1]), sources),
     }
+    nearest = nearest_targets((texts["train"][0], texts["train"][1]), sources[::every])
     scores = {
         f"{prefix}{name}": value
-        for prefix, translations in written.items()
-        for name, value in translation_scores(translations, references).items()
+        for prefix, translations, wanted in (
+            *((prefix, translations, references) for prefix, translations in written.items()),
+            ("baseline_nearest_", nearest, references[::every]),
+        )
+        for name, value in translation_scores(translations, wanted, words).items()
     }
     fitting = pairs.no_longer_than(network.context)
     _say_what_is_too_long(pairs, fitting, network.context)
@@ -77,8 +91,8 @@ def evaluate_translation(
     }
     pictures = folder / "evaluation"
     _draw_baselines(pictures, scores, direction)
-    _report_lengths(pictures, pairs, written[""], references)
-    _report_examples(pictures, sources, written, references, direction)
+    _report_lengths(pictures, pairs, written[""], references, words)
+    _report_examples(pictures, sources, written[""], references, [f"Translations {direction}", *signatures(words)])
     _draw_alignments(pictures, network, tokenizer, fitting)
     return scores, scored["actual"], scored["predicted"]
 
@@ -104,9 +118,15 @@ def _say_what_is_too_long(pairs: EncodedPairs, fitting: EncodedPairs, context: i
         )
 
 
-def _translations(translator: Translator, pairs: EncodedPairs, search: Search) -> list[str]:
+def _translations(translator: Translator, pairs: EncodedPairs, search: Search, batch_size: int) -> list[str]:
     """The best translation of each source; of a longer one than the network reads, of its beginning."""
-    found = translate(translator.network, pairs.sources, search)
+    network = translator.network
+    found = translate(network, pairs.sources, search, batch_size)
+    limits = [longest_translation(network, source) for source in pairs.sources]
+    cut = sum(len(best.tokens) >= limit for (best, *_), limit in zip(found, limits, strict=True))
+    if cut:
+        how = "greedily" if search.beam == 1 else f"with a beam of {search.beam}"
+        print(f"test: {cut:,} of {len(pairs):,} translations {how} are cut, for want of an end", flush=True)
     return [translator.decoded(hypotheses[0].tokens) for hypotheses in found]
 
 
@@ -121,7 +141,9 @@ def _draw_baselines(folder: Path, scores: dict[str, float], direction: str) -> N
     save_figure(figure, folder / "baselines.png")
 
 
-def _report_lengths(folder: Path, pairs: EncodedPairs, translations: list[str], references: list[str]) -> None:
+def _report_lengths(
+    folder: Path, pairs: EncodedPairs, translations: list[str], references: list[str], words: str
+) -> None:
     """Scores of groups of about as many sentences, by the number of the source's tokens."""
     lengths = np.array([len(source) for source in pairs.sources])
     lasts = np.unique(np.quantile(lengths, np.linspace(0, 1, GROUPS + 1)[1:]).round().astype(int))
@@ -129,7 +151,7 @@ def _report_lengths(folder: Path, pairs: EncodedPairs, translations: list[str], 
     for first, last in zip([lengths.min(), *(lasts[:-1] + 1)], lasts, strict=True):
         inside = np.flatnonzero((lengths >= first) & (lengths <= last)).tolist()
         if inside:
-            found = translation_scores([translations[n] for n in inside], [references[n] for n in inside])
+            found = translation_scores([translations[n] for n in inside], [references[n] for n in inside], words)
             rows.append({"from": int(first), "to": int(last), "sentences": len(inside), **found})
     table = pd.DataFrame(rows)
     write_table(folder / "scores_by_length.csv", table.round(4))
@@ -140,12 +162,12 @@ def _report_lengths(folder: Path, pairs: EncodedPairs, translations: list[str], 
 
 
 def _report_examples(
-    folder: Path, sources: list[str], written: dict[str, list[str]], references: list[str], direction: str
+    folder: Path, sources: list[str], translations: list[str], references: list[str], headings: list[str]
 ) -> None:
-    """A table of all translations, one of the best and the worst, and a text with sacrebleu's signatures."""
-    quality = sentence_scores(written[""], references)
+    """A table of all translations, one of the best and the worst, and these as a text below its `headings`."""
+    quality = sentence_scores(translations, references)
     table = pd.DataFrame(
-        {"chrf": np.round(quality, 2), "source": sources, "translation": written[""], "reference": references}
+        {"chrf": np.round(quality, 2), "source": sources, "translation": translations, "reference": references}
     )
     write_table(folder / "translations.csv", table)
     ordered = table.sort_values("chrf", ascending=False, kind="stable")
@@ -153,12 +175,7 @@ def _report_examples(
     best = ordered.assign(length=-ordered.source.str.len()).sort_values(["chrf", "length"], ascending=[False, True])
     shown = pd.concat([best[:SHOWN].drop(columns="length"), ordered[-SHOWN:][::-1]]).drop_duplicates()
     write_table(folder / "best_and_worst.csv", shown)
-    lines = [
-        f"Translations {direction}",
-        *signatures(),
-        "chrF of each translation by itself; best first, then the worst",
-        "",
-    ]
+    lines = [*headings, "chrF of each translation by itself; best first, then the worst", ""]
     for row in shown.itertuples():
         lines += [f"{row.chrf:5.1f}  {row.source}", f"       {row.translation}", f"     = {row.reference}", ""]
     write_text(folder / "samples.txt", "\n".join(lines))

@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 from quartet.artifacts.errors import BadInput
 from quartet.language import begun
 from quartet.language.networks.encoder_decoder import EncoderDecoder
+from quartet.language.sources.pairs import one_line
 from quartet.language.translation.decoding import Search, translate
 
 
@@ -31,7 +32,7 @@ class Translator:
         return self.tokenizer.decode(list(tokens)).strip()
 
     def _encoded(self, text: str) -> torch.Tensor:
-        line = " ".join(text.split())
+        line = one_line(text)
         try:
             line.encode()
         except UnicodeEncodeError as error:

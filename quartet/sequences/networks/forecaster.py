@@ -95,8 +95,8 @@ def band_spread(outputs: Tensor, actual: Tensor) -> float:
     A split conformal prediction (Lei et al. 2018) whose score is the distance from the median as a share of the band's
     half on that side. `outputs` is `(…, 1 + quantiles)` of examples that were not trained on, `actual` `(…)`.
     """
-    low, median, high = outputs[..., 1:].double().unbind(dim=-1)
-    error = actual.double() - median
+    low, median, high = outputs[..., 1:].cpu().double().unbind(dim=-1)
+    error = actual.cpu().double() - median
     half = torch.where(error < 0, median - low, high - median)
     scores = (error.abs() / half.clamp(min=1e-9)).flatten().sort().values
     place = math.ceil((QUANTILES[-1] - QUANTILES[0]) * (len(scores) + 1)) - 1

@@ -1,5 +1,6 @@
 """Turn raw data into the sequences that training reads (`loading.py` describes the format)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +13,20 @@ from quartet.artifacts.tensor_files import save_arrays
 from quartet.artifacts.verification import described_files, read_described, restoring, write_described
 from quartet.artifacts.writing import write_table, write_text
 from quartet.datasets.images import load_images
-from quartet.datasets.reading.tables import NumberStyle, read_table
+from quartet.datasets.reading.tables import NumberStyle, Table, read_table
 from quartet.datasets.reading.time_series import TimeSeries, filled, in_one_order
 from quartet.datasets.reading.ts_files import read_ts_files
 from quartet.datasets.splits import SPLITS, Examples, Splits, split_examples
-from quartet.datasets.tokenizers import encode_each, train_tokenizer
+from quartet.datasets.tokenizers import encode_each, train_tokenizer, training_sample
+from quartet.params.fields import changed
 from quartet.sequences.loading import as_sequences, series_values
 from quartet.sequences.preparation.forecast_tables import histories_from_table, task_of
 from quartet.sequences.preparation.forecasts import prepare_forecast
 from quartet.sequences.preparation.histories import Histories
 from quartet.sequences.preparation.passages import Passages, passages_from_table
 from quartet.sequences.preparation.series_tables import series_from_table
-from quartet.sequences.preparation.standardising import standardisation
-from quartet.sequences.settings import PreprocessSequences
+from quartet.sequences.preparation.standardising import standardisation, varying
+from quartet.sequences.settings import Columns, PreprocessSequences
 
 REASONS = {
     "classes": "each series has a label",
@@ -84,6 +86,7 @@ def read_series(
         (name,) = files
         style = NumberStyle("preprocess.sequences", settings.decimal, settings.thousands)
         table = read_table(folder / name, Path(path))
+        _refuse_absent(table, settings.columns, ("series", "step", "split", "group"))
         task = task_of(table, settings)
         if task == "forecast":
             return histories_from_table(table, settings, style), _with_reason(task, settings)
@@ -92,6 +95,18 @@ def read_series(
             raise BadInput(f"{source}: has no column for preprocess.sequences.task = {settings.task}")
     _refuse_settings_of_forecasts(source, task, settings)
     return in_one_order(filled(series, settings.missing)), _with_reason(task, settings)
+
+
+def _refuse_absent(table: Table, columns: Columns, roles: Sequence[str]) -> None:
+    """Raise BadInput for a column that the settings name and the table lacks, or that is read but for its capitals."""
+    for role in changed(columns, roles):
+        name = getattr(columns, role)
+        if name not in table.data:
+            raise BadInput(
+                f"{table.path}: has no column {name}, which preprocess.sequences.columns.{role} names; its columns are "
+                f"{listed(table.columns)}"
+            )
+    table.refuse_near([columns.split, columns.group])
 
 
 def _refuse_settings_of_forecasts(source: str, task: str, settings: PreprocessSequences) -> None:
@@ -116,6 +131,7 @@ def read_passages(source: str, files: dict[str, str | None], folder: Path, setti
     (name,) = files
     columns = settings.columns
     table = read_table(folder / name, Path(source.partition(":")[2]))
+    _refuse_absent(table, columns, ("text", "label", "split", "group"))
     return passages_from_table(table, text=columns.text, label=columns.label, split=columns.split, group=columns.group)
 
 
@@ -138,9 +154,12 @@ def split_sequences(found: TimeSeries | Passages, source: str, settings: Preproc
         contents=found.contents(),
     )
     try:
-        return split_examples(examples, settings.splits, settings.validation, settings.split_seed)
+        splits = split_examples(examples, settings.splits, settings.validation, settings.split_seed)
     except BadInput as error:
         raise BadInput(f"{source}: {error}") from error
+    if isinstance(found, Passages) and found.unused:
+        splits.report["warnings"].append(f"columns that are not used: {listed(found.unused)}")
+    return splits
 
 
 def _from_images(kind: str, images: Path, folder: Path, settings: PreprocessSequences) -> dict:
@@ -199,9 +218,9 @@ def _from_time_series(series: TimeSeries, source: str, folder: Path, settings: P
 
 def _numbers(targets: np.ndarray) -> dict:
     """What `info.json` says of the numbers to predict, from those of the training series."""
-    mean, std = float(targets.mean()), float(targets.std())
+    mean, std = targets.mean(), targets.std()
     edges = np.quantile(targets, np.linspace(0, 1, 6)[1:-1])
-    return {"target_mean": mean, "target_std": std or 1.0, "quintiles": edges.tolist()}
+    return {"target_mean": float(mean), "target_std": float(varying(mean, std)), "quintiles": edges.tolist()}
 
 
 def _docstring_topics(raw: Path) -> Passages:
@@ -218,7 +237,8 @@ def _from_passages(
     splits.print(source)
     classes, labels = np.unique(passages.labels, return_inverse=True)
     texts = np.asarray(passages.texts, dtype=object)
-    tokenizer = train_tokenizer("bpe", texts[splits.indices["train"]], settings.vocabulary_size)
+    read = texts[splits.indices["train"]].tolist()
+    tokenizer = train_tokenizer("bpe", training_sample(read, sum(map(len, read))), settings.vocabulary_size)
     encoded = encode_each(tokenizer, passages.texts)
     lengths = np.asarray([len(tokens) for tokens in encoded])
     for split, chosen in splits.indices.items():

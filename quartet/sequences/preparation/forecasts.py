@@ -5,12 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
-from quartet.artifacts.errors import BadInput
+from quartet.artifacts.errors import BadInput, listed
 from quartet.artifacts.tensor_files import save_arrays
 from quartet.datasets.reading.time_series import filled
 from quartet.datasets.splits import SPLITS, print_report
 from quartet.sequences.loading import series_values
-from quartet.sequences.preparation.histories import Cut, Histories, cut_by_time, season_of, window_of
+from quartet.sequences.preparation.histories import (
+    Cut,
+    Histories,
+    cut_by_time,
+    season_of,
+    window_of,
+    without_future,
+)
 from quartet.sequences.preparation.standardising import standardisation
 from quartet.sequences.settings import PreprocessSequences
 
@@ -60,15 +67,29 @@ def outlook_of(histories: Histories, source: str, settings: PreprocessSequences)
             f"{cut.train.min()}"
         )
     window = settings.window or window_of(int(cut.train.min()), season, horizon)
-    return Outlook(season, horizon, window, cut, _report(histories, cut, window, horizon))
+    report = _report(histories, cut, window, horizon)
+    for split, (count,) in report["classes"].items():
+        if not count:
+            raise BadInput(
+                f"{source}: its {split} stretches are too short for a window of {window} steps and a horizon of "
+                f"{horizon}; set preprocess.sequences.window, .horizon or .{split}_steps"
+            )
+    return Outlook(season, horizon, window, cut, report)
 
 
 def _report(histories: Histories, cut: Cut, window: int, horizon: int) -> dict:
-    steps, windows = {}, {}
+    steps, windows, short = {}, {}, []
     for split in SPLITS:
         start, end = cut.stretch(split)
         steps[split] = int((end - start).sum())
-        windows[split] = int(np.maximum(0, end - np.maximum(start, window) - horizon + 1).sum())
+        of_series = np.maximum(0, end - np.maximum(start, window) - horizon + 1)
+        windows[split] = int(of_series.sum())
+        without = [histories.series.names[number] for number in np.flatnonzero(of_series == 0).tolist()]
+        if without and windows[split]:
+            short.append(
+                f"{split} leaves out {len(without):,} of {len(of_series):,} series, too short for a window of {window} "
+                f"steps and a horizon of {horizon}: {listed(without)}"
+            )
     unused = int(histories.series.lengths.sum()) - sum(steps.values())
     counts = ", ".join(f"{steps[split]:,} {split}" for split in SPLITS)
     how = "as the source says" if histories.own is not None else "in the order of time"
@@ -81,8 +102,18 @@ def _report(histories: Histories, cut: Cut, window: int, horizon: int) -> dict:
         "copies": 0,
         "copies_in_two_splits": [],
         "copies_in_two_classes": [],
-        "warnings": list(histories.gaps),
+        "warnings": [*histories.gaps, *short],
     }
+
+
+def complete_histories(histories: Histories, settings: PreprocessSequences) -> Histories:
+    """The series up to the last value of what is forecast, without missing values.
+
+    Raises:
+        BadInput: a value is missing, and the settings do not say what that means.
+    """
+    past = without_future(histories)
+    return dataclasses.replace(past, series=filled(past.series, settings.missing))
 
 
 def prepare_forecast(histories: Histories, source: str, folder: Path, settings: PreprocessSequences) -> dict:
@@ -91,15 +122,9 @@ def prepare_forecast(histories: Histories, source: str, folder: Path, settings: 
     Raises:
         BadInput: a value is missing, a series is too short, or no test window fits into the test stretch.
     """
-    histories = dataclasses.replace(histories, series=filled(histories.series, settings.missing))
+    histories = complete_histories(histories, settings)
     outlook = outlook_of(histories, source, settings)
     windows = {split: count for split, (count,) in outlook.report["classes"].items()}
-    for split, count in windows.items():
-        if not count:
-            raise BadInput(
-                f"{source}: its {split} stretches are too short for a window of {outlook.window} steps and a horizon "
-                f"of {outlook.horizon}; set preprocess.sequences.window, .horizon or .{split}_steps"
-            )
     each, cut = histories.series.each(), outlook.cut
     train = [values[:end] for values, end in zip(each, cut.train, strict=True)]
     info = {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from quartet.artifacts.errors import BadInput
+from quartet.artifacts.errors import BadInput, listed
 from quartet.datasets.reading.time_series import TimeSeries
 from quartet.datasets.splits import SPLITS
 from quartet.sequences.settings import PreprocessSequences
@@ -48,6 +48,26 @@ class Cut:
         return before[split], getattr(self, split)
 
 
+def without_future(histories: Histories) -> Histories:
+    """The series without the rows at their ends in which only what is known in advance has values: the future."""
+    series, features = histories.series, len(histories.series.features) - histories.known
+    empty = np.isnan(series.values[:, :features]).all(axis=1)
+    if not (histories.known and empty.any()):
+        return histories
+    kept = np.ones(len(empty), bool)
+    for end, length in zip(series.lengths.cumsum().tolist(), series.lengths.tolist(), strict=True):
+        filled = np.flatnonzero(~empty[end - length : end])
+        kept[end - length + (int(filled[-1]) + 1 if len(filled) else length) : end] = False
+    lengths = np.add.reduceat(kept, series.lengths.cumsum() - series.lengths).astype(np.int64)
+    note = f"{int((~kept).sum()):,} rows at the ends have only what is known in advance, and are not used"
+    return dataclasses.replace(
+        histories,
+        series=dataclasses.replace(series, values=series.values[kept], lengths=lengths),
+        own=None if histories.own is None else histories.own[kept],
+        gaps=[*histories.gaps, *([note] if not kept.all() else [])],
+    )
+
+
 def cut_by_time(histories: Histories, settings: PreprocessSequences, horizon: int) -> Cut:
     """Cut every series by time, so that nothing of the future reaches training.
 
@@ -58,6 +78,12 @@ def cut_by_time(histories: Histories, settings: PreprocessSequences, horizon: in
         BadInput: a series is too short, or its own splits do not follow each other.
     """
     if histories.own is not None and settings.splits != "random":
+        given = [name for name in ("train_steps", "validation_steps", "test_steps") if getattr(settings, name)]
+        if given:
+            raise BadInput(
+                f"the table's own splits say which steps are test: set preprocess.sequences.{listed(given, ', .')} to "
+                "null, or remove the column"
+            )
         return _own_cut(histories)
     if settings.splits == "own":
         raise BadInput("`splits: own` takes a table with a column that says which steps are train and test")

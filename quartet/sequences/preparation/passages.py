@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
 from quartet.datasets.reading.tables import Table
 from quartet.datasets.splits import SPLITS, split_name
@@ -9,13 +10,14 @@ from quartet.datasets.splits import SPLITS, split_name
 
 @dataclasses.dataclass(frozen=True)
 class Passages:
-    """Texts with their labels; `splits` and `groups` are None where the source does not say."""
+    """Texts with their labels; `splits` and `groups` are None where the source does not say, `unused` are columns."""
 
     names: list[str]
     texts: list[str]
     labels: list[str]
     splits: list[str | None] | None = None
     groups: list[str | None] | None = None
+    unused: Sequence[str] = ()
 
     def contents(self) -> list[bytes]:
         """A checksum of each text."""
@@ -44,4 +46,5 @@ def passages_from_table(table: Table, *, text: str, label: str, split: str, grou
         labels=[cells[label][row] for row in order],
         splits=[split_name(cells[split][row]) for row in order] if split in cells else None,
         groups=[cells[group][row] or None for row in order] if group in cells else None,
+        unused=[name for name in table.columns if name not in cells],
     )

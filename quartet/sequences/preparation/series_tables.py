@@ -73,9 +73,9 @@ def step_numbers(table: Table, column: str, style: NumberStyle) -> np.ndarray:
     """
     text = table.text(column)
     times = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-    # Plain numbers can be read as years, so that times are those of which not all are numbers.
-    numbers = pd.to_numeric(text, errors="coerce")
-    if numbers.isna().any() and times.notna().any():
+    # Plain numbers can be read as years, so that times are what is no number.
+    no_number = np.isnan(table.parsed(column, style))
+    if 2 * (times.notna() & no_number).sum() > no_number.sum():
         table.refuse(times.isna(), column, "is not a time such as 2026-11-28T09:30", text)
         return times.astype("int64").to_numpy()
     steps = table.numbers(column, style)

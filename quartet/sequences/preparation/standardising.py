@@ -11,5 +11,9 @@ def standardisation(by: str, train: list[np.ndarray]) -> dict:
     # In one layout of memory, on which the last digit of a mean depends.
     values = np.ascontiguousarray(np.concatenate(train))
     mean, std = values.mean(axis=0), values.std(axis=0)
-    # A constant feature is not scaled up.
-    return {"mean": mean.tolist(), "std": [float(f"{value:.9g}") or 1.0 for value in std]}
+    return {"mean": mean.tolist(), "std": [float(f"{value:.9g}") for value in varying(mean, std)]}
+
+
+def varying(mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Deviations, but 1 where numbers are constant but for rounding errors: these are not scaled up."""
+    return np.where(std > 1e-12 * np.abs(mean), std, 1.0)

@@ -92,14 +92,14 @@ class ForecastTraining(BatchedTraining):
         for past, ahead, actual in self._some_held_out():
             outputs = network(past, ahead)
             errors = F.mse_loss(outputs[..., 0], actual, reduction="none")
-            losses += (errors + pinball(outputs, actual)).double().sum().item()
-            squares += errors.double().sum().item()
+            losses += (errors + pinball(outputs, actual)).cpu().double().sum().item()
+            squares += errors.cpu().double().sum().item()
             count += errors.numel()
         return {"loss": losses / count, "mse": squares / count, "score": -squares / count}
 
     def chance(self) -> Chance:
         """The score of the mean of the training stretch, which is zero when standardised."""
-        squares = torch.cat([actual.double().square().flatten() for _, _, actual in self._some_held_out()])
+        squares = torch.cat([actual.cpu().double().square().flatten() for _, _, actual in self._some_held_out()])
         return Chance("the mean of the training stretch", -squares.mean().item())
 
     @torch.no_grad()

@@ -1,5 +1,6 @@
 """Train a linear layer on the features of random kernels."""
 
+import functools
 from typing import Any
 
 import torch
@@ -27,20 +28,31 @@ class KernelTraining(SequenceTraining):
         super().__init__(*arguments, **named)
         self.network: KernelClassifier
         chosen = torch.arange(len(self.train), device=self.train.lengths.device)
-        some = chosen[:: max(1, len(chosen) // FITTED)]
-        values, lengths = self.train.padded(some)
-        inputs = network_inputs(values, self.info)
-        self.network.fit(inputs, lengths)
-        self.penalty = 0.0
-        if not self.info["classes"]:
-            targets = self.goal.targets(self.train.labels[some])
-            self.penalty = ridge_penalty(self.network.pooled(inputs, lengths), targets) / len(some)
+        self.some = chosen[:: max(1, len(chosen) // FITTED)]
+        self.network.fit(*self._inputs(self.train, self.some))
         columns = self.network.classifier.in_features
         fits = 4 * columns * (len(self.train) + len(self.held_out)) <= CACHE_BYTES
         augmented = self.info["input"] == "pixels" or self.settings.series_augmentation.on
         self.cached = fits and not augmented
-        if self.cached:
-            self.train_features, self.held_out_features = map(self._pooled, (self.train, self.held_out))
+
+    # Computed when they are first needed, since a training that starts from another model takes over its kernels.
+    @functools.cached_property
+    def train_features(self) -> Tensor:
+        """Of all training sequences."""
+        return self._pooled(self.train, torch.arange(len(self.train), device=self.train.lengths.device))
+
+    @functools.cached_property
+    def held_out_features(self) -> Tensor:
+        """Of all held-out sequences."""
+        return self._pooled(self.held_out, torch.arange(len(self.held_out), device=self.held_out.lengths.device))
+
+    @functools.cached_property
+    def penalty(self) -> float:
+        """Of the layer's squared weights; 0 for classes."""
+        if self.info["classes"]:
+            return 0.0
+        features = self._pooled(self.train, self.some)
+        return ridge_penalty(features, self.goal.targets(self.train.labels[self.some])) / len(self.some)
 
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:
         """Features and labels."""
@@ -64,9 +76,10 @@ class KernelTraining(SequenceTraining):
         with torch.no_grad():
             return network.classifier(self.held_out_features)
 
-    def _pooled(self, sequences: Sequences) -> Tensor:
-        parts = torch.arange(len(sequences), device=sequences.lengths.device).split(256)
-        return torch.cat([self.network.pooled(*self._inputs(sequences, part)) for part in parts])
+    def _pooled(self, sequences: Sequences, chosen: Tensor) -> Tensor:
+        with torch.no_grad(), torch.autocast(chosen.device.type, enabled=False):
+            parts = [self.network.pooled(*self._inputs(sequences, part)) for part in chosen.split(256)]
+        return torch.cat(parts)
 
     def _inputs(self, sequences: Sequences, chosen: Tensor) -> tuple[Tensor, Tensor]:
         values, lengths = sequences.padded(chosen)

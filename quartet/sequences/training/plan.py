@@ -1,11 +1,15 @@
 """The plan of a training on sequences: classes or numbers, by a recurrent network or by kernels, or a forecast."""
 
+import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import torch
+from torch import nn
 
+from quartet.artifacts import paths
+from quartet.artifacts.checksums import sha256
 from quartet.artifacts.errors import BadInput
 from quartet.params.fields import changed, say_idle
 from quartet.sequences.loading import load_sequences
@@ -16,6 +20,7 @@ from quartet.sequences.training.sequence_training import SequenceTraining
 from quartet.training.no_classes import nothing_to_train
 from quartet.training.run import Plan
 from quartet.training.start_classes import foreign_classifier
+from quartet.training.start_weights import TOKENIZER
 
 CARD_KEYS = (
     *("kind", "input", "classes", "image_shape", "order", "steps", "features", "feature_names", "vocabulary_size"),
@@ -53,8 +58,18 @@ def plan(settings: TrainRnn, *, seed: int, folder: Path, info: Mapping, device: 
         card_keys=card_keys,
         model_files={"tokenizer": folder / "tokenizer.json"} if info["input"] == "tokens" else {},
         calibrate=training.calibrate,
-        foreign=partial(foreign_classifier, training.network, info["classes"]),
+        foreign=partial(_foreign, training.network, info, folder),
     )
+
+
+def _foreign(network: nn.Module, info: Mapping, folder: Path, start: Mapping) -> set[str]:
+    """The weights that mean something else in a model of other classes, or of another vocabulary."""
+    foreign = foreign_classifier(network, info["classes"], start)
+    theirs = paths.raw("weights") / "rnn" / TOKENIZER
+    if info["input"] == "tokens" and not (theirs.exists() and sha256(theirs) == sha256(folder / TOKENIZER)):
+        print("the start model has another vocabulary, so its embedding starts from random weights", flush=True)
+        foreign |= {name for name in network.state_dict() if name.startswith("embedding.")}
+    return foreign
 
 
 RECURRENT = ("cell", "hidden_size", "layers", "dropout")
@@ -69,6 +84,12 @@ def _name_idle_settings(settings: TrainRnn, info: Mapping) -> None:
     elif info["input"] == "forecast":
         idle += changed(settings, CLASSIFIER)
     idle += changed(settings, ["loss"] if info["classes"] else ["label_smoothing"])
+    if info["input"] != "pixels":
+        names = [field.name for field in dataclasses.fields(settings.augmentation)]
+        default = TrainRnn().augmentation
+        idle += [
+            f"augmentation.{name}" for name in names if getattr(settings.augmentation, name) != getattr(default, name)
+        ]
     say_idle("train_rnn", idle, "this task and network")
 
 

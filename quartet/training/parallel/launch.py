@@ -91,7 +91,7 @@ def launch(runtime: Runtime, module: str, arguments: list[str]) -> None:
             run_id="quartet",
             rdzv_backend="c10d",
             rdzv_endpoint=runtime.rendezvous or "127.0.0.1:0",
-            rdzv_configs={"timeout": runtime.process_timeout},
+            rdzv_configs={"join_timeout": max(1, round(runtime.process_timeout))},
             local_addr=None if runtime.rendezvous else "127.0.0.1",
             max_restarts=0,
             monitor_interval=0.1,
