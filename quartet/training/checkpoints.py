@@ -105,8 +105,8 @@ class Checkpoint:
             if theirs.get("settings") == self._parts.get("settings"):
                 others = [name for name, digest in self._parts.items() if theirs.get(name) != digest]
                 print(
-                    f"an unfinished training with these settings, at step {values.get('step')}, cannot be resumed, since "
-                    f"its {listed(others, ' and ')} differed: this one begins anew. What it was is in {training.folder}",
+                    f"an unfinished training with these settings, at step {values.get('step')}, cannot be resumed, "
+                    f"since its {listed(others, ' and ')} differed: this one begins anew; it is in {training.folder}",
                     flush=True,
                 )
                 return
@@ -132,7 +132,7 @@ class Checkpoint:
             self._write(progress)
         except OSError as error:
             self._saved_at = time.monotonic()
-            print(f"no checkpoint could be saved: {error.strerror or error}; the training goes on", flush=True)
+            print(f"the training goes on, but no checkpoint could be saved: {error.strerror or error}", flush=True)
             return False
         self._saved_at = time.monotonic()
         self._limit_cost(self._saved_at - start)
