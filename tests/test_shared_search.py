@@ -189,15 +189,16 @@ def test_two_machines_share_the_trials_and_one_takes_up_what_a_killed_one_leaves
 def test_a_machine_that_stood_still_does_not_overwrite_what_another_did(machines, address):
     one, two = machines
     one.hold()
+    two.hold()
     with one.started() as still, two.started() as other:
         wait_until(lambda: one.trained or two.trained)  # the one trial has begun, wherever
         if two.trained:
             one, two, still, other = two, one, other, still
         still.send_signal(signal.SIGSTOP)
+        two.let_go()
         other.end()
         still.send_signal(signal.SIGCONT)
-        if (one.folder / "wait").exists():
-            one.let_go()
+        one.let_go()
         said = still.end()
     assert "rates-0: this machine was out of reach, and another one has taken up the trial" in said
     assert states(trials_of(address)) == ["FAIL", "COMPLETE"] and one.trained == two.trained

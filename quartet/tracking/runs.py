@@ -9,6 +9,7 @@ import dataclasses
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
@@ -28,6 +29,7 @@ from quartet.tracking.sender_process import SenderProcess
 if TYPE_CHECKING:
     from quartet.families import Family
 
+MOST_WAITING = 100_000  # entries in memory while the disk takes none
 PARENT_RUN = "QUARTET_PARENT_RUN"  # environment variable: the parent run for the stages of a search's trial
 
 
@@ -38,6 +40,9 @@ class Run:
         self._journal, self._sender = journal, sender
         self._threads: list[threading.Thread] = []
         self._reading, self._checksums = threading.Lock(), dict[Path, str]()
+        # Entries that the disk did not take yet, with their time.
+        self._appending, self._waiting = threading.RLock(), deque[tuple[str, int, dict[str, Any]]](maxlen=MOST_WAITING)
+        self._is_waiting = False
 
     def wait_until_open(self) -> dict[str, str]:
         """Wait for the run's `run_id` and `parent_run_id` (if any); `{}` if MLflow does not have the run now.
@@ -132,6 +137,8 @@ class Run:
         self._append("end", status=status)  # first: a signal may end the rest
         for thread in self._threads:
             thread.join(None if status == "FINISHED" else 0.5)
+        if self._waiting:
+            store.say(f"{len(self._waiting):,} entries are lost, since the disk takes none")
         if self._sender is not None:
             self._sender.finish()
             if self._sender.is_refused() and self._journal is not None:
@@ -140,11 +147,17 @@ class Run:
     def _append(self, call: str, **arguments: Any) -> None:
         if self._journal is None:
             return
-        try:
-            self._journal.append(call, **arguments)
-        except OSError as error:
-            self._journal = None
-            store.say(f"tracking stops, the stage continues: {store.first_line(error)}")
+        with self._appending:
+            self._waiting.append((call, int(time.time() * 1000), arguments))
+            try:
+                while self._waiting:
+                    call, when, arguments = self._waiting[0]
+                    self._journal.append(call, milliseconds=when, **arguments)
+                    self._waiting.popleft()
+            except OSError as error:  # the next entry tries again
+                if not self._is_waiting:
+                    store.say(f"what is logged waits in memory, the stage continues: {store.first_line(error)}")
+                self._is_waiting = True
         if self._sender is not None and not self._sender.is_refused():
             with contextlib.suppress(OSError):  # no memory or file for a process now; the next entry tries again
                 self._sender.revive()

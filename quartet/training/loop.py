@@ -53,12 +53,14 @@ def train(
                     _go_on(training, checkpoint, bar, stop, on_validation)
                 except Diverged as found:
                     diverged = found
+                received = stop.received
                 if processes() > 1:
-                    diverged = _agreed(stop, diverged)
+                    received, diverged = _agreed(stop, diverged)
                 if diverged:
                     print(training.recover(diverged), flush=True)
                     bar.move_to(training.done)
-                stop.check()
+                if received is not None:
+                    raise Interrupted(128 + received)
         except Interrupted:
             saved = training.is_finite() and checkpoint.save(training.progress())
             checkpoint.close(finished=False)
@@ -120,14 +122,16 @@ def _go_on(
         _save_if_due(checkpoint, training)
 
 
-def _agreed(stop: StopRequests, diverged: Diverged | None) -> Diverged | None:
+def _agreed(stop: StopRequests, diverged: Diverged | None) -> tuple[int | None, Diverged | None]:
     """What any of the processes has found after this step: a signal to stop, or numbers that are not finite.
 
-    On a GPU, they look at their numbers at different times.
+    On a GPU, they look at their numbers at different times. A signal that arrives meanwhile is agreed on after the next
+    step: all of them stop after the same one.
     """
     received, step = largest(stop.received or 0, diverged.step if diverged else 0)
-    stop.received = received or None
-    return diverged or (Diverged(step, "a number of another process is") if step else None)
+    if received:
+        stop.received = received
+    return received or None, diverged or (Diverged(step, "a number of another process is") if step else None)
 
 
 def _check_of(task: Task, settings: Training, device: torch.device) -> Callable[[Progress], None]:

@@ -21,14 +21,13 @@ from quartet.artifacts.model_store import save_model
 from quartet.artifacts.time_limits import TimeLimitReached, time_limit
 from quartet.artifacts.writing import read_json, write_json
 from quartet.datasets.tokenizers import load_tokenizer
-from quartet.language import begun
+from quartet.language import begun, one_line
 from quartet.language.evaluation import evaluate
 from quartet.language.networks.encoder_decoder import SENTINELS
 from quartet.language.preparation import prepare_text
 from quartet.language.serving import TextGenerator
 from quartet.language.settings import EvaluateLm, PreprocessText, TrainLm
 from quartet.language.sources import download_text
-from quartet.language.sources.pairs import one_line
 from quartet.language.training import plan
 from quartet.language.translation import decoding, scores
 from quartet.language.translation.decoding import Search, beam_search, greedy, translate

@@ -121,5 +121,6 @@ def test_generate_prints_what_it_writes(folder, generator, monkeypatch):
     assert done.output == f"{whole}\n"
     done = run(folder, monkeypatch, "generate", "The ", "--tokens", "40", "--seed", "3", "--stop", letter_in(whole))
     assert done.output == f"{whole[: whole.index(letter_in(whole), 4)]}\n"
+    (folder / "params.yaml").write_text("{}\n")
     done = run(folder, monkeypatch, "translate", "The ")
     assert done.exit_code == 2 and "was not trained to translate" in done.stderr

@@ -79,20 +79,32 @@ FULL = """
 import resource
 from quartet.tracking.runs import PARENT_RUN, tracked_run
 with tracked_run("stage", {}, []) as run:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
     for step in range(100):
         run.log_scores({"loss": 0.5}, step)
+    THEN
 print("trained")
 """
 
 
-def test_a_disk_that_takes_no_more_does_not_stop_the_stage(later):
+@pytest.mark.parametrize(
+    ("then", "recovers"),
+    [
+        ("pass", False),
+        ("resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))", True),
+    ],
+)
+def test_a_disk_that_takes_no_more_does_not_stop_the_stage(later, then, recovers):
     environment = {**os.environ, "PYTHONPATH": str(TOP)}
-    done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, env=environment)
-    assert done.stdout == "trained\n" and done.stderr.count("tracking stops, the stage continues") == 1
+    code = FULL.replace("THEN", then)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout == "trained\n"
+    assert done.stderr.count("what is logged waits in memory, the stage continues") == 1
     (journal,) = unsent()
     whole = [entry["step"] for entry, _ in journal.entries() if entry and entry["call"] == "log_scores"]
-    assert whole == list(range(len(whole))) and whole
+    assert whole == list(range(len(whole))) and (len(whole) == 100) == recovers and whole
+    assert ("entries are lost, since the disk takes none" in done.stderr) != recovers
+    assert (journal.find("end") is not None) == recovers
 
 
 def test_an_outage_stops_no_search_and_its_end_is_sent_later(home, monkeypatch, capsys):

@@ -11,6 +11,7 @@ from quartet.datasets.reading.json_lines import json_objects
 from quartet.datasets.reading.tables import ENDINGS, read_table
 from quartet.datasets.reading.text_files import PACKED, lines_of
 from quartet.datasets.splits import SPLITS, split_name
+from quartet.language import one_line
 
 SIDES = ("source", "target")
 _CODE = re.compile(r"[a-z]{2,3}([_-][A-Za-z]{2,8})?")  # of a language, such as en or pt-BR
@@ -218,11 +219,6 @@ def _split_of_stem(stem: str) -> str | None:
 
 def _unpacked(name: str) -> str:
     return next((name[: -len(ending)] for ending in PACKED if name.lower().endswith(ending)), name)
-
-
-def one_line(text: str) -> str:
-    """A text without white space around it and without line ends in it."""
-    return re.sub(r"\s*[\r\n]+\s*", " ", text.strip())
 
 
 def pair_records(pairs: Pairs) -> Iterator[dict[str, Any]]:

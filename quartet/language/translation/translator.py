@@ -6,9 +6,8 @@ import torch
 from tokenizers import Tokenizer
 
 from quartet.artifacts.errors import BadInput
-from quartet.language import begun
+from quartet.language import begun, one_line
 from quartet.language.networks.encoder_decoder import EncoderDecoder
-from quartet.language.sources.pairs import one_line
 from quartet.language.translation.decoding import Search, translate
 
 
