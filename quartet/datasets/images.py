@@ -6,6 +6,7 @@ size)` uint8 and `labels` `(images,)` int64, and `info.json`.
 
 import math
 import os
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -64,6 +65,10 @@ class StreamedImages:
 
     def __init__(self, path: Path, device: torch.device):
         self.path, self.device, self._rows = path, device, open_array(path, "images")
+        self._file = os.open(path, os.O_RDONLY)  # the same one to the end, whatever takes its name
+        weakref.finalize(self, os.close, self._file)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_RANDOM)
         self._reader = ThreadPoolExecutor(1)
         self._ahead: dict[bytes, Future[Tensor]] = {}
 
@@ -100,12 +105,9 @@ class StreamedImages:
         Where a mapped file is touched, the system also reads what follows (up to some MiB), of which little is used.
         """
         images, size = np.empty((len(indices), *self.shape[1:]), np.uint8), math.prod(self.shape[1:])
-        with self.path.open("rb", buffering=0) as file:
-            if hasattr(os, "posix_fadvise"):
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-            for image, index in zip(images, indices.tolist(), strict=True):
-                if os.preadv(file.fileno(), [image], self._rows.offset + index * size) != size:
-                    raise ValueError(f"{self.path} has become shorter while it was read")
+        for image, index in zip(images, indices.tolist(), strict=True):
+            if os.preadv(self._file, [image], self._rows.offset + index * size) != size:
+                raise ValueError(f"{self.path} has become shorter while it was read")
         return torch.from_numpy(images)
 
 

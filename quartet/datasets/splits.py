@@ -91,11 +91,12 @@ def split_examples(examples: Examples, how: str, validation: float, seed: int, t
     share = {"test": test, "validation": validation / (1 - test) if "test" in drawn else validation}
     uneven = []
     for name in drawn:
-        wanted = share[name] * len(given["train"])
+        pool, wanted = given["train"], share[name] * len(given["train"])
         kept = len(drawn) - drawn.index(name)  # one for train, and one for each split that is still to be drawn
-        given[name] = _draw(given["train"], labels, clusters, share[name], random, kept)
-        given["train"] = np.setdiff1d(given["train"], given[name])
-        if abs(len(given[name]) - wanted) > max(5, wanted / 2):
+        given[name] = _draw(pool, labels, clusters, share[name], random, kept)
+        given["train"] = np.setdiff1d(pool, given[name])
+        are_whole = len(np.unique(clusters[pool])) < len(pool)
+        if are_whole and abs(len(given[name]) - wanted) > max(5, wanted / 2):
             uneven.append(
                 f"{name} has {len(given[name]):,} examples, not about {wanted:,.0f}: groups or copies are large"
             )
@@ -182,7 +183,7 @@ def _draw(
     """About `share` of each class in `indices`, whole clusters, at least one; the last of a class is never drawn.
 
     A cluster that would take more beyond the share than is still missing is passed over; if that leaves nothing, the
-    smallest is drawn. Once there is one, `kept` clusters of each class stay.
+    smallest one that can be is drawn. Once there is one, `kept` clusters of each class stay.
     """
     if len(np.unique(clusters[indices])) == len(indices):
         return _draw_singly(indices, labels, share, random)
@@ -200,15 +201,18 @@ def _draw(
         sizes = {name: int((labels[members[name]] == label).sum()) for name in names}
         wanted = sum(sizes.values()) * share
         held = sum(size for name, size in sizes.items() if name in drawn)
+        smallest = min(sizes.values())
         order = [names[place] for place in random.permutation(len(names))]
-        fitting = [name for name in order if sizes[name] <= 2 * wanted]
-        for name in fitting or sorted(order, key=lambda name: sizes[name])[:1]:
-            inside = np.unique(labels[members[name]])
+        # The large ones, in the order of their sizes, are for when nothing else can be drawn.
+        for name in sorted(order, key=lambda name: max(sizes[name], 2 * wanted)):
             if held >= wanted or left[label] == 1 or (held and left[label] <= kept):
                 break
-            if name in drawn or any(left[other] == 1 for other in inside):
+            if held and held + smallest - wanted > wanted - held:
+                break
+            if name in drawn or (held and held + sizes[name] - wanted > wanted - held):
                 continue
-            if held and held + sizes[name] - wanted > wanted - held:
+            inside = np.unique(labels[members[name]])
+            if any(left[other] == 1 for other in inside):
                 continue
             drawn.add(name)
             held += sizes[name]

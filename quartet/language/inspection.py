@@ -58,5 +58,5 @@ def _inspect_pairs(source: str, path: Path, settings: PreprocessText) -> Inspect
     counts = {name: len(sources) for name, (sources, _) in split.texts.items()}
     facts = {"pairs": f"{len(pairs):,}", "from": split.languages[0], "to": split.languages[1], **words}
     note = "pairs need train_lm.architecture: encoder-decoder, which the preset translation-20min sets too"
-    ignored = {"no file in another language": pairs.ignored} if pairs.ignored else {}
+    ignored = {"not a parallel file": pairs.ignored} if pairs.ignored else {}
     return Inspection(facts, {"pairs": counts}, split.report, {**ignored, **split.left_out}, [note])

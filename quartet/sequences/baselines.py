@@ -56,7 +56,8 @@ def kernel_baseline(folder: Path, info: dict) -> dict[str, float]:
 
     For series of numbers. The penalty is chosen on the training split, leaving out one series at a time.
     """
-    actual, predicted = _kernel_predictions(RidgeClassifierCV(alphas=PENALTIES), folder, info)
+    train, test = _some(load_sequences(folder, "train")), load_sequences(folder, "test")
+    actual, predicted = _kernel_predictions(RidgeClassifierCV(alphas=PENALTIES), train, test, info)
     return {"baseline_kernels_accuracy": float(accuracy_score(actual, predicted))}
 
 
@@ -75,22 +76,21 @@ def number_baselines(folder: Path, info: dict) -> dict[str, float]:
     return {
         "baseline_mean_rmse": float(np.sqrt(np.mean((actual - info["target_mean"]) ** 2))),
         "baseline_ridge_rmse": flat,
-        "baseline_kernels_rmse": float(root_mean_squared_error(*_kernel_predictions(ridge, folder, info))),
+        "baseline_kernels_rmse": float(root_mean_squared_error(*_kernel_predictions(ridge, some, test, info))),
     }
 
 
 def _some(train: Sequences) -> Sequences:
     """At most `FITTED` training sequences, evenly: the time that ridge regression takes grows with their cube."""
-    every = -(-len(train) // FITTED)
-    if every > 1:
-        print(f"the ridge baselines are fitted to every {every}th of {len(train):,} training sequences", flush=True)
-    return train.some(torch.arange(0, len(train), every))
+    if len(train) <= FITTED:
+        return train
+    print(f"the ridge baselines are fitted to {FITTED:,} of {len(train):,} training sequences", flush=True)
+    return train.some(torch.linspace(0, len(train) - 1, FITTED).long())
 
 
-def _kernel_predictions(model: Any, folder: Path, info: dict) -> tuple[np.ndarray, np.ndarray]:
+def _kernel_predictions(model: Any, train: Sequences, test: Sequences, info: dict) -> tuple[np.ndarray, np.ndarray]:
     """The labels of the test split, and what a ridge regression on pooled random kernels predicts."""
     network = KernelClassifier(features=info["features"], steps=info["steps"], classes=1)
-    train, test = _some(load_sequences(folder, "train")), load_sequences(folder, "test")
 
     def inputs(sequences: Sequences, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         values, lengths = sequences.padded(chosen)

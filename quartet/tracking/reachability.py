@@ -64,7 +64,7 @@ def _ask_http(address: str) -> None:
             raise
         # Otherwise it answers: there is no such experiment yet, or it asks for a login.
     except urllib.error.URLError as error:
-        if not isinstance(error.reason, ssl.SSLError):
+        if not isinstance(error.reason, ssl.SSLCertVerificationError):
             raise
         # It answers; MLflow knows which certificates to trust.
 

@@ -151,10 +151,13 @@ class Run:
             self._waiting.append((call, int(time.time() * 1000), arguments))
             try:
                 while self._waiting:
-                    call, when, arguments = self._waiting[0]
+                    call, when, arguments = self._waiting.popleft()
                     self._journal.append(call, milliseconds=when, **arguments)
-                    self._waiting.popleft()
+                if self._is_waiting:
+                    store.say("what waited is in the journal now")
+                self._is_waiting = False
             except OSError as error:  # the next entry tries again
+                self._waiting.appendleft((call, when, arguments))
                 if not self._is_waiting:
                     store.say(f"what is logged waits in memory, the stage continues: {store.first_line(error)}")
                 self._is_waiting = True

@@ -216,7 +216,10 @@ class Sender:
         if call in FOR_OTHER_RUNS:
             FOR_OTHER_RUNS[call](client, _training_run(entry["training"]), entry)
         elif call in FOR_THIS_RUN:
-            with store.patient() if call in ("log_file", "log_model") else contextlib.nullcontext():
+            is_large = call in ("log_file", "log_model")
+            if is_large:
+                store.prepare()  # a server that is gone is found in seconds
+            with store.patient() if is_large else contextlib.nullcontext():
                 FOR_THIS_RUN[call](client, self._opened_id(), self._journal.folder, entry)
         # The others tell how the stage began and ended.
 

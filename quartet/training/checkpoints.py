@@ -63,6 +63,7 @@ class Checkpoint:
             return
         self._wanted = seconds  # between checkpoints
         self._last: float | None = None  # seconds that saving took
+        self._fails = False
         self._seconds, self._worth = seconds, 0.0  # the least time between checkpoints, and where it is a good moment
         self._saved_at = time.monotonic()
         prune(self.folder)
@@ -131,10 +132,12 @@ class Checkpoint:
         try:
             self._write(progress)
         except OSError as error:
-            self._saved_at = time.monotonic()
-            print(f"the training goes on, but no checkpoint could be saved: {error.strerror or error}", flush=True)
+            self._saved_at, self._worth = time.monotonic(), self._seconds
+            if not self._fails:
+                print(f"no checkpoint could be saved, and the training goes on: {error.strerror or error}", flush=True)
+            self._fails = True
             return False
-        self._saved_at = time.monotonic()
+        self._saved_at, self._fails = time.monotonic(), False
         self._limit_cost(self._saved_at - start)
         return True
 

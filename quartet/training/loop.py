@@ -39,7 +39,7 @@ def train(
         BadInput: a layer of the network cannot be shared by several processes.
         FloatingPointError: the loss or another number is not finite, and the settings say to stop, or going back does
             not help; the last checkpoint, which is finite, stays.
-        Interrupted: SIGINT, SIGHUP or SIGTERM arrived; the checkpoint is saved.
+        Interrupted: SIGINT, SIGHUP or SIGTERM arrived; a checkpoint is saved, if the disk takes it.
         LostProcess: another process has died or hangs; the last checkpoint stays.
     """
     training = _begun(task, settings, seed, device, checkpoint)

@@ -196,6 +196,22 @@ def test_a_large_group_does_not_swallow_the_split(sizes, seed):
     assert [of[group] for group in groups] == split_of_each(splits, len(groups))
 
 
+def test_what_can_be_drawn_is_found_beside_what_cannot():
+    """One recording has all of a class; the others, all too large for the share, have the rest."""
+    labels = [0] * 30 + [1] * 9 + [0] * 70
+    groups = ["p1"] * 39 + ["p2"] * 35 + ["p3"] * 35
+    own = ["train"] * 109 + ["test"] * 2
+    for seed in range(5):
+        splits = split(examples([*labels, 0, 1], own, [*groups, "t1", "t2"]), seed=seed)
+        assert counts(splits) == {"train": 74, "validation": 35, "test": 2}
+
+
+def test_small_classes_are_no_large_groups():
+    splits = split(examples([label for label in range(15) for _ in range(4)]))
+    assert counts(splits) == {"train": 30, "validation": 15, "test": 15}
+    assert not [line for line in splits.report["warnings"] if "groups" in line]
+
+
 def test_splits_that_groups_make_uneven_are_said():
     groups = ["patient A"] * 900 + [f"patient {number // 10}" for number in range(30)]
     for seed in range(20):

@@ -4,7 +4,9 @@ import gzip
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from quartet.artifacts.errors import BadInput
 from quartet.datasets.reading.tables import NumberStyle, read_table
@@ -191,6 +193,14 @@ def test_parquet_csv_and_json_lines_of_one_table_are_equal(tmp_path):
         assert found.columns == ["name", "whole", "x"], ending
         assert found.text("whole").tolist() == list(map(str, range(50))), ending
         assert found.numbers("x", POINT).tobytes() == numbers.tobytes(), ending
+
+
+def test_text_of_bytes_is_text_and_lists_stay_lists(tmp_path):
+    columns = {"bytes": pa.array([b"cat", "h\u00e9".encode()]), "list": pa.array([["a", " b"], ["c"]])}
+    parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
+    table = read_table(tmp_path / "a.parquet")
+    assert table.text("bytes").tolist() == ["cat", "h\u00e9"]
+    assert table.texts("list") == [["a", "b"], ["c"]] and table.text("list")[0] == '["a", " b"]'
 
 
 def test_a_wrong_line_of_json_is_named(tmp_path):

@@ -224,6 +224,8 @@ def test_blocks_are_not_cut_into_their_branches(name, blocks):
     assert len(set(factors.values())) == blocks
     last = "body.encoder.ln.weight"
     assert name != "vit_b_16" or factors[last] == 0.8
+    lite0 = layer_factors(torch.nn.ModuleDict({"body": EfficientNetLite0()}), 0.8)
+    assert len(set(lite0.values())) == 18 and lite0["body.head.convolution.weight"] == 0.8
 
 
 def test_going_on_from_a_trained_body_keeps_what_it_knows(data):

@@ -118,8 +118,8 @@ def test_classes_may_hold_pictures_and_folders_of_pictures(tmp_path):
     names = [
         f"{label}/{place}{n}.png" for label in ("cat", "dog") for place in ("", "day/", "night/") for n in range(3)
     ]
-    manifest, rows = index(tmp_path, f"folder:{pictures(tmp_path / 'own', names)}")
-    assert manifest["classes"] == ["cat", "dog"] and len(rows) == 18
+    manifest, rows = index(tmp_path, f"folder:{pictures(tmp_path / 'own', [*names, 'bird/day/0.png'])}")
+    assert manifest["classes"] == ["bird", "cat", "dog"] and len(rows) == 19
 
 
 @pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "$RECYCLE.BIN"])

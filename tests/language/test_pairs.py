@@ -131,9 +131,9 @@ def test_pairs_of_a_group_stay_together(tmp_path, form):
 def test_files_that_are_not_read_are_named(tmp_path, capsys):
     folder = written(tmp_path / "own", "files")
     prepared(tmp_path, folder)
-    assert "ignored (no file in another language): README.md" in capsys.readouterr().out
+    assert "ignored (not a parallel file): README.md" in capsys.readouterr().out
     left_out = inspect_texts(f"pairs:{folder}", SETTINGS).left_out
-    assert left_out["no file in another language"] == ["README.md"]
+    assert left_out["not a parallel file"] == ["README.md"]
 
 
 def test_a_pair_has_no_line_ends_inside(tmp_path):

@@ -119,6 +119,15 @@ def test_steps_with_a_decimal_comma_are_numbers(tmp_path):
 
 
 def test_a_column_of_the_settings_that_is_not_there_is_named(tmp_path):
+    numbers = series().assign(Group=lambda rows: rows["series"].str[1:].astype(float))
+    assert prepare(tmp_path / "numbers", csv(tmp_path / "a", numbers))["features"] == 3
+    kept = prepare(tmp_path / "kept", csv(tmp_path / "b", numbers.rename(columns={"Group": "group"})))
+    free = prepare(
+        tmp_path / "free",
+        csv(tmp_path / "b", numbers.rename(columns={"Group": "group"})),
+        columns=Columns(group="none"),
+    )
+    assert kept["features"] == 2 and free["features"] == 3  # a group, and a feature that is called so
     message = refused(tmp_path, csv(tmp_path, series()), columns=Columns(group="patient"))
     assert "has no column patient, which preprocess.sequences.columns.group names; its columns are series" in message
 

@@ -71,10 +71,11 @@ def split_folders(files: Files, *, described: bool) -> dict[str, str]:
                 f"{files.folder}: {listed(sorted(directly))} hold pictures, but no folder per class; expected is "
                 f"{min(directly)}/CLASS/PICTURE, a table metadata.csv, or a caption beside each picture"
             )
-    times = Counter(name for names in inside.values() for name in names)
+    # A folder with pictures of its own is a class, and what is inside it belongs to it; but no split has any.
+    containers = [names for top, names in inside.items() if top not in directly or split_name(top)]
+    times = Counter(name for names in containers for name in names)
     repeated = sorted(name for name, count in times.items() if count > 1)
-    # A folder with pictures of its own is a class, and what is inside it belongs to it.
-    if not described and set(inside) - directly and repeated and len(times) > 1:
+    if not described and repeated and len(times) > 1:
         raise BadInput(
             f"{files.folder}: can be read in two ways: the classes are {listed(sorted(tops))}; or they are "
             f"{listed(repeated)}, which are inside several of these folders. In the first case move the pictures up "

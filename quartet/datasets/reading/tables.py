@@ -63,11 +63,15 @@ class Table:
         if absent:
             raise BadInput(f"{self.path}: has no column {_listed(absent)}; its columns are {_listed(self.columns)}")
 
-    def refuse_near(self, names: Sequence[str]) -> None:
-        """Raise BadInput for a column that is not one of these names, but for capitals or spaces would be."""
+    def refuse_near(self, names: Sequence[str], *, but_numbers: bool = False) -> None:
+        """Raise BadInput for a column that is not one of these names, but for capitals or spaces would be.
+
+        With `but_numbers`, a column of numbers may have such a name.
+        """
         for column in self.columns:
             for name in names:
-                if column != name and column.strip().lower() == name.strip().lower() and name not in self.data:
+                is_near = column != name and column.strip().lower() == name.strip().lower() and name not in self.data
+                if is_near and not (but_numbers and not np.isnan(self.parsed(column, NumberStyle(""))).any()):
                     raise BadInput(
                         f"{self.path}: column {column!r} is not read, since it is not named {name!r}; rename it, or "
                         "remove it if it is something else"
@@ -75,10 +79,14 @@ class Table:
 
     def parsed(self, name: str, style: NumberStyle) -> np.ndarray:
         """A column as float64; NaN where a cell is no number, or is empty."""
-        column = self.data[name]
-        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-            return column.to_numpy(np.float64, na_value=np.nan)
+        if self.is_numeric(name):
+            return self.data[name].to_numpy(np.float64, na_value=np.nan)
         return _parsed(self.text(name), style)
+
+    def is_numeric(self, name: str) -> bool:
+        """Whether the cells of a column are numbers, as a Parquet file may have them."""
+        column = self.data[name]
+        return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
     def rows(self, chosen: np.ndarray) -> "Table":
         """The rows at some places, with their numbers."""
@@ -93,7 +101,10 @@ class Table:
         column = self.data[name]
         if pd.api.types.is_datetime64_any_dtype(column):
             return column.map(lambda time: "" if pd.isna(time) else time.isoformat()).astype(str)
-        return column.astype(object).where(column.notna(), "").map(_as_text).astype(str)
+        cells = column.astype(object).where(column.notna(), "")
+        if column.dtype == object:  # where alone lists may be
+            cells = cells.map(lambda cell: json.dumps(list(cell), ensure_ascii=False) if _is_texts(cell) else cell)
+        return cells.astype(str)
 
     def texts(self, name: str) -> list[list[str]]:
         """The texts in each cell of a column: those of a list of texts, else one, without white space around them."""
@@ -106,12 +117,9 @@ class Table:
         Raises:
             BadInput: a cell is not a finite number within the range of float32.
         """
-        column = self.data[name]
-        if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-            text, numbers = column, column.to_numpy(np.float64, na_value=np.nan)
-        else:
+        text, numbers = self.data[name], self.parsed(name, style)
+        if not self.is_numeric(name):
             text = self.text(name)
-            numbers = _parsed(text, style)
             bad = np.isnan(numbers) & ~text.str.lower().isin(EMPTY).to_numpy()
             if bad.any():
                 self.refuse(bad, name, f"is not a number{_remedy(text[bad].iloc[0], style)}", text)
@@ -201,10 +209,6 @@ def _json_cell(value: Any) -> str | list[str]:
 def _is_texts(cell: Any) -> bool:
     """Whether a cell is a list of texts, as JSON lines and Parquet files may have."""
     return isinstance(cell, (list, np.ndarray)) and all(isinstance(part, str) for part in cell)
-
-
-def _as_text(cell: Any) -> str:
-    return json.dumps(list(cell), ensure_ascii=False) if _is_texts(cell) else str(cell)
 
 
 def _read_parquet(path: Path) -> Table:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+from PIL import Image
 
 from quartet.images.preparation.decoding import decode
 
@@ -22,6 +23,7 @@ def decode_all(files: Iterable[NamedFile]) -> Iterator[np.ndarray | str]:
     than decoding them.
     """
     cores = usable_cores()
+    Image.init()  # which is not for several threads at once
     with ThreadPoolExecutor(cores) as pool:
         waiting: deque[Future[list[np.ndarray | str]]] = deque()
         try:

@@ -21,13 +21,19 @@ def layer_factors(network: nn.Module, decay: float) -> dict[str, float]:
     its first part with a number means, such as `layer1` of a ResNet or `Mixed_5b` of Inception.
     """
     blocks = {name: _block(name) for name, _ in network.get_submodule("body").named_parameters()}
+    parts = {block.partition(".")[0] for block in blocks.values() if "." in block}
+    # What has no number is one block by its first part, such as `stem`, unless that has numbered blocks as well.
+    blocks = {
+        name: name.rpartition(".")[0] or name if block == name.partition(".")[0] in parts else block
+        for name, block in blocks.items()
+    }
     order = list(dict.fromkeys(blocks.values()))
     return {f"body.{name}": decay ** (len(order) - order.index(block)) for name, block in blocks.items()}
 
 
 def _block(name: str) -> str:
     numbered = re.match(r"(?:[^.\d]*\.)*?[^.\d]*\d[^.]*(?=\.)", name)
-    return numbered.group() if numbered else name.rpartition(".")[0] or name
+    return numbered.group() if numbered else name.partition(".")[0]
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ from quartet.reporting.drawing.figures import save_figure
 from quartet.reporting.image_sheets import image_sheet
 from quartet.training.class_weights import class_weights
 from quartet.training.compiling import compiled
-from quartet.training.parallel.share import own_rows
+from quartet.training.parallel.share import own_rows, processes
 from quartet.training.standing_still import chance_of_classes
 from quartet.training.task import Batch, Task
 
@@ -61,6 +61,12 @@ def _own(transform: Transform) -> Transform:
     """A transform of the batch, with the parameters of this process's images."""
     function, parameters = transform
     return function, {name: own_rows(of) if isinstance(of, Tensor) else of for name, of in parameters.items()}
+
+
+def _rolled(transform: Transform) -> Transform:
+    """A transform whose parameters are each those of the image before."""
+    function, parameters = transform
+    return function, {name: of.roll(1, 0) if isinstance(of, Tensor) else of for name, of in parameters.items()}
 
 
 def _on_device(split: LabelledImages, device: torch.device) -> LabelledImages:
@@ -134,7 +140,7 @@ class ImageTraining:
         if isinstance(self.images, StreamedImages):
             for batch in (chosen, self.batches.indices(number + 1)):
                 self.images.read_ahead(own_rows(batch))
-                if self.settings.cutmix:
+                if self.settings.cutmix and processes() > 1:
                     self.images.read_ahead(own_rows(batch.roll(1)))
         is_frozen = number // self.settings.accumulate < self.frozen_steps
         return (chosen, self.frozen_features) if is_frozen else (chosen,)
@@ -163,19 +169,20 @@ class ImageTraining:
             views = torch.randint(len(features[0]), (len(chosen),), generator=generator, device=generator.device)
             views, chosen = own_rows((views, chosen))
             return features[0][views, chosen], self.labels[chosen]
-        images, labels = self._augmented_batch(chosen, generator)
+        transforms = random_transforms(self.settings.augmentation, len(chosen), generator)
+        images, labels = self._own_augmented(chosen, transforms), self.labels[own_rows(chosen)]
         if not self.settings.cutmix:
             return images, labels
-        others, other_labels = self._augmented_batch(chosen.roll(1), generator)
         inside = own_rows(random_squares(self.settings.cutmix, len(chosen), images.shape[-1], generator))
+        # Each image gets a part of the one before it, as it is augmented there; other processes may have that one.
+        before = chosen.roll(1)
+        others = images.roll(1, 0) if processes() == 1 else self._own_augmented(before, list(map(_rolled, transforms)))
         pasted, left = paste(images, others, inside)
-        return pasted.contiguous(memory_format=torch.channels_last), labels, other_labels, left
+        return pasted.contiguous(memory_format=torch.channels_last), labels, self.labels[own_rows(before)], left
 
-    def _augmented_batch(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """This process's part of a batch, augmented, and its labels."""
-        transforms = random_transforms(self.settings.augmentation, len(chosen), generator)
-        own = own_rows(chosen)
-        return self._augmented(self.images[own], [_own(each) for each in transforms]), self.labels[own]
+    def _own_augmented(self, chosen: Tensor, transforms: list[Transform]) -> Tensor:
+        """This process's part of a batch, augmented."""
+        return self._augmented(self.images[own_rows(chosen)], [_own(each) for each in transforms])
 
     def augmented(self, pixels: Tensor, transforms: list[Transform]) -> Tensor:
         """Transform uint8 images into augmented network inputs."""

@@ -83,7 +83,7 @@ def _multi30k(fetching: Fetching, folder: Path) -> dict:
 def _copy_pairs(source: Path, folder: Path) -> dict:
     """Write pairs in any form as JSON lines, once all of them are known to be readable."""
     pairs = read_pairs(source)
-    left_out = {"no file in another language": pairs.ignored} if pairs.ignored else {}
+    left_out = {"not a parallel file": pairs.ignored} if pairs.ignored else {}
     _print_left_out(source, left_out)
     target = folder / "pairs.jsonl"
     lines = (json.dumps(record, ensure_ascii=False) for record in pair_records(pairs))

@@ -196,9 +196,15 @@ def _files_by_stem(folder: Path) -> dict[str, dict[str, Path]]:
                 raise BadInput(f"{folder}: {found[stem][language].name} and {path.name} are the same; remove one")
             found[stem][language] = path
     parallel = {stem: parts for stem, parts in found.items() if len(parts) > 1}
-    others = {stem: parts for stem, parts in found.items() if stem not in parallel and _split_of_stem(stem)}
-    alone = [path.name for parts in others.values() for path in parts.values()]
-    if parallel and alone:
+    languages = {language for parts in parallel.values() for language in parts}
+    alone = [
+        path.name
+        for stem, parts in found.items()
+        if stem not in parallel and _split_of_stem(stem)
+        for language, path in parts.items()
+        if language in languages
+    ]
+    if alone:
         raise BadInput(
             f"{folder}: {listed(alone)} has no file in another language beside it; name that one like those of "
             f"{next(iter(parallel))}, or move {alone[0]} elsewhere"

@@ -16,7 +16,7 @@ from quartet.datasets.tokenizers import encoded_lines, load_tokenizer
 from quartet.language import TRANSLATION
 from quartet.language.networks import NETWORKS
 from quartet.language.networks.interface import LanguageModel
-from quartet.language.scoring import validation_scores
+from quartet.language.scoring import validation_sample, validation_scores
 from quartet.language.settings import TrainLm
 from quartet.language.windows import token_stream
 from quartet.training.start_weights import AGAIN, REGISTRY, TOKENIZER, read_start
@@ -76,7 +76,10 @@ class Continuation:
         if self.translates:
             return {}
         start = self._start_network()
-        held_out, size = token_stream(self.folder, "validation"), self.info["counts"]["validation"]["bytes"]
+        size = self.info["counts"]["validation"]["bytes"]
+        held_out, size = validation_sample(
+            token_stream(self.folder, "validation"), size, self.tokenizer, network.context
+        )
         before, after = (self._bits_per_byte(each, held_out, size) for each in (start, network))
         worse = "; it was better before: lower train_lm.learning_rate" if after > before else ""
         print(f"validation: {before:.4f} bits per byte before, {after:.4f} after{worse}", flush=True)

@@ -98,15 +98,18 @@ def read_series(
 
 
 def _refuse_absent(table: Table, columns: Columns, roles: Sequence[str]) -> None:
-    """Raise BadInput for a column that the settings name and the table lacks, or that is read but for its capitals."""
+    """Raise BadInput for a column that the settings name and the table lacks, or that is read but for its capitals.
+
+    A name that no column has keeps a column `split` or `group` from being read.
+    """
     for role in changed(columns, roles):
         name = getattr(columns, role)
-        if name not in table.data:
+        if name not in table.data and not (role in ("split", "group") and role in table.data):
             raise BadInput(
                 f"{table.path}: has no column {name}, which preprocess.sequences.columns.{role} names; its columns are "
                 f"{listed(table.columns)}"
             )
-    table.refuse_near([columns.split, columns.group])
+    table.refuse_near([columns.split, columns.group], but_numbers="text" not in roles)  # which are features
 
 
 def _refuse_settings_of_forecasts(source: str, task: str, settings: PreprocessSequences) -> None:

@@ -51,7 +51,7 @@ class KernelTraining(SequenceTraining):
         """Of the layer's squared weights; 0 for classes."""
         if self.info["classes"]:
             return 0.0
-        features = self._pooled(self.train, self.some)
+        features = self.train_features[self.some] if self.cached else self._pooled(self.train, self.some)
         return ridge_penalty(features, self.goal.targets(self.train.labels[self.some])) / len(self.some)
 
     def batch_of(self, examples: Batch, generator: torch.Generator) -> Batch:

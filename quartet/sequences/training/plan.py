@@ -86,10 +86,7 @@ def _name_idle_settings(settings: TrainRnn, info: Mapping) -> None:
     idle += changed(settings, ["loss"] if info["classes"] else ["label_smoothing"])
     if info["input"] != "pixels":
         names = [field.name for field in dataclasses.fields(settings.augmentation)]
-        default = TrainRnn().augmentation
-        idle += [
-            f"augmentation.{name}" for name in names if getattr(settings.augmentation, name) != getattr(default, name)
-        ]
+        idle += [f"augmentation.{name}" for name in changed(settings.augmentation, names)]
     say_idle("train_rnn", idle, "this task and network")
 
 
