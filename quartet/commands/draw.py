@@ -8,6 +8,7 @@ import typer
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import BadInput, clear_errors
+from quartet.commands import FROM_PARAMS
 from quartet.commands.outputs import refuse_file
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ FORMATS: dict[str, dict[str, Any]] = {
     ".webp": {"format": "WEBP", "lossless": True},
 }
 LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # in pixels, that a format can hold
-_FROM_PARAMS = {"show_default": "from params.yaml"}
 
 
 class Sampler(StrEnum):
@@ -42,14 +42,14 @@ def draw(
             show_default="8; 1 if there are several seeds",
         ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps.", min=1, max=1000, **_FROM_PARAMS)] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.", min=1, max=1000, **FROM_PARAMS)] = None,
     guidance: Annotated[
         list[float] | None,
         typer.Option(
             help="Strength of classifier-free guidance; 1 is no guidance. Given several times: a row for each.",
             min=0,
             max=100,
-            **_FROM_PARAMS,
+            **FROM_PARAMS,
         ),
     ] = None,
     negative: Annotated[
@@ -86,7 +86,7 @@ def draw(
     temperature: Annotated[
         float | None,
         typer.Option(
-            help="Strength of the initial noise; above 1, pictures vary more.", min=0.01, max=10, **_FROM_PARAMS
+            help="Strength of the initial noise; above 1, pictures vary more.", min=0.01, max=10, **FROM_PARAMS
         ),
     ] = None,
     rejection: Annotated[
@@ -95,14 +95,14 @@ def draw(
             help="Share of the drawn pictures to reject: those that match their captions least.",
             min=0,
             max=0.9,
-            **_FROM_PARAMS,
+            **FROM_PARAMS,
         ),
     ] = None,
     sampler: Annotated[
         Sampler | None,
         typer.Option(
             help="Solver. If the one in params.yaml does not fit the model: heun for a flow, else ddim.",
-            **_FROM_PARAMS,
+            **FROM_PARAMS,
         ),
     ] = None,
     params: Annotated[

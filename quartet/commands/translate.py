@@ -1,15 +1,14 @@
 """`python -m quartet translate TEXT`: translate with the trained language model."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from quartet.artifacts import paths
 from quartet.artifacts.errors import BadInput, clear_errors
+from quartet.commands import FROM_PARAMS
 from quartet.commands.language_model import trained_generator
-
-FROM_PARAMS: dict[str, Any] = {"show_default": "from params.yaml"}
 
 
 def translate(

@@ -110,9 +110,10 @@ def _one_by_one(table: Table, data: Mapping, settings: PreprocessSequences) -> l
     owners = table.text(settings.columns.series)
     found: list[Question] = []
     errors: list[BadInput] = []
-    for name, rows in sorted((str(name), np.asarray(rows)) for name, rows in owners.groupby(owners).indices.items()):
+    rows_of = {str(name): np.asarray(rows) for name, rows in owners.groupby(owners).indices.items()}
+    for name in sorted(rows_of):
         try:
-            found += _of_series(_series(table.rows(rows), settings), data, settings)
+            found += _of_series(_series(table.rows(rows_of[name]), settings), data, settings)
         except BadInput as error:
             errors.append(error)
             found.append(Question(name, _Refused(error)))

@@ -25,7 +25,7 @@ from quartet.text_to_image.caption_sheets import draw_attributes, draw_sheets, d
 from quartet.text_to_image.captioned_pictures import CaptionedPictures, load_captioned
 from quartet.text_to_image.captions.attributes import Attributes, attributes_of
 from quartet.text_to_image.captions.open_captions import OpenCaptions
-from quartet.text_to_image.captions.prompts import PicturePrompts
+from quartet.text_to_image.captions.prompts import PicturePrompts, encode_and_say
 from quartet.text_to_image.class_pictures import draw_captions, network_evaluations_per_picture
 from quartet.text_to_image.classifier_accuracy import classifier_accuracy
 from quartet.text_to_image.generated_images import (
@@ -80,10 +80,7 @@ def evaluate_captions(
         test = test.some(torch.randperm(len(test.captions), generator=random)[: how.images].to(device))
     reader = OpenCaptions(network.merges, network.words)
     asked = [captions[place % len(captions)] for place, captions in enumerate(test.captions)]
-    encoded, cut = reader.encode_cut(asked)
-    if cut:
-        print(f"test: {cut:,} captions are cut to {network.words} tokens (train_diffusion.longest_caption)", flush=True)
-    prompts = encoded.to(device)
+    prompts = encode_and_say(reader, asked, "test").to(device)
     generator = torch.Generator(device).manual_seed(seed)
     pictures, owners = draw_captions(network, prompts, how, generator, batch_size)
 

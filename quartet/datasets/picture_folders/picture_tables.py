@@ -124,11 +124,13 @@ def _read_rows(
     problems: list[str] = []
     for index, number in enumerate(numbers):
         row = {name: values[index] for name, values in cells.items()}
+        said = captions[index] if captions else None
         if not described:  # what is not known is empty, and splits do not matter
             row = {name: cell for name, cell in row.items() if name == FILE_NAME or (cell and name != SPLIT)}
+            said = [caption for caption in said or () if caption] or None
         try:
             name, path = _found(row[FILE_NAME], find)
-            picture = _described(name, path, row, captions[index] if captions else None, splits, described)
+            picture = _described(name, path, row, said, splits)
             if name in rows:
                 picture = _with_captions_of(pictures[name], picture, f"{row[FILE_NAME]} is in row {rows[name]} already")
             rows.setdefault(name, number)
@@ -158,18 +160,13 @@ def _found(given: str, find: Callable[[str], tuple[str, Path] | None]) -> tuple[
 
 
 def _described(
-    name: str,
-    path: Path,
-    row: dict[str, str],
-    captions: list[str] | None,
-    splits: dict[str, str] | None,
-    described: bool,
+    name: str, path: Path, row: dict[str, str], captions: list[str] | None, splits: dict[str, str] | None
 ) -> Picture:
     split, folders = (None, []) if splits is None else placed(name, splits)
     label = composed(row[LABEL]) if LABEL in row else composed(folders[0]) if folders else None
     if label == "":
         raise BadInput("label is empty")
-    if described and captions is not None and not (captions and all(captions)):
+    if captions is not None and not (captions and all(captions)):
         raise BadInput("the caption is empty")
     if SPLIT in row:
         split = split_name(row[SPLIT])
@@ -179,7 +176,7 @@ def _described(
     empty = [name for name, value in attributes.items() if not value]
     if empty:
         raise BadInput(f"{ATTRIBUTE}{empty[0]} is empty")
-    said = tuple(dict.fromkeys(" ".join(caption.split()) for caption in captions or () if caption))
+    said = tuple(dict.fromkeys(" ".join(caption.split()) for caption in captions or ()))
     return Picture(path, name, label, split, row.get(GROUP) or None, said, attributes)
 
 

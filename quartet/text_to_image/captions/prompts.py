@@ -106,14 +106,20 @@ def prompts_of_splits(
 def _picture_prompts(
     tokens: OpenCaptions, captions: Sequence[Sequence[str]], device: torch.device, split: str
 ) -> PicturePrompts:
-    table, cut = tokens.encode_cut([caption for each in captions for caption in each])
+    table = encode_and_say(tokens, [caption for each in captions for caption in each], split)
+    return PicturePrompts(table.to(device), torch.tensor([len(each) for each in captions], device=device))
+
+
+def encode_and_say(tokens: OpenCaptions, captions: Sequence[str], split: str) -> Tensor:
+    """The tokens of a split's captions, `(captions, tokens)`; says how many captions are cut."""
+    table, cut = tokens.encode_cut(captions)
     if cut:
         print(
             f"{split}: {cut:,} of {len(table):,} captions are longer than {tokens.longest - 1} tokens and are cut; "
             "set train_diffusion.longest_caption to more",
             flush=True,
         )
-    return PicturePrompts(table.to(device), torch.tensor([len(each) for each in captions], device=device))
+    return table
 
 
 def distinguishing(reader: Reader, prompts: Prompts) -> list[int]:
