@@ -187,8 +187,9 @@ def train_ours(folder: Path, settings: TrainDiffusion, seconds: float, images: i
         how = how_to_draw(choice, count)
         if not is_open(info):
             return *draw_classes(network, captioner(info), TEMPLATES, how, generator, at_once)[:2], None
-        pictures, owners = draw_captions(network, split[of].captions[:count], how, generator, at_once)
-        return pictures, split[of].classes[owners], owners
+        asked = split[of].turns(min(count, len(split[of].classes)))
+        pictures, owners = draw_captions(network, split[of].captions[asked], how, generator, at_once)
+        return pictures, split[of].classes[asked[owners]], asked[owners]
 
     trial = functools.partial(draw, seed=2 * seed + 1, of="validation")
     choice = weakest_faithful_choice(folder, trial, max(images // 2, 250), enough(folder, info))

@@ -94,9 +94,14 @@ class Questions:
     captions: "Tensor"
     classes: "Tensor"
 
+    def turns(self, count: int) -> "Tensor":
+        """Which question each of `count` pictures answers; a few are evenly spaced, since they are sorted by class."""
+        places = self.classes.new_tensor(range(count))
+        return places * max(len(self.classes), count) // count % len(self.classes)
+
     def drawn(self, count: int) -> "tuple[Tensor, Tensor]":
         """The captions and classes of `count` pictures."""
-        turns = self.classes.new_tensor(range(count)) % len(self.classes)
+        turns = self.turns(count)
         return self.captions[turns], self.classes[turns]
 
 

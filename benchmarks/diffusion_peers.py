@@ -188,7 +188,7 @@ def train_peer(
     wait_for(device)
     drawn = time.perf_counter() - start
     parameters = sum(weight.numel() for weight in network.parameters())
-    owners = torch.arange(images) % len(questioned.classes) if is_open(info) else None
+    owners = questioned.turns(images) if is_open(info) else None
     return result(parameters, done * BATCH, trained, to_uint8(pictures), wanted, drawn, evaluations, owners)
 
 

@@ -106,7 +106,8 @@ def save_trained(plan_of, data, info, target, family):
     _, plan = plan_of(data, CPU)
     described = {name: info[name] for name in (*plan.card_keys, "source", "sha256")}
     weights = trained(plan_of, data).weights
-    save_model(target, weights, family=family, network=plan.description, data=described, training={})
+    about = {"network": plan.description, "data": described, "training": {}, "files": plan.model_files.values()}
+    save_model(target, weights, family=family, **about)
 
 
 PLANS = {"cnn": image_plan, "rnn": sequence_plan, "lm": language_plan, "diffusion": text_to_image_plan}

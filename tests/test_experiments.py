@@ -12,6 +12,10 @@ import pandas as pd
 import pytest
 from temporary_clone import copy_of_the_built
 
+from quartet.artifacts.errors import BadInput
+from quartet.commands.search.ranges import parse
+from quartet.commands.search.storage import Storage
+from quartet.commands.search.study import Search
 from quartet.families import FAMILIES
 
 pytestmark = pytest.mark.pipeline
@@ -97,6 +101,25 @@ def test_a_search_goes_on_where_it_was_killed(clone):
     assert set(table.experiment) <= set(clone.run("dvc", "exp", "list", "--name-only").stdout.split())
     clone.run("dvc", "plots", "show", "reports/searches/rates/parallel.png", "-o", "search_plots")
     assert "parallel.png" in (clone.folder / "search_plots/index.html").read_text()
+
+
+def test_a_search_begins_no_trial_after_its_settings_have_changed(clone, monkeypatch):
+    monkeypatch.chdir(clone.folder)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    search = Search(FAMILIES["cnn"], parse(["train_cnn.dropout=0..0.5:0.1"], FAMILIES["cnn"]), "changed", Storage(None))
+    before = (clone.folder / "params.yaml").read_text()
+    try:
+        clone.set({"train_cnn": {"steps": 7}})
+        with pytest.raises(BadInput, match="the search changed has trials .* train_cnn.steps is 6 there and 7 here"):
+            search.run_trials(None, 3, 0)
+    finally:
+        (clone.folder / "params.yaml").write_text(before)
+    clone.set({"train_rnn": {"include_validation": True}})
+    try:
+        refused = clone.quartet("search", "rnn", "train_rnn.learning_rate=0.001..0.01", check=False)
+    finally:
+        (clone.folder / "params.yaml").write_text(before)
+    assert refused.returncode == 2 and "train_rnn.include_validation: set it to false for a search" in refused.stderr
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -186,7 +186,7 @@ def test_a_frozen_server_is_said_at_once_and_sync_sends_what_stayed(server, chec
         with pytest.raises(store.TrackingUnreachableError, match=r"does not answer.*QUARTET_TRACKING=later"):  # noqa: SIM117
             with tracked_run("train-cnn", {}, []):
                 raise AssertionError
-        assert time.monotonic() - started < 3.5
+        assert time.monotonic() - started < 5  # 3 s, and what a busy machine adds
         monkeypatch.setenv("QUARTET_TRACKING", "later")
         began, ended = train_and_evaluate()
     assert read_json(paths.report("cnn") / "run.json") == {} and len(unsent()) == 2

@@ -11,6 +11,9 @@ from typer.testing import CliRunner
 
 from benchmarks.code_graph import KINDS, TOP, mean_reruns
 from quartet.__main__ import app
+from quartet.commands.search import ranges
+from quartet.commands.use import parse
+from quartet.families import FAMILIES
 from quartet.params.fields import every_setting
 from quartet.params.table import settings_page
 from quartet.settings import preset_names, schema
@@ -59,16 +62,19 @@ def test_make_targets_exist():
 
 
 def test_settings_in_commands_exist_and_their_values_are_allowed():
-    used = []
+    used, searched = [], []
     for command in (*COMMANDS, *INLINE):
         words = command.replace("'", "").split()
         for before, word in itertools.pairwise(words):
-            if before in ("-S", "--with") and "=" in word and "$" not in word:
+            if before in ("-S", "--with") and "=" in word and "$" not in word and not word.startswith("NAME="):
                 used.append(word)
         if "quartet search" in command:
-            used += [word for word in words if re.match(r"train_\w+\.", word)]
-    assert len(used) > 10
-    assert not [word for word in used if word.partition("=")[0] not in {*SETTINGS, "NAME"}]
+            searched += [word for word in words if re.match(r"train_\w+\.", word)]
+    assert len(used) > 10 and len(searched) > 2
+    for name, value in (parse(word, SETTINGS) for word in used):
+        assert SETTINGS[name].rule.accepts(value, SETTINGS[name].annotation), f"{name}={value}"
+    for word in searched:
+        ranges.parse([word], FAMILIES[re.match(r"train_(\w+)\.", word)[1]])
 
 
 def test_settings_named_in_prose_exist():

@@ -301,6 +301,7 @@ TOO_MUCH = [
 
 @pytest.mark.parametrize(("key", "question", "words"), TOO_MUCH, ids=[words for _, _, words in TOO_MUCH])
 def test_too_much_in_a_question_is_refused_at_once(ask, key, question, words):
+    ask.of(key)  # loads the model
     began = time.monotonic()
     status, answer = ask(key, question)
     assert status == 400 and words in answer["message"] and time.monotonic() - began < 5

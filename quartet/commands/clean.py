@@ -1,5 +1,6 @@
 """`python -m quartet clean`: what interrupted runs left, and how to be rid of it."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,8 @@ def clean(
 ) -> None:
     """List what interrupted runs left: unfinished files, and checkpoints of unfinished trainings.
 
-    What running stages use is not listed. Data, models, DVC's cache and MLflow's runs are never touched.
+    What running stages use is not listed, nor what commands left beside an --out in another folder. Data, models, DVC's
+    cache and MLflow's runs are never touched.
     """
     with clear_errors("clean"):
         import datetime
@@ -21,7 +23,8 @@ def clean(
         from quartet.artifacts.unfinished import debris, remove_debris
         from quartet.training.old_checkpoints import discard, unfinished_trainings
 
-        places = [paths.RAW, paths.PROCESSED, paths.MODELS, paths.REPORTS, *paths.REPORTS.glob("*")]
+        of_reports = [paths.REPORTS, *paths.REPORTS.glob("*"), *(paths.REPORTS / "searches").glob("*")]
+        places = [Path(), paths.RAW, paths.PROCESSED, paths.MODELS, *of_reports]
         left = debris(places)
         stages = sorted(paths.checkpoints().glob("*"))
         trainings = [training for stage in stages for training in unfinished_trainings(stage)]

@@ -113,4 +113,11 @@ def _asked(prompts: list[str], file: Path | None) -> list[str]:
         return prompts
     from quartet.datasets.questions import text_questions
 
-    return [question.read() for question in text_questions(file, ("prompt", "text"), verbatim=True).questions]
+    asked = text_questions(file, ("prompt", "text"), verbatim=True)
+    prompts = []
+    for question in asked.questions:
+        try:
+            prompts.append(question.read())
+        except BadInput as error:
+            raise BadInput(f"{file}: {asked.kind} {question.name}: {error}") from error
+    return prompts

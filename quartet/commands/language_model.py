@@ -1,5 +1,6 @@
 """The trained language model, for the commands that ask it."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quartet.artifacts import paths
@@ -9,14 +10,17 @@ if TYPE_CHECKING:
 
 
 def trained_generator() -> "TextGenerator":
-    """The language model in `models/lm`, with the tokenizer of the data that it was trained on.
+    """The language model in `models/lm`, with its tokenizer.
 
     Raises:
-        ValueError: the model is missing or damaged, or was trained on other data than is there now.
+        ValueError: the model is missing or damaged.
     """
-    from quartet.artifacts.model_store import read_card_for
     from quartet.language.serving import TextGenerator
 
-    model, processed = paths.model("lm"), paths.processed("text")
-    read_card_for(model, processed)
-    return TextGenerator(model, {"tokenizer": processed / "tokenizer.json"})
+    return TextGenerator(paths.model("lm"), own_tokenizer(paths.model("lm")))
+
+
+def own_tokenizer(model: Path) -> dict[str, Path]:
+    """The tokenizer that lies beside a model's weights, as the file that serving needs; empty if it reads no text."""
+    tokenizer = model / "tokenizer.json"
+    return {"tokenizer": tokenizer} if tokenizer.exists() else {}

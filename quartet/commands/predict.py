@@ -86,21 +86,16 @@ def predict(
 
 
 def load_local(family: str) -> "Served":
-    """The family's model in `models/`; without the prepared data, with its own copy of the tokenizer.
+    """The family's model in `models/`; it needs no prepared data.
 
     Raises:
-        ValueError: there is none, or the prepared data is other data than it was trained on.
+        ValueError: there is none.
     """
     from quartet.artifacts import paths
-    from quartet.artifacts.model_store import read_card_for
+    from quartet.commands.language_model import own_tokenizer
 
-    model, processed = paths.model(family), paths.processed(FAMILIES[family].item)
-    tokenizer = processed / "tokenizer.json"
-    if tokenizer.exists():
-        read_card_for(model, processed)
-    else:
-        tokenizer = model / "tokenizer.json"
-    return resolve_name(FAMILIES[family].served)(model, {"tokenizer": tokenizer} if tokenizer.exists() else {})
+    model = paths.model(family)
+    return resolve_name(FAMILIES[family].served)(model, own_tokenizer(model))
 
 
 def parse_parameters(given: list[str], defaults: Mapping[str, Any]) -> dict[str, Any]:

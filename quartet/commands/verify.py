@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from quartet.artifacts.errors import clear_errors
+from quartet.artifacts.stop_requests import ends_when_told
 from quartet.families import FAMILIES, FamilyKey
 
 
@@ -18,7 +19,7 @@ def verify(
     Exits with 0 if all are the same bytes; with 3 if some differ, but no score by more than another kind of processor
     explains; with 1 if a score does, or if the rebuild fails.
     """
-    with clear_errors("verify"), tempfile.TemporaryDirectory(prefix="quartet-verify-") as name:
+    with clear_errors("verify"), ends_when_told(), tempfile.TemporaryDirectory(prefix="quartet-verify-") as name:
         from quartet.tracking.rebuilds import clone_commit, print_outputs, print_scores, rebuild
 
         keys = [family.value for family in families or []]

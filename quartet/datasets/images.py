@@ -91,7 +91,7 @@ class StreamedImages:
         """Begin to read images that will be asked for soon, at most a few batches."""
         indices = chosen.cpu().numpy()
         if len(self._ahead) >= BATCHES_AHEAD:
-            self._ahead.pop(next(iter(self._ahead)))
+            self._ahead.pop(next(iter(self._ahead))).cancel()
         if indices.tobytes() not in self._ahead:
             self._ahead[indices.tobytes()] = self._reader.submit(self._read, indices)
 

@@ -72,10 +72,12 @@ def _last_with_places(outputs: list[Tensor], logits: Tensor) -> tuple[Tensor, Te
 def _as_maps(output: Tensor) -> Tensor | None:
     """An output as maps `(batch, maps, height, width)`; None if it has no places.
 
-    Tokens are `(batch, tokens, features)`, in a square grid, after a class token if there is one.
+    Tokens are `(batch, tokens, features)`, in a square grid, after a class token if there is one. Maps are square, so
+    that those of shifted windows are known, which have their features last.
     """
-    if output.ndim == 4 and min(output.shape[2:]) > 1:
-        return output
+    if output.ndim == 4:
+        maps = output if output.shape[2] == output.shape[3] else output.movedim(-1, 1)
+        return maps if maps.shape[2] == maps.shape[3] > 1 else None
     if output.ndim == 3:
         side = math.isqrt(output.shape[1])
         if side > 1 and output.shape[1] - side**2 in (0, 1):

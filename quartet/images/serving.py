@@ -1,5 +1,6 @@
 """Serve the image classifier: picture files in, classes and probabilities out."""
 
+import functools
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,9 +14,10 @@ from quartet.artifacts import paths
 from quartet.artifacts.errors import BadRequest
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
+from quartet.artifacts.time_limits import check_time
 from quartet.classification.answers import Answer, answers_of, as_table
 from quartet.classification.calibration import temperature_of
-from quartet.datasets.images import first_images, normalise, to_unit_range
+from quartet.datasets.images import first_images, normalise, rows_at_once, to_unit_range
 from quartet.datasets.pictures import to_png
 from quartet.datasets.questions import Question, Questions
 from quartet.images.networks import NETWORKS
@@ -45,10 +47,16 @@ class ImageClassifier(Served):
         if len(data["classes"]) < 2:
             raise BadRequest("the model was trained on pictures without classes, so it tells none apart")
         how = (data["size"], data["channels"], data.get("fit", "stretch"), data.get("grey_range", (0, WHITE_16)))
-        squares = [to_square(decode(io.BytesIO(content), name), *how) for name, content in pictures]
-        images = to_unit_range(torch.from_numpy(np.stack(squares)))  # (pictures, channels, size, size)
-        logits = self.network(normalise(images, data["mean"], data["std"]))
-        return answers_of(logits, data["classes"], temperature_of(self.card))
+        squares = []
+        for name, content in pictures:
+            check_time()
+            squares.append(to_square(decode(io.BytesIO(content), name), *how))
+        images = torch.from_numpy(np.stack(squares))  # (pictures, channels, size, size)
+        logits = []
+        for some in images.split(rows_at_once(images)):
+            check_time()
+            logits.append(self.network(normalise(to_unit_range(some), data["mean"], data["std"])))
+        return answers_of(torch.cat(logits), data["classes"], temperature_of(self.card))
 
     def classify_files(self, files: Iterable[Path]) -> list[Answer]:
         """Classify picture files, of which one at a time is read.
@@ -63,15 +71,19 @@ class ImageClassifier(Served):
         """The pictures of a folder, or of a table; their labels if it says them, or folders are named as the classes.
 
         Raises:
-            BadInput: there is no picture, or the table is wrong.
+            BadInput: there is no picture, or the table has no column `file_name`.
         """
         # Reads tables with pandas, and walks folders: not for one picture.
-        from quartet.datasets.picture_folders.own_pictures import find_pictures_to_classify, print_what_is_left_out
+        from quartet.datasets.picture_folders.own_pictures import (
+            find_pictures_to_classify,
+            print_what_is_left_out,
+            read_picture,
+        )
 
         found = find_pictures_to_classify(path, self.card["data"]["classes"])
         print_what_is_left_out(found, path)
-        pictures = sorted(found.pictures, key=lambda picture: picture.name)
-        return Questions("file", [Question(each.name, each.path.read_bytes, each.label) for each in pictures])
+        asked = [Question(each.name, functools.partial(read_picture, each), each.label) for each in found.pictures]
+        return Questions("file", asked)
 
     @staticmethod
     def interface(card: Mapping) -> Interface:

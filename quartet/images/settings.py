@@ -63,9 +63,9 @@ class TrainCnn(Training):
 
     network: str = setting(
         "compact",
-        "`compact` takes any size; `reference` is the textbook network, for 48×48 RGB; `efficientnet-lite0` and "
-        "torchvision's can begin with the weights of ImageNet",
-        choices=("compact", "reference", "efficientnet-lite0"),
+        "`compact` and the deeper `residual` take any size; `reference` is the textbook network, for 48×48 RGB; "
+        "`efficientnet-lite0` and torchvision's can begin with the weights of ImageNet",
+        choices=("compact", "residual", "reference", "efficientnet-lite0"),
         prefixes=("torchvision:",),
         what="NAME",
     )
@@ -84,7 +84,7 @@ class TrainCnn(Training):
     layer_decay: float = setting(
         1.0, "factor on the learning rate of each layer of such a network, from the last one down", above=0, at_most=1
     )
-    width: int = setting(64, "channels of the first convolution of `compact`", at_least=4, at_most=512)
+    width: int = setting(64, "channels of the first level of `compact` and `residual`", at_least=4, at_most=512)
     stem: str = setting(
         "strided",
         "first layer of `compact` from 16 pixels on: half resolution, or full resolution at several times the cost",
@@ -133,11 +133,11 @@ class TrainCnn(Training):
     @property
     def idle(self) -> list[str]:
         """The settings that someone changed and that the network, or a body that stands still, does not use."""
-        names = changed(self, () if self.network == "compact" else ("width", "stem"))
+        names = changed(self, {"compact": (), "residual": ("stem",)}.get(self.network, ("width", "stem")))
         names += changed(self, ("activation",) if self.has_body else ())
         if self.freeze == 1:
             others = [field.name for field in dataclasses.fields(Augmentation) if field.name != "flip"]
-            names += changed(self, ["cutmix"])
+            names += changed(self, ["cutmix", "layer_decay"])
             names += [f"augmentation.{name}" for name in changed(self.augmentation, others)]
         return names
 
@@ -149,6 +149,8 @@ class TrainCnn(Training):
                     yield f"train_cnn.{name}: is for efficientnet-lite0 and torchvision:NAME, not for {self.network}"
         elif self.freeze and not self.starts_from:
             yield "train_cnn.freeze: would keep random weights; set train_cnn.weights or train_cnn.start_from, or 0"
+        if self.network == "residual" and self.width % 2:
+            yield f"train_cnn.width: found {self.width}; `residual` takes even ones, since its stem has half of it"
         if self.cutmix and self.class_weights != "none":
             yield "train_cnn.cutmix: mixes classes, which class_weights tells apart; set one of them to 0 or none"
         if self.weights != "none" and self.start_from:

@@ -34,7 +34,7 @@ def sample_token(
     Raises:
         BadRequest: an argument is out of its range.
     """
-    if temperature < 0:
+    if not temperature >= 0:  # nor not a number
         raise BadRequest(f"temperature: found {temperature}, allowed is 0 or more")
     if top_k is not None and top_k < 1:
         raise BadRequest(f"top_k: found {top_k}, allowed is 1 or more")
@@ -76,7 +76,7 @@ def penalised(logits: Tensor, tokens: Tensor, penalty: float) -> Tensor:
     Raises:
         BadRequest: `penalty` is not above 0.
     """
-    if penalty <= 0:
+    if not penalty > 0:  # nor not a number
         raise BadRequest(f"repetition_penalty: found {penalty}, allowed is above 0")
     known = logits.gather(1, tokens)
     return logits.scatter(1, tokens, torch.where(known > 0, known / penalty, known * penalty))

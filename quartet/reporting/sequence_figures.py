@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from quartet.reporting.drawing.figures import BLUE, GREY, INK, LINE_COLOURS, ORANGE, printable, tidy
 
 FEATURES = 3  # of a series that are drawn
+LONGEST = 60  # characters of a title
 
 
 def paths_figure(paths: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
@@ -51,7 +52,7 @@ def series_figure(
         above.imshow(shade[None], aspect="auto", extent=extent, cmap="Oranges", vmin=0, vmax=1.6, zorder=-1)
         _curves(below, other)
         for axes, text in zip((above, below), names, strict=True):
-            axes.set_title(text, fontsize=9, color=INK)
+            axes.set_title(printable(text, LONGEST), fontsize=9, color=INK)
         below.set_xlabel("step")
     figure.suptitle(title, fontsize=11)
     return figure
@@ -105,7 +106,7 @@ def fan_figure(fans: Sequence[Fan]) -> Figure:
         axes.plot(after, fan.actual, color=INK, linewidth=1, label="what came")
         axes.fill_between(after, fan.low, fan.high, color=BLUE, alpha=0.2, linewidth=0, label="10 % to 90 %")
         axes.plot(after, fan.middle, color=BLUE, label="forecast")
-        axes.set_title(fan.name, fontsize=9, color=INK)
+        axes.set_title(printable(fan.name, LONGEST), fontsize=9, color=INK)
         tidy(axes)
     for axes in grid[len(fans) :]:
         axes.set_visible(False)

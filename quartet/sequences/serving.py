@@ -1,6 +1,6 @@
 """Serve the sequence network: sequences or passages in; classes, numbers or forecasts out."""
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from quartet.artifacts.errors import BadInput, BadRequest
 from quartet.artifacts.model_store import load_weights, read_card
 from quartet.artifacts.rebuilding import rebuild_network
 from quartet.artifacts.tensor_files import load_tensors
+from quartet.artifacts.time_limits import check_time
 from quartet.classification.answers import Answer, answers_of, as_table
 from quartet.classification.calibration import temperature_of
 from quartet.datasets.questions import Questions
@@ -24,6 +25,7 @@ from quartet.sequences.training.goals import Number
 from quartet.tracking.served import FORECAST, Array, Column, Interface, Served, file_of
 
 PASSAGE = Column("passage", "string")
+AT_ONCE = 2**16  # tokens of passages that go through the network together
 
 
 class SequenceModel(Served):
@@ -58,12 +60,17 @@ class SequenceModel(Served):
         if self.tokenizer is None:
             outputs = torch.empty(len(sequences), len(data["classes"]) or 1)
             for rows in _rows_by_length(sequences):  # padding would change the answers of shorter ones
+                check_time()
                 batch = np.stack([self._values(sequences[row]) for row in rows])
                 outputs[rows] = self.network(network_inputs(torch.from_numpy(batch), data))
             return outputs
         tokens = [torch.tensor(self.tokenizer.encode(text or " ").ids) for text in sequences]
-        padded = pad_sequence(tokens, batch_first=True)[..., None]  # (batch, longest, 1)
-        return self.network(network_inputs(padded, data), torch.tensor([len(ids) for ids in tokens]))
+        outputs = torch.empty(len(tokens), len(data["classes"]))
+        for rows in _rows_of_similar_length(list(map(len, tokens))):
+            check_time()
+            padded = pad_sequence([tokens[row] for row in rows], batch_first=True)[..., None]  # (batch, longest, 1)
+            outputs[rows] = self.network(network_inputs(padded, data), torch.tensor([len(tokens[row]) for row in rows]))
+        return outputs
 
     @torch.inference_mode()
     def forecast(self, sequences: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -156,6 +163,18 @@ class SequenceModel(Served):
         if output == "number":
             return pd.DataFrame({"number": self.numbers(inputs)})  # type: ignore[arg-type]
         return as_table(self.classify(inputs))
+
+
+def _rows_of_similar_length(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """The rows of passages of so many tokens, from short to long; a batch has at most `AT_ONCE` tokens with padding."""
+    rows: list[int] = []
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if rows and (len(rows) + 1) * lengths[row] > AT_ONCE:
+            yield rows
+            rows = []
+        rows.append(row)
+    if rows:
+        yield rows
 
 
 def _rows_by_length(sequences: Sequence[Sized]) -> list[list[int]]:

@@ -60,7 +60,7 @@ class AttributeJudge:
     ):
         self.attributes = attributes
         outputs = [value for values in attributes.values.values() for value in values]
-        settings = dataclasses.replace(from_random_weights(settings), class_weights="none")
+        settings = dataclasses.replace(from_random_weights(settings), class_weights="none", cutmix=0.0)
         torch.manual_seed(seed)  # initial weights
         held_out = (train[0][:1], train[1][:1])  # nothing is chosen by validation
         self.training = AttributeTraining(

@@ -20,6 +20,7 @@ from quartet.classification.no_classes import report_no_classes
 from quartet.classification.split_files import write_splits
 from quartet.datasets.images import Images
 from quartet.images.settings import TrainCnn
+from quartet.params.fields import changed, say_idle
 from quartet.text_to_image.attribute_judge import AttributeJudge, attribute_scores
 from quartet.text_to_image.caption_sheets import draw_attributes, draw_sheets, draw_unseen_compositions
 from quartet.text_to_image.captioned_pictures import CaptionedPictures, load_captioned
@@ -66,6 +67,8 @@ def evaluate_captions(
     """
     info, processed = read_json(paths.processed("images") / "info.json"), paths.processed("images")
     train, test = (load_captioned(processed, split, info, device) for split in ("train", "test"))
+    idle = ["swept_images"] if len(info["classes"]) > 1 else ["swept_images", "classifiers"]
+    say_idle("evaluate.diffusion", changed(how, idle), "captions of the pictures' own")
     if how.images < 2 * max(len(info["classes"]), 1):
         raise ValueError(
             f"evaluate.diffusion.images: found {how.images}; to measure their variety takes at least two, of each class"

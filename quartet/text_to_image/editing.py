@@ -1,8 +1,10 @@
 """Draw from a given picture: variations of it, or new pixels in a part of it.
 
-variation   start at t₀ = strength from x_t₀ = α_t₀ x_0 + σ_t₀ ε            SDEdit, Meng et al. 2022
+variation   start at t₀ = strength from x_t₀ = α_t₀ x_0 + σ_t₀ τ ε          SDEdit, Meng et al. 2022
 filling     after each step from t to s, with hole m:                       RePaint, Lugmayr et al. 2022
             x_s = m x_s(drawn) + (1 − m) (α_s x_0 + σ_s ε)
+
+τ is the temperature of the noise that drawing starts from.
 """
 
 import dataclasses

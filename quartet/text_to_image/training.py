@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from quartet.artifacts import paths
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.rebuilding import build_network
 from quartet.datasets.batches import ShuffledBatches
@@ -24,6 +25,7 @@ from quartet.text_to_image.settings import TrainDiffusion
 from quartet.training.compiling import compiled
 from quartet.training.parallel.share import own_rows, processes
 from quartet.training.run import Plan
+from quartet.training.start_weights import read_start
 from quartet.training.task import Batch, Chance, Task
 
 VALIDATION_BATCH = 256  # pictures, at most
@@ -37,9 +39,13 @@ MATCHER_SHARE = 1 / 4  # the matcher trains on this share of the pictures, which
 
 def plan(settings: TrainDiffusion, *, seed: int, folder: Path, info: Mapping, device: torch.device) -> Plan:
     """The plan of a training on the processed images in `folder`; `info` is their `info.json`."""
+    if settings.objective == "flow":
+        say_idle("train_diffusion", changed(settings, ["noise_schedule"]), "the objective `flow`")
     if not is_open(info):
         say_idle("train_diffusion", changed(settings, ["longest_caption"]), "captions that are made from class names")
-    training = TextToImageTraining(settings, folder, info, device, seed=seed)
+    start = read_start(settings.start_from, paths.raw("weights") / "diffusion") or {}
+    merges = start.get("network", {}).get("merges")
+    training = TextToImageTraining(settings, folder, info, device, seed=seed, merges=merges)
     return Plan(
         task=training.task(),
         description=training.description,
@@ -89,15 +95,25 @@ class TextToImageTraining:
         info: their `info.json`.
         device: where to train.
         seed: of the order of the images, and of the noise in validation.
+        merges: of the tokens of the model that the training starts from, if it reads captions of pictures' own.
     """
 
-    def __init__(self, settings: TrainDiffusion, folder: Path, info: Mapping, device: torch.device, *, seed: int):
+    def __init__(
+        self,
+        settings: TrainDiffusion,
+        folder: Path,
+        info: Mapping,
+        device: torch.device,
+        *,
+        seed: int,
+        merges: Sequence[str] | None = None,
+    ):
         self.settings, self.seed, self.device = settings, seed, device
         self.schedule = schedule_of(settings)
         self.images, labels = open_images(folder, "train", device)
         self.held_out, held_out_labels = open_images(folder, "validation", device)
         of_split = {"train": labels, "validation": held_out_labels}
-        self.captions, prompts = prompts_of_splits(folder, info, of_split, settings.longest_caption)
+        self.captions, prompts = prompts_of_splits(folder, info, of_split, settings.longest_caption, merges)
         self.prompts, self.held_out_prompts = prompts["train"], prompts["validation"]
         self.batches = ShuffledBatches(len(self.images), settings.batch_size, seed, device)
         matched = distinguishing(self.captions, self.prompts) if settings.matcher else []

@@ -22,7 +22,7 @@ FORECAST = ("forecast", "low", "median", "high")  # the mean, and the quantiles 
 FROM_0 = "(counted from 0)"
 # What one question to a server may hold: it is answered as a whole, within `served_model.SECONDS`.
 MOST, MOST_DRAWN = 256, 32  # inputs
-MOST_CHARACTERS, MOST_BYTES = 2**20, 2**25  # of all inputs; of series, their steps
+MOST_CHARACTERS, MOST_STEPS, MOST_BYTES = 2**20, 2**20, 2**25  # of all inputs: texts, series and files
 WANTED = {"string": "text", "binary": "the base64 of a file"}
 
 
@@ -194,7 +194,7 @@ def file_of(files: Mapping[str, Path], name: str) -> Path:
         ValueError: it is missing.
     """
     if name not in files:
-        raise ValueError(f"the model's {name} is missing; `dvc checkout` restores it with the prepared data")
+        raise ValueError(f"the model's {name} is missing; `dvc checkout` restores it")
     return files[name]
 
 
@@ -209,9 +209,11 @@ def refuse_too_much(interface: Interface, given: Sequence[Any], parameters: Mapp
     if len(given) > most:
         raise BadInput(f"{name}: found {len(given):,} in the request, allowed are {most}; ask in several requests")
     of_text = isinstance(inputs, Column) and inputs.kind == "string"
-    size, largest = sum(map(_size, given)), MOST_CHARACTERS if of_text else MOST_BYTES
+    unit, largest = ("characters", MOST_CHARACTERS) if of_text else ("bytes", MOST_BYTES)
+    if not isinstance(inputs, Column):
+        unit, largest = "steps", MOST_STEPS
+    size = sum(map(_size, given))
     if size > largest:
-        unit = "characters" if of_text else "bytes" if isinstance(inputs, Column) else "steps"
         raise BadInput(f"{name}: found {size:,} {unit} in the request, allowed are {largest:,}")
     for parameter in interface.parameters:
         value = parameters.get(parameter.name)

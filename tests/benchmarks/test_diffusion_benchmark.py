@@ -91,6 +91,8 @@ def test_test_captions_are_drawn_in_turn_and_else_all_classes(captioned, classed
     assert sorted(classes[:4].tolist()) == [0, 0, 0, 1] and torch.equal(classes[4:], classes[:2])
     same = (captions[:, None] == captions).all(dim=2)
     assert torch.equal(same, classes[:, None] == classes)
+    few = asked_of(captioned).turns(2).tolist()
+    assert few == [0, 2]  # evenly spaced among four
     captions, classes = asked_of(classed).drawn(23)
     assert classes.tolist() == [*range(10), *range(10), 0, 1, 2] and len(captions.unique(dim=0)) == 10
 

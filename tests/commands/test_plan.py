@@ -172,9 +172,8 @@ def measured(**changes):
         "validation_seconds": 1,
         "process": 0,
     }
-    return Measured(
-        **{"parameters": 1, "examples": 8, "accumulate": 1, "steps": 900, "validations": 9, **known, **changes}
-    )
+    counted = {"parameters": 1, "examples": 8, "accumulate": 1, "steps": 900, "validations": 9, "sharded": False}
+    return Measured(**{**counted, **known, **changes})
 
 
 def test_a_batch_is_split_and_the_update_is_not():
@@ -184,6 +183,13 @@ def test_a_batch_is_split_and_the_update_is_not():
     four = projected(measured(), Machine(4, 100.0, 0.5, None))
     assert four.step_seconds == pytest.approx(3e15 / 50e12) and four.cost is None
     assert (four.memory.activations, four.memory.total, one.memory.total) == (200, 265, 865)
+
+
+def test_sharded_weights_are_shared_out_and_data_is_not():
+    four = projected(measured(sharded=True), Machine(4, 100.0, 0.5, None))
+    memory = four.memory
+    assert (memory.weights, memory.gradients, memory.optimizer, memory.average) == (2, 2, 5, 2)
+    assert (memory.data, memory.kept) == (5, 10) and four.step_seconds == pytest.approx(2.25e15 / 50e12)
 
 
 def test_the_largest_share_of_a_batch_counts():

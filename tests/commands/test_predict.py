@@ -111,6 +111,22 @@ def test_a_table_of_pictures_needs_no_labels(workspace, tmp_path):
     assert "accuracy" not in printed and "label" not in pd.read_csv(tmp_path / "answers.csv")
 
 
+def test_rows_of_a_table_of_pictures_are_answered_in_their_order_by_their_names(workspace, tmp_path):
+    for name, shade in (("z.png", 99), ("a.png", 200)):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.new("L", (8, 8), shade).save(tmp_path / "photos" / name)
+    names = ["photos/z.png", "photos/lost.png", "photos/a.png", "photos/z.png", ""]
+    pd.DataFrame({"file_name": names, "note": range(5)}).to_csv(tmp_path / "list.csv", index=False)
+    printed = predict(workspace, "cnn", tmp_path / "list.csv", "--out", tmp_path / "answers.csv", code=1)
+    table = pd.read_csv(tmp_path / "answers.csv", keep_default_na=False)
+    assert table["file"].tolist() == names and "3 answers, 2 errors" in printed
+    assert table["error"][1] == "photos/lost.png does not exist" and table["error"][4] == "file_name is empty"
+    assert table["probability"][0] == table["probability"][3] != table["probability"][2]
+    shutil.copy(tmp_path / "list.csv", tmp_path / "metadata.csv")
+    predict(workspace, "cnn", tmp_path, "--out", tmp_path / "answers2.csv", code=1)
+    assert pd.read_csv(tmp_path / "answers2.csv", keep_default_na=False)["file"].tolist() == names
+
+
 def test_series_are_classified_in_any_order_of_rows_without_labels(workspace, tmp_path):
     given = series(["s1", "s2", "s3"], direction).drop(columns="label")
     given.sample(frac=1, random_state=0).to_csv(tmp_path / "series.csv", index=False)
@@ -223,11 +239,12 @@ def test_no_output_replaces_the_input_or_is_found_impossible_at_the_end(workspac
 
 def test_a_model_answers_without_the_prepared_data(workspace, tmp_path):
     shutil.copytree(workspace / "models", tmp_path / "models")
+    (tmp_path / "models/lm/tokenizer.json").unlink()
     (tmp_path / "params.yaml").write_text("{}\n")
     (tmp_path / "prompts.txt").write_text("The first\n")
     asked = ("lm", tmp_path / "prompts.txt", "--with", "tokens=5", "--out")
     assert "the model's tokenizer is missing" in predict(tmp_path, *asked, tmp_path / "alone.csv", code=1)
-    shutil.copy(workspace / "data/processed/text/tokenizer.json", tmp_path / "models/lm")  # as the stage does
+    shutil.copy(workspace / "models/lm/tokenizer.json", tmp_path / "models/lm")
     predict(tmp_path, *asked, tmp_path / "alone.csv")
     predict(workspace, *asked, tmp_path / "beside.csv")
     assert (tmp_path / "alone.csv").read_bytes() == (tmp_path / "beside.csv").read_bytes()

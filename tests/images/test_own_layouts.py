@@ -239,6 +239,15 @@ def test_a_picture_may_have_several_captions_and_attributes(tmp_path):
     )
 
 
+def test_an_attribute_that_only_one_of_several_tables_has_is_refused(tmp_path):
+    rows = [{"file_name": f"{n}.png", "text": f"picture {n}"} for n in range(4)]
+    for split in ("train", "test"):
+        folder = pictures(tmp_path / "own" / split, [row["file_name"] for row in rows])
+        described(folder, [row | ({"attribute_colour": "red"} if split == "train" else {}) for row in rows])
+    message = refused(tmp_path, f"folder:{tmp_path / 'own'}")
+    assert "only some of its tables have attribute_colour; give all of them the same columns" in message
+
+
 def test_attributes_without_captions_are_said_to_be_unused(tmp_path, capsys):
     own = pictures(tmp_path / "own", [f"{number}.png" for number in range(6)])
     described(own, [{"file_name": f"{n}.png", "label": "ab"[n % 2], "attribute_size": "small"} for n in range(6)])

@@ -75,7 +75,8 @@ def test_what_is_no_mapping_of_settings_is_refused(tmp_path, text):
         ("{network: efficientnet-lite0, weights: imagenet, start_from: models/cnn}", "a training starts from one"),
         ("{network: efficientnet-lite0, weights: imagenet, freeze: 0.5, max_seconds: 9}", "which max_seconds changes"),
         ("{network: efficientnet-lite0, freeze: 0.5}", r"train_cnn\.freeze: would keep random weights"),
-        ("{network: 'torchvision:'}", "allowed is `compact`, `reference`, `efficientnet-lite0`, `torchvision:NAME`"),
+        ("{network: 'torchvision:'}", "allowed is `compact`, `residual`, `reference`, `efficientnet"),
+        ("{network: residual, width: 5}", r"train_cnn\.width: found 5; `residual` takes even ones"),
     ],
 )
 def test_settings_of_trained_bodies_are_refused_where_they_would_do_nothing(tmp_path, given, message):

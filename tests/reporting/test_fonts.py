@@ -16,7 +16,7 @@ from quartet.reporting.drawing import fonts
 from quartet.reporting.drawing.figures import printable
 from quartet.reporting.image_sheets import image_sheet
 from quartet.reporting.parallel_coordinates import parallel_coordinates
-from quartet.reporting.sequence_figures import paths_figure
+from quartet.reporting.sequence_figures import Fan, fan_figure, paths_figure, series_figure
 from quartet.reporting.text_figures import heads_sheet, text_heat
 
 NAMES = ["中文", "文中", "नमस्ते", "नमस्कार", "👍🏽", "🐶 dog", "𠮷野家", "مرحبا", "\x07", "plain"]
@@ -50,6 +50,10 @@ def test_every_figure_draws_every_script_without_a_warning_and_says_so_once(caps
     drawn(image_sheet([many], ["नमस्ते"], [[f"{name},\nnot 中文" for name in NAMES]], "猫"))
     drawn(heads_sheet(np.ones((1, 1, len(NAMES), len(NAMES))), NAMES))
     drawn(paths_figure([np.zeros((2, 2))] * len(NAMES), NAMES))
+    fans = [Fan(f"${name}_$", *[np.arange(3.0)] * 5) for name in NAMES]
+    drawn(fan_figure(fans))
+    curves = [np.zeros((4, 1))] * len(NAMES)
+    drawn(series_figure(curves, curves, [np.ones(4)] * len(NAMES), [(f"${n}_$", n) for n in NAMES], "title"))
     drawn(text_heat(text, [0.5] * len(text), "a title"))
     trials = {"download.text": ["file:猫.txt", "file:dog.txt"], "score": [0.1, 0.2]}
     drawn(parallel_coordinates(pd.DataFrame(trials), "score"))

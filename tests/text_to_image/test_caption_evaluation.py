@@ -49,7 +49,7 @@ def test_attributes_of_a_part_count_together():
 
 
 def test_a_judge_of_attributes_tells_each_of_them():
-    settings = TrainCnn(steps=60, batch_size=32, width=8, precision="float32", augmentation=STILL)
+    settings = TrainCnn(steps=60, batch_size=32, width=8, precision="float32", augmentation=STILL, cutmix=0.5)
     info = {"channels": 1, "size": 9, "mean": [0.3], "std": [0.3]}
     judge = AttributeJudge(ATTRIBUTES, settings, info, bars(300), CPU, seed=0)
     images, shown = bars(100, seed=1)

@@ -1,13 +1,18 @@
 """Captions as people write them: sub-word tokens, several captions per picture, what is too long or empty."""
 
 import csv
+import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 from own_pictures import draw, prepare
 from safetensors.torch import save_file
 
+from quartet.artifacts import paths
 from quartet.artifacts.errors import BadInput
+from quartet.artifacts.fetching import Fetching
+from quartet.artifacts.model_store import save_model
 from quartet.artifacts.rebuilding import build_network
 from quartet.datasets.images import load_images
 from quartet.images.settings import PreprocessImages
@@ -19,7 +24,7 @@ from quartet.text_to_image.settings import TrainDiffusion
 from quartet.training.checkpoints import NoCheckpoint
 from quartet.training.loop import train
 from quartet.training.seeding import seed_everything
-from quartet.training.start_weights import take_weights
+from quartet.training.start_weights import bring_weights, read_start, take_weights
 
 CPU = torch.device("cpu")
 WRITTEN = ["a red square on grass", "two blue circles, far away", "a green triangle"]
@@ -138,6 +143,30 @@ def test_pictures_without_classes_train_and_the_card_says_how_to_read(tmp_path, 
     assert (
         not plan.foreign({"network": plan.description}) and not take_weights(network, {"from": "this"}, tmp_path)["new"]
     )
+
+
+def test_going_on_from_a_model_of_captions_keeps_its_tokens(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    settings = TrainDiffusion(steps=1, validate_every=1, width=8, text_width=16, precision="float32")
+
+    def planned(said, settings):
+        place = Path(said.split()[-1])
+        rows = [{"file_name": f"{n}.png", "text": f"{said}, number {n}"} for n in range(40)]
+        info, folder = prepare(place, images=f"folder:{table(place / 'own', rows)}")
+        return training.plan(settings, seed=0, folder=folder, info=info, device=CPU), info
+
+    first, info = planned("a small red dot", settings)
+    described = {name: info[name] for name in (*first.card_keys, "source", "sha256")}
+    weights = first.task.network.state_dict()
+    save_model(Path("model"), weights, family="diffusion", network=first.description, data=described, training={})
+    going_on = dataclasses.replace(settings, start_from="model")
+    bring_weights("diffusion", going_on, None, Fetching(), paths.raw("weights") / "diffusion")
+    second, _ = planned("an enormous turquoise circle", going_on)
+    assert second.description == first.description
+    start = read_start("model", paths.raw("weights") / "diffusion")
+    taken = take_weights(second.task.network, start, paths.raw("weights") / "diffusion", second.foreign(start))
+    assert not taken["new"]
 
 
 def test_the_setting_for_long_captions_is_said_to_be_idle_for_class_names(tmp_path, capsys):

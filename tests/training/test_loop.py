@@ -195,14 +195,6 @@ def test_a_checkpoint_is_of_a_number_of_threads():
     assert describe_device(CPU) == before
 
 
-def test_a_broken_checkpoint_is_left_aside(home):
-    checkpoint = Checkpoint("stage", {"key": "broken"})
-    checkpoint.folder.mkdir()
-    (checkpoint.folder / "progress.json").write_text("{}")
-    (checkpoint.folder / "state.safetensors").write_bytes(b"rubbish")
-    assert checkpoint.load() is None
-
-
 def test_a_loss_that_is_not_finite_stops_before_the_update(home):
     task = task_of(0)
     before = {name: tensor.clone() for name, tensor in task.network.named_parameters()}

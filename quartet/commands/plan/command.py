@@ -24,10 +24,13 @@ are not counted. Memory is that of tensors, and only the larger of the two in br
 has program and libraries too, and what its allocator keeps. Times are without the start of the stage and its pictures;
 `patience` may end a training earlier."""
 OTHER_NOTES = """\
-Each process holds all weights and data, takes its share of the batch, updates all weights and validates, with numbers
+Each process {holds}, takes its share of the batch and validates, with numbers
 of the same format as here. The utilisation stands for all that keeps a GPU waiting, such as exchanging gradients."""
 
 
+RUNTIME = ("runtime.device", "runtime.threads")
+WHOLE = "holds and updates all weights, holds all data"
+SHARDED = "holds and updates its share of the weights, holds all data"
 UTILISATION = 0.4
 
 
@@ -60,19 +63,31 @@ def plan(
     """
     with clear_errors(f"plan {family.value}"):
         from quartet.commands.plan.projection import Machine, projected
+        from quartet.training.parallel.launch import wants_others
 
         if tflops is None and any(value is not None for value in (processes, price, utilisation)):
             raise BadInput("--tflops is missing: it says how fast a GPU of the other machine is, such as --tflops 400")
         utilisation = UTILISATION if utilisation is None else utilisation
         machine = None if tflops is None else Machine(1 if processes is None else processes, tflops, utilisation, price)
         chosen = FAMILIES[family.value]
-        measured, device = _measured(chosen, _settings(chosen, params, changes or []))
+        settings = _settings(chosen, params, changes or [])
+        if machine and settings.training(family.value).max_seconds is not None:
+            raise BadInput(
+                f"{chosen.training_section}.max_seconds: makes the steps depend on the machine; with --tflops, set it "
+                "to null, and steps to a number"
+            )
+        measured, device = _measured(chosen, settings)
         there = projected(measured, machine) if machine else None
         _print(f"{chosen.title} ({chosen.training_section})", device, measured, there)
         typer.echo(NOTES)
         if machine:
             of = f"{machine.processes} × {machine.tflops:g} TFLOP/s, {machine.utilisation:.0%} of it used"
-            typer.echo(f"There: {of}.\n{OTHER_NOTES}")
+            typer.echo(f"There: {of}.\n{OTHER_NOTES.format(holds=SHARDED if measured.sharded else WHOLE)}")
+        if wants_others(settings.runtime):
+            typer.echo(
+                "Here is one process, whatever runtime.processes and runtime.nodes say; for several, give --tflops and "
+                "--processes."
+            )
 
 
 def _settings(family: Family, params: Path, changes: list[str]) -> Settings:
@@ -87,9 +102,9 @@ def _settings(family: Family, params: Path, changes: list[str]) -> Settings:
     known = {setting.name: setting for setting in every_setting(schema())}
     wanted = dict(parse(text, known) for text in changes)
     for name in wanted:
-        if not name.startswith((f"{family.training_section}.", "runtime.")):
-            section = family.training_section
-            raise BadSettings(Path("--with"), [f"{name}: found a setting that is not one of {section} or runtime"])
+        if not name.startswith(f"{family.training_section}.") and name not in RUNTIME:
+            allowed = f"{family.training_section}, {', '.join(RUNTIME)}"
+            raise BadSettings(Path("--with"), [f"{name}: found a setting that is not one of {allowed}"])
     return settings_of(changed_yaml(params, wanted)[1], params)
 
 

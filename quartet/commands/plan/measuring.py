@@ -79,6 +79,7 @@ class Measured:
         parameters: number of trainable parameters.
         examples: in each batch; a step takes `accumulate` batches.
         steps, validations: of the whole training.
+        sharded: whether several processes share the weights.
         work, memory: see there.
         step_seconds, validation_seconds: of one.
         process: bytes that the process takes at most, or on a GPU, those that torch keeps there.
@@ -89,6 +90,7 @@ class Measured:
     accumulate: int
     steps: int
     validations: int
+    sharded: bool
     work: Work
     memory: Memory
     step_seconds: float
@@ -156,6 +158,7 @@ def measure(build: Callable[[Any], Plan], settings: Training, *, seed: int, devi
         accumulate=settings.accumulate,
         steps=steps,
         validations=math.ceil(steps / task.validate_every),
+        sharded=getattr(settings, "shard", False),
         work=Work(batch, update, validation),
         memory=memory,
         step_seconds=step_seconds,

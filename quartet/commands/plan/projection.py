@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from quartet.commands.plan.measuring import Measured, Memory
 
 
+OF_WEIGHTS = ("weights", "gradients", "optimizer", "average")  # what sharding shares out
+
+
 @dataclasses.dataclass(frozen=True)
 class Machine:
     """A machine to be rented.
@@ -64,8 +67,8 @@ class Projected:
 def projected(measured: Measured, machine: Machine) -> Projected:
     """The same training on a machine, from what was counted here.
 
-    Forward and backward pass are split among the processes. Each of them updates all weights and validates, and holds
-    all weights and all data.
+    Forward and backward pass are split among the processes. Each of them validates, holds all data, and holds and
+    updates all weights, or its share of them if they are sharded.
 
     Raises:
         BadInput: there are more processes than examples in a batch.
@@ -78,12 +81,17 @@ def projected(measured: Measured, machine: Machine) -> Projected:
     examples = math.ceil(measured.examples / machine.processes)
     share = examples / measured.examples
     rate = machine.tflops * 1e12 * machine.utilisation
-    step_seconds = (measured.work.batch * share + measured.work.update) / rate
+    of_weights = 1 / machine.processes if measured.sharded else 1
+    step_seconds = (measured.work.batch * share + measured.work.update * of_weights) / rate
     validation_seconds = measured.work.validation / rate
     seconds = measured.steps * step_seconds + measured.validations * validation_seconds
     return Projected(
         examples=examples,
-        memory=dataclasses.replace(measured.memory, activations=round(measured.memory.activations * share)),
+        memory=dataclasses.replace(
+            measured.memory,
+            activations=round(measured.memory.activations * share),
+            **{name: round(getattr(measured.memory, name) * of_weights) for name in OF_WEIGHTS},
+        ),
         step_seconds=step_seconds,
         validation_seconds=validation_seconds,
         seconds=seconds,

@@ -10,6 +10,7 @@ from quartet.artifacts.errors import BadInput, clear_errors
 from quartet.families import FAMILIES, FamilyKey
 
 VARIABLE = "QUARTET_SEARCH_STORAGE"
+GRACE = 60.0
 
 
 def search(
@@ -17,8 +18,8 @@ def search(
     ranges: Annotated[
         list[str],
         typer.Argument(
-            help="What to try, for example train_cnn.width=16..64, train_cnn.learning_rate=log:0.001..0.02 or "
-            "train_cnn.activation=relu,gelu.",
+            help="What to try, for example train_cnn.width=16..64, train_lm.width=64..256:32 in steps of 32, "
+            "train_cnn.learning_rate=log:0.001..0.02 or train_cnn.activation=relu,gelu.",
             metavar="SETTING=RANGE...",
         ),
     ],
@@ -38,11 +39,13 @@ def search(
         ),
     ] = None,
     grace: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="With --storage: seconds without a sign of life after which others run a trial again.", min=1
+            help="With --storage: seconds without a sign of life after which others run a trial again.",
+            min=1,
+            show_default=f"{GRACE:g}",
         ),
-    ] = 60.0,
+    ] = None,
 ) -> None:
     """Search for the settings with the best validation score, with Optuna. Run it again to continue where it stopped.
 
@@ -58,8 +61,10 @@ def search(
         name = name or family.value
         if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
             raise BadInput(f"--name: found {name!r}; use lower-case letters, digits and hyphens, a letter first")
+        if grace is not None and not storage:
+            raise BadInput("--grace: is for a search that machines share; give --storage too")
         chosen = FAMILIES[family.value]
         space = parse(ranges, chosen)  # before the slow imports
         from quartet.commands.search.study import run_search
 
-        run_search(chosen, space, trials, name, seed, storage or None, grace)
+        run_search(chosen, space, trials, name, seed, storage or None, GRACE if grace is None else grace)

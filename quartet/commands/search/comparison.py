@@ -30,7 +30,8 @@ class Recipe:
         """Read it from the workspace, as `dvc.yaml` declares it; takes about a second.
 
         Raises:
-            BadInput: no stage up to the training reads a setting that is to be tried.
+            BadInput: no stage up to the training reads a setting that is to be tried; or the training sees the examples
+                whose score is compared.
         """
         from dvc.repo import Repo
 
@@ -43,6 +44,9 @@ class Recipe:
                 self.content |= {name: value for name, value in _settings(stage, family) if name not in space}
                 self.content |= dict(_checksums(stage))
             self._raw = list(_raw_data(stages, family, space))
+        seen = f"{family.training_section}.include_validation"
+        if self.content.get(seen) or seen in space:
+            raise BadInput(f"{seen}: set it to false for a search, which compares scores of validation examples")
 
     def data_of(self, experiment: str) -> dict[str, str]:
         """The checksums of the raw data that an experiment was trained on, by folder.
@@ -93,7 +97,8 @@ def _shown(value: Any) -> str:
     kind, *values = value
     if kind == "choices":
         return ",".join(map(str, values))
-    return f"{'log:' if kind == 'log' else ''}{values[0]}..{values[1]}"
+    low, high, *step = values
+    return f"{'log:' if kind == 'log' else ''}{low}..{high}" + "".join(f":{each}" for each in step)
 
 
 def _settings(stage: "Stage", family: Family) -> Iterator[tuple[str, Any]]:

@@ -1,17 +1,19 @@
 """Parse the ranges and choices of settings that a search tries."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from quartet.artifacts.errors import BadInput
+from quartet.artifacts.errors import BadInput, listed
 from quartet.families import Family
 from quartet.params.fields import Setting, every_setting
 from quartet.settings import schema
 
-Space = dict[str, tuple[Any, ...]]  # setting → ("log" | "linear", low, high) or ("choices", values…)
+# setting → ("log", low, high), ("linear", low, high), ("linear", low, high, step) or ("choices", values…)
+Space = dict[str, tuple[Any, ...]]
 _NUMBER = r"(-?(?:\d+(?:\.\d+)?|\.\d+)(?:e-?\d+)?)"
-_RANGE = re.compile(rf"(log:)?{_NUMBER}\.\.{_NUMBER}")
+_RANGE = re.compile(rf"(log:)?{_NUMBER}\.\.{_NUMBER}(?::{_NUMBER})?")
 
 
 def parse(ranges: list[str], family: Family) -> Space:
@@ -39,21 +41,30 @@ def parse(ranges: list[str], family: Family) -> Space:
 def _tried(text: str, values: str, setting: Setting) -> tuple[Any, ...]:
     """The range or choices after the sign of equality of `text`."""
     if match := _RANGE.fullmatch(values):
-        whole = setting.takes_only(int)
-        if whole and re.search(r"[.e]", match[2] + match[3]):
+        written, whole = [number for number in match.groups()[1:] if number], setting.takes_only(int)
+        if whole and re.search(r"[.e]", "".join(written)):
             raise BadInput(f"{text!r}: {setting.name} takes whole numbers")
-        low, high = (int(end) if whole else float(end) for end in match.groups()[1:])
+        low, high, *step = (int(number) if whole else float(number) for number in written)
         if not low < high or (match[1] and low <= 0):
             raise BadInput(f"{text!r}: a range is low..high with low below high, and low above 0 for log:")
+        if step and (match[1] or not _is_whole((high - low) / step[0] if step[0] > 0 else 0.5)):
+            raise BadInput(
+                f"{text!r}: a step is above 0, divides the distance of low and high, and does not go with log:"
+            )
         # A bound that is itself not allowed may end a range: numbers next to it are.
         ends = {end for end in (low, high) if end not in (setting.rule.above, setting.rule.below)}
         _refuse_others(text, setting, {str(end): end for end in sorted(ends)})
-        return ("log" if match[1] else "linear", low, high)
+        return ("log" if match[1] else "linear", low, high, *step)
     choices = [value for value in values.split(",") if value]
     if len(choices) < 2:
-        raise BadInput(f"{text!r}: expected SETTING=low..high, SETTING=log:low..high or SETTING=one,other")
+        forms = ("low..high", "low..high:step", "log:low..high", "one,other")
+        raise BadInput(f"{text!r}: expected {listed([f'SETTING={form}' for form in forms])}")
     _refuse_others(text, setting, {choice: _meant(choice, setting) for choice in choices})
     return ("choices", *choices)
+
+
+def _is_whole(number: float) -> bool:
+    return math.isclose(number, round(number), rel_tol=1e-9)
 
 
 def _refuse_others(text: str, setting: Setting, values: Mapping[str, object]) -> None:

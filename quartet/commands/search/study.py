@@ -75,11 +75,26 @@ class Search:
                 study = optuna.load_study(storage=storage.optuna, study_name=known)
                 if "search" in study.user_attrs:  # others may use the database for studies of their own
                     take_up_own(study, storage.shared)
-            self._recipe = Recipe(family, space)
+            self._recipe = self._recipe_here()
             self.study = optuna.create_study(
                 storage=storage.optuna, study_name=name, direction="maximize", load_if_exists=True
             )
             self._check_same_search()
+
+    def _recipe_here(self) -> Recipe:
+        """What trials of this checkout have in common now, read while DVC is not copying the workspace."""
+        workspace_state()
+        return Recipe(self.family, self.space)
+
+    def _check_unchanged(self) -> None:
+        """Check that a trial that begins now is comparable with those before it.
+
+        Raises:
+            BadInput: code, settings or the user's data have changed since the search began.
+        """
+        if self._recipe_here().content != self._recipe.content:
+            # Another search may have begun to copy the workspace, which changes settings, while they were read.
+            check_equal(self.name, self._recipe.content, self._recipe_here().content)
 
     @contextlib.contextmanager
     def watched(self, grace: float) -> Iterator[None]:
@@ -91,7 +106,7 @@ class Search:
         """Run trials until the study has `trials` finished ones, wherever they ran.
 
         Raises:
-            BadInput: a trial was trained on other data than those before it.
+            BadInput: a trial was trained on other data than those before it, or code or settings have changed.
             StudyUnreachableError: the database does not answer any more.
             ValueError: several trials in a row failed.
         """
@@ -127,6 +142,7 @@ class Search:
         import optuna
 
         said = False
+        self._check_unchanged()
         while True:
             workspace = workspace_state()
             trial = self.storage.patiently(functools.partial(self._claim, trials, seed, workspace))
@@ -242,4 +258,5 @@ def _proposed(trial: "optuna.Trial", setting: str, kind: str, *values: Any) -> A
     if kind == "choices":
         return trial.suggest_categorical(setting, values)
     suggest = trial.suggest_int if all(isinstance(value, int) for value in values) else trial.suggest_float
-    return suggest(setting, *values, log=kind == "log")
+    low, high, *step = values
+    return suggest(setting, low, high, log=kind == "log", **({"step": step[0]} if step else {}))

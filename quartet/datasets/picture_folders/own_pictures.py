@@ -24,7 +24,13 @@ from quartet.datasets.picture_folders.picture_files import (
     list_files,
     no_pictures,
 )
-from quartet.datasets.picture_folders.picture_tables import read_table_elsewhere, read_tables_in, tables_in
+from quartet.datasets.picture_folders.picture_tables import (
+    read_table_elsewhere,
+    read_tables_in,
+    rows_to_classify_elsewhere,
+    rows_to_classify_in,
+    tables_in,
+)
 
 
 def find_own_pictures(kind: str, path: Path) -> OwnPictures:
@@ -46,31 +52,33 @@ def find_own_pictures(kind: str, path: Path) -> OwnPictures:
         raise BadInput(f"{path}: {len(unlabelled)} pictures have no class, unlike the others: {listed(unlabelled)}")
     if len(found.classes) < 2 and not all(picture.captions for picture in found.pictures):
         raise BadInput(f"{path}: all pictures are of the class {found.classes[0]!r}; a classifier needs at least two")
-    if any(picture.attributes for picture in found.pictures) and not any(
-        picture.captions for picture in found.pictures
-    ):
+    of_each = [set(picture.attributes) for picture in found.pictures]
+    if any(of_each) and not any(picture.captions for picture in found.pictures):
         found.notes.append(f"columns {ATTRIBUTE}… are not used, since there are no captions")
+    elif lacking := sorted(set.union(*of_each) - set.intersection(*of_each)):
+        columns = listed([f"{ATTRIBUTE}{name}" for name in lacking])
+        raise BadInput(f"{path}: only some of its tables have {columns}; give all of them the same columns")
     return found
 
 
 def find_pictures_to_classify(path: Path, classes: Collection[str]) -> OwnPictures:
-    """The pictures of a folder or a table, with labels where these are known.
+    """The pictures of a folder, sorted, or of a table, in its order; with labels where these are known.
 
     In a folder without a table, the label is the name of the innermost folder that is named as one of `classes`.
 
     Raises:
-        BadInput: there is no picture, or a row of the table is wrong.
+        BadInput: there is no picture, or the table is wrong.
     """
     if not path.is_dir():
-        return read_table_elsewhere(path, described=False)
+        return rows_to_classify_elsewhere(path)
     files = list_files(path)
     if not files.pictures:
         raise BadInput(f"{path}: {no_pictures(files.others)}")
     tables = tables_in(files)
     if tables:
-        return read_tables_in(files, tables, described=False)
+        return rows_to_classify_in(files, tables)
     pictures = []
-    for name, file in files.pictures.items():
+    for name, file in sorted(files.pictures.items()):
         folders = [composed(folder) for folder in reversed(name.split("/")[:-1])]
         label = next((folder for folder in folders if folder in classes), None)
         pictures.append(Picture(file, name, label))
@@ -142,8 +150,10 @@ def read_picture(picture: Picture) -> bytes:
     """The content of a picture's file.
 
     Raises:
-        BadInput: the file cannot be read.
+        BadInput: the file is not there or cannot be read.
     """
+    if picture.error:
+        raise BadInput(picture.error)
     try:
         return picture.path.read_bytes()
     except OSError as error:

@@ -1,6 +1,7 @@
 """What lies in a user's folder, and which of it are pictures that can be read."""
 
 import dataclasses
+import functools
 import os
 import unicodedata
 from collections import Counter
@@ -26,7 +27,7 @@ class Picture:
     """A picture file and what is said of it; None where nothing is.
 
     `name` is the path below the user's folder, with `/`; `split` is `train`, `validation` or `test`; `attributes` are
-    what else is known of what the picture shows, by name, for example a colour.
+    what else is known of what the picture shows, by name, for example a colour; `error` is why there is no such file.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class Picture:
     group: str | None = None
     captions: tuple[str, ...] = ()
     attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    error: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +69,11 @@ class Files:
     others: dict[str, Path] = dataclasses.field(default_factory=dict)
     folders: list[str] = dataclasses.field(default_factory=list)
     links: list[str] = dataclasses.field(default_factory=list)
+
+    @functools.cached_property
+    def by_composed_name(self) -> dict[str, str]:
+        """The names of all pictures, by their forms in which an accented letter is one character."""
+        return {composed(name): name for name in self.pictures}
 
 
 def list_files(folder: Path) -> Files:

@@ -6,8 +6,9 @@ with several captions has a row for each, as in the tables of captioned photogra
 """
 
 import dataclasses
+import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from quartet.artifacts.errors import BadInput, listed
@@ -26,6 +27,7 @@ from quartet.datasets.splits import split_name
 
 NAMES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 FILE_NAME, LABEL, SPLIT, GROUP, CAPTIONS = "file_name", "label", "split", "group", ("text", "caption")
+Find = Callable[[str], tuple[str, Path] | None]  # from a path in a table to the name and the file of a picture
 ROLES = (FILE_NAME, LABEL, SPLIT, GROUP, *CAPTIONS)
 
 
@@ -43,53 +45,91 @@ def tables_in(files: Files) -> list[str]:
     return found
 
 
-def read_tables_in(files: Files, tables: list[str], *, described: bool = True) -> OwnPictures:
+def read_tables_in(files: Files, tables: list[str]) -> OwnPictures:
     """The pictures of a folder as its tables describe them; what they do not say, the folders' names may.
-
-    `described` says that each picture needs a label or a caption, and that no cell of these may be empty.
 
     Raises:
         BadInput: a table cannot be read, or rows are wrong: the message gives their numbers.
     """
-    splits = split_folders(files, described=True) if described else None
-    by_name = {composed(name): name for name in files.pictures}
+    splits = split_folders(files, described=True)
     pictures: list[Picture] = []
     notes: list[str] = []
     for table in tables:
-        folder = Path(table).parent
-
-        def find(given: str, folder: Path = folder) -> tuple[str, Path] | None:
-            name = by_name.get(composed(os.path.normpath(folder / given)))
-            return (name, files.pictures[name]) if name else None
-
         read = read_table(files.folder / table)
-        pictures += _read_rows(read, find, splits, described)
-        notes += _unused(read, table) if described else []
-    rowless = sorted(set(files.pictures) - {picture.name for picture in pictures})
-    left_out = {
-        f"no row in {' or '.join(tables)}": rowless,
-        "link to a folder or to nothing": files.links,
-        "not a picture": [name for name in files.others if name not in tables],
-    }
-    return OwnPictures(pictures, left_out, notes)
+        pictures += _read_rows(read, functools.partial(_file_below, files, Path(table).parent), splits)
+        notes += _unused(read, table)
+    return OwnPictures(pictures, _left_out(files, tables, pictures), notes)
 
 
-def read_table_elsewhere(path: Path, *, described: bool = True) -> OwnPictures:
+def read_table_elsewhere(path: Path) -> OwnPictures:
     """The pictures that a table names, which may lie anywhere.
 
     Raises:
         BadInput: as `read_tables_in`.
     """
-
-    def find(given: str) -> tuple[str, Path] | None:
-        found = Path(os.path.normpath(path.parent.absolute() / given))
-        return (str(found), found) if found.is_file() else None
-
     table = read_table(path)
-    pictures = _read_rows(table, find, None, described)
+    pictures = _read_rows(table, functools.partial(_file_beside, path), None)
     top = os.path.commonpath([picture.path.parent for picture in pictures])
     named = [dataclasses.replace(picture, name=picture.path.relative_to(top).as_posix()) for picture in pictures]
-    return OwnPictures(named, {}, _unused(table, path.name) if described else [])
+    return OwnPictures(named, {}, _unused(table, path.name))
+
+
+def rows_to_classify_in(files: Files, tables: list[str]) -> OwnPictures:
+    """A picture for each row of the tables in a folder, as `rows_to_classify_elsewhere` has them.
+
+    Raises:
+        BadInput: a table cannot be read, or has no column `file_name`.
+    """
+    pictures: list[Picture] = []
+    for table in tables:
+        folder = Path(table).parent
+        rows = _to_classify(read_table(files.folder / table), functools.partial(_file_below, files, folder))
+        pictures += [dataclasses.replace(row, name=(folder / row.name).as_posix() if row.name else "") for row in rows]
+    return OwnPictures(pictures, _left_out(files, tables, pictures), [])
+
+
+def rows_to_classify_elsewhere(path: Path) -> OwnPictures:
+    """A picture for each row of a table, in its order, by the name that it has there, with its label if it says one.
+
+    A picture that is not there has an `error`.
+
+    Raises:
+        BadInput: the table cannot be read, or has no column `file_name`.
+    """
+    return OwnPictures(list(_to_classify(read_table(path), functools.partial(_file_beside, path))), {}, [])
+
+
+def _to_classify(table: Table, find: Find) -> Iterator[Picture]:
+    table.require(FILE_NAME)
+    table.refuse_near((FILE_NAME, LABEL))
+    labels = table.text(LABEL) if LABEL in table.data else [""] * len(table.data)
+    for given, label in zip(table.text(FILE_NAME), labels, strict=True):
+        try:
+            (_, place), error = _found(given, find), ""
+        except BadInput as absent:
+            place, error = Path(given), str(absent)
+        yield Picture(place, given, composed(label) or None, error=error)
+
+
+def _file_below(files: Files, folder: Path, given: str) -> tuple[str, Path] | None:
+    """The name and the file of a picture that a table in a `folder` of `files` names, if there is one."""
+    name = files.by_composed_name.get(composed(os.path.normpath(folder / given)))
+    return (name, files.pictures[name]) if name else None
+
+
+def _file_beside(table: Path, given: str) -> tuple[str, Path] | None:
+    """The file that a table names by its path from the table's folder, if there is one."""
+    found = Path(os.path.normpath(table.parent.absolute() / given))
+    return (str(found), found) if found.is_file() else None
+
+
+def _left_out(files: Files, tables: list[str], pictures: list[Picture]) -> dict[str, list[str]]:
+    used = {picture.path for picture in pictures}
+    return {
+        f"no row in {' or '.join(tables)}": sorted(name for name, path in files.pictures.items() if path not in used),
+        "link to a folder or to nothing": files.links,
+        "not a picture": [name for name in files.others if name not in tables],
+    }
 
 
 def _unused(table: Table, name: str) -> list[str]:
@@ -103,9 +143,7 @@ def _unused(table: Table, name: str) -> list[str]:
     return [f"{name}: columns that are not used: {listed(unused)}"] if unused else []
 
 
-def _read_rows(
-    table: Table, find: Callable[[str], tuple[str, Path] | None], splits: dict[str, str] | None, described: bool
-) -> list[Picture]:
+def _read_rows(table: Table, find: Find, splits: dict[str, str] | None) -> list[Picture]:
     """A picture per row.
 
     What the table has no column for is taken from the names of the picture's folders, unless `splits` is None.
@@ -125,9 +163,6 @@ def _read_rows(
     for index, number in enumerate(numbers):
         row = {name: values[index] for name, values in cells.items()}
         said = captions[index] if captions else None
-        if not described:  # what is not known is empty, and splits do not matter
-            row = {name: cell for name, cell in row.items() if name == FILE_NAME or (cell and name != SPLIT)}
-            said = [caption for caption in said or () if caption] or None
         try:
             name, path = _found(row[FILE_NAME], find)
             picture = _described(name, path, row, said, splits)
@@ -135,7 +170,7 @@ def _read_rows(
                 picture = _with_captions_of(pictures[name], picture, f"{row[FILE_NAME]} is in row {rows[name]} already")
             rows.setdefault(name, number)
             pictures[name] = picture
-            if described and picture.label is None and not picture.captions:
+            if picture.label is None and not picture.captions:
                 raise BadInput(
                     f"nothing says what {name} shows: there is no column label, text or caption, and no class folder"
                 )
@@ -146,7 +181,7 @@ def _read_rows(
     return list(pictures.values())
 
 
-def _found(given: str, find: Callable[[str], tuple[str, Path] | None]) -> tuple[str, Path]:
+def _found(given: str, find: Find) -> tuple[str, Path]:
     if not given:
         raise BadInput(f"{FILE_NAME} is empty")
     found = find(given)

@@ -1,6 +1,7 @@
 """Train an image classifier: augmented batches, loss, validation."""
 
 import functools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -44,9 +45,10 @@ def describe_network(
     sizes = {"channels": info["channels"], "size": info["size"]}
     if settings.network == "reference":
         return {"name": "reference", **common, "activation": settings.activation}
-    if settings.network == "compact":
-        shape = {"width": settings.width, "stem": settings.stem, "activation": settings.activation}
-        return {"name": "compact", **common, **sizes, **shape}
+    if not settings.has_body:
+        stem = {"stem": settings.stem} if settings.network == "compact" else {}
+        shape = {"width": settings.width, **stem, "activation": settings.activation}
+        return {"name": settings.network, **common, **sizes, **shape}
     body = {"body": settings.network, "input_size": input_size_for(settings.network, info["size"])}
     if settings.weights == "none" and "scale" not in start:
         return {"name": "backbone", **common, **sizes, **body}
@@ -107,7 +109,8 @@ class ImageTraining:
         self.batches = ShuffledBatches(len(self.images), settings.batch_size, seed, device)
         self.mean, self.std = (torch.tensor(info[name], device=device) for name in ("mean", "std"))
         self.class_weights = class_weights(self.labels, len(info["classes"]), settings.class_weights)
-        self.frozen_steps = round(settings.freeze * self.steps)
+        # A linear probe never thaws, however many steps fit into `max_seconds`.
+        self.frozen_steps = math.inf if settings.freeze == 1 else round(settings.freeze * self.steps)
         self._augmented = compiled(self.augmented) if settings.compile else self.augmented
 
     def task(self) -> Task:
@@ -122,7 +125,7 @@ class ImageTraining:
             steps=self.steps,
             validate_every=settings.validate_every,
             # A replayed step reads no files.
-            replayable=self.frozen_steps in (0, self.steps) and not isinstance(self.images, StreamedImages),
+            replayable=self.frozen_steps in (0, math.inf) and not isinstance(self.images, StreamedImages),
             rate_factors=layer_factors(self.network, settings.layer_decay) if settings.layer_decay < 1 else {},
             chance=lambda: chance_of_classes(self.held_out_labels),
             weight_of=self.weight_of if self.class_weights is not None else None,
@@ -137,13 +140,14 @@ class ImageTraining:
     def examples_at(self, number: int) -> Batch:
         """The indices of a batch's images in the training split and, while the body stands still, all features."""
         chosen = self.batches.indices(number)
+        if number // self.settings.accumulate < self.frozen_steps:
+            return chosen, self.frozen_features
         if isinstance(self.images, StreamedImages):
             for batch in (chosen, self.batches.indices(number + 1)):
                 self.images.read_ahead(own_rows(batch))
                 if self.settings.cutmix and processes() > 1:
                     self.images.read_ahead(own_rows(batch.roll(1)))
-        is_frozen = number // self.settings.accumulate < self.frozen_steps
-        return (chosen, self.frozen_features) if is_frozen else (chosen,)
+        return (chosen,)
 
     @functools.cached_property
     def frozen_features(self) -> Tensor:
@@ -218,7 +222,7 @@ class ImageTraining:
     @torch.no_grad()
     def logits_of_held_out(self, network: ImageNetwork) -> Tensor:
         """`(images, classes)` logits of the held-out images."""
-        if self.frozen_steps == self.steps:
+        if self.frozen_steps == math.inf:
             return network.classify(self.held_out_features)
         return self.logits_of(network, self.held_out)
 

@@ -42,6 +42,8 @@ def fit_tokenizer(settings: PreprocessText, lines: Iterable[str], characters: in
     if kind.startswith((FOLDER, REGISTRY)):
         say_idle("preprocess.text", changed(settings, ["vocabulary_size"]), "a tokenizer that is kept")
         return _kept(kind)
+    if kind in ("byte", "character"):
+        say_idle("preprocess.text", changed(settings, ["vocabulary_size"]), f"the tokenizer {kind}")
     fitted_to = training_sample(lines, characters) if kind == "bpe" else lines
     tokenizer = train_tokenizer(kind, fitted_to, settings.vocabulary_size)
     return Fitted(tokenizer, tokenizer.to_str(pretty=True), {"tokenizer": kind})

@@ -105,7 +105,9 @@ def _description(family: "Family", compression: Compression) -> dict:
     check_counts(data, described)
     confusion = confusion_of(folder / "confusion_matrix.csv")
     sizes = {f"{split}_examples": count for split, count in data["examples"].items()}
-    intervals = _intervals({**sizes, **metrics}, confusion) | _intervals({**sizes, **training}, [])
+    of_training = sizes if data["classes"] else {}  # the accuracy of a translator is one of tokens
+    intervals = _intervals({**sizes, **metrics}, confusion) | _intervals({**of_training, **training}, [])
+    as_intervals = {f"{name}_spread" for name in intervals}
     before = previous_metrics(folder / "metrics.json", metrics)
 
     def score(name: str) -> dict[str, str]:
@@ -121,7 +123,7 @@ def _description(family: "Family", compression: Compression) -> dict:
         "before": before[0] if before else "",
         "lead": leads[0],
         "pictures": [picture for picture in pictures if picture is not leads[0]],
-        "metrics": [score(name) for name in sorted(metrics) if not name.endswith("_spread")],
+        "metrics": [score(name) for name in sorted(metrics) if name not in as_intervals],
         "training": [
             (name.replace("_", " "), format_number(value), intervals.get(name, ""))
             for name, value in sorted(training.items())

@@ -14,6 +14,7 @@ SHARES_OF = {
     "fidelity": ("generated_images",),
     "fidelity_unseen_templates": ("generated_images",),
 }
+OF_ONE_TRAINING = ("cas_accuracy", "cas_accuracy_real")  # their spread is that of single trainings, not of the mean
 Z = 1.959963984540054  # the normal distribution's 97.5th percentile
 
 
@@ -54,7 +55,7 @@ def balanced_interval(shares: Sequence[float], counts: Sequence[int]) -> tuple[f
 
 def interval_of(name: str, metrics: Mapping[str, float]) -> tuple[float, float] | None:
     """The 95 % interval of a score, from its spread or, for shares, from the number of examples; None if unknown."""
-    if f"{name}_spread" in metrics:
+    if f"{name}_spread" in metrics and name not in OF_ONE_TRAINING:
         reach = Z * metrics[f"{name}_spread"]
         return metrics[name] - reach, metrics[name] + reach
     for counted in SHARES_OF.get(name, ()):

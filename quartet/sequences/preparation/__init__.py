@@ -18,7 +18,7 @@ from quartet.datasets.reading.time_series import TimeSeries, filled, in_one_orde
 from quartet.datasets.reading.ts_files import read_ts_files
 from quartet.datasets.splits import SPLITS, Examples, Splits, split_examples
 from quartet.datasets.tokenizers import encode_each, train_tokenizer, training_sample
-from quartet.params.fields import changed
+from quartet.params.fields import changed, say_idle
 from quartet.sequences.loading import as_sequences, series_values
 from quartet.sequences.preparation.forecast_tables import histories_from_table, task_of
 from quartet.sequences.preparation.forecasts import prepare_forecast
@@ -56,10 +56,12 @@ def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, im
         else:
             info = {**_from_time_series(found, source, folder, settings), **task}
     elif kind == "passages":
+        _say_idle_settings(settings, "passages", keep=("splits", "columns"))
         info = _from_passages(read_passages(source, manifest["files"], raw, settings), source, folder, settings)
     elif kind == "docstring-topics":
         info = _from_passages(_docstring_topics(raw), source, folder, settings, label="topic")
     else:
+        _say_idle_settings(settings, "images as sequences", keep=("pixel_order",) if kind == "image-pixels" else ())
         info = _from_images(kind, images or paths.processed("images"), folder, settings)
     info = {**info, "kind": "time-series" if kind in TIME_SERIES else kind, **described_files(folder)}
     write_described(folder / "info.json", info)
@@ -123,6 +125,14 @@ def _refuse_settings_of_forecasts(source: str, task: str, settings: PreprocessSe
             f"{source}: is for {task}; only a forecast takes preprocess.sequences.{listed(given, ', .')}: set to null, "
             "or set preprocess.sequences.task to forecast"
         )
+
+
+def _say_idle_settings(settings: PreprocessSequences, source: str, keep: Sequence[str]) -> None:
+    """Print which settings that someone changed say nothing of such sequences; those to `keep` do."""
+    of_series = ("task", "horizon", "window", "season", "train_steps", "validation_steps", "test_steps")
+    others = ("decimal", "thousands", "standardise", "missing", "pixel_order", "splits", "columns")
+    names = [name for name in (*of_series, *others) if name not in keep]
+    say_idle("preprocess.sequences", changed(settings, names), source)
 
 
 def _with_reason(task: str, settings: PreprocessSequences) -> dict[str, str]:

@@ -83,6 +83,8 @@ def _name_idle_settings(settings: TrainRnn, info: Mapping) -> None:
         idle += changed(settings, RECURRENT + CLASSIFIER)
     elif info["input"] == "forecast":
         idle += changed(settings, CLASSIFIER)
+    elif info["input"] != "tokens":
+        idle += changed(settings, ["token_dropout"])
     idle += changed(settings, ["loss"] if info["classes"] else ["label_smoothing"])
     if info["input"] != "pixels":
         names = [field.name for field in dataclasses.fields(settings.augmentation)]

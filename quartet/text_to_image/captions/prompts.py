@@ -83,7 +83,7 @@ def reads_the_same(reader: Reader, merges: Sequence[str] | None, data: Mapping) 
 
 
 def prompts_of_splits(
-    folder: Path, info: Mapping, labels: Mapping[str, Tensor], longest: int
+    folder: Path, info: Mapping, labels: Mapping[str, Tensor], longest: int, merges: Sequence[str] | None = None
 ) -> tuple[Reader, dict[str, Prompts]]:
     """What reads captions, and the prompts of each split.
 
@@ -92,6 +92,7 @@ def prompts_of_splits(
         info: their `info.json`.
         labels: by split, `train` and others, on the device where training is to be.
         longest: most tokens of a caption of a picture's own; longer ones are cut, which is said.
+        merges: of the tokens of a model that reads such captions; None learns tokens from the training captions.
     """
     device = labels["train"].device
     if not is_open(info):
@@ -99,7 +100,10 @@ def prompts_of_splits(
         table = words.table(TEMPLATES).to(device)
         return words, {split: ClassPrompts(table, each) for split, each in labels.items()}
     captions = {split: read_captions(folder, split, info, each.tolist()) for split, each in labels.items()}
-    tokens = learn_captions([caption for each in captions["train"] for caption in each], longest)
+    if merges is None:
+        tokens = learn_captions([caption for each in captions["train"] for caption in each], longest)
+    else:
+        tokens = OpenCaptions(tuple(merges), 1 + longest)
     return tokens, {split: _picture_prompts(tokens, each, device, split) for split, each in captions.items()}
 
 
