@@ -49,7 +49,7 @@ def main(
 
 
 def our_row(folder: Path, seed: int) -> dict[str, float]:
-    """Accuracy on `val` after the preset `photos`, seconds from files to the trained network, photographs a second."""
+    """Accuracy on `val` after the preset `photos`, seconds from files to the trained network, examples a second."""
     import torch
 
     from quartet.artifacts.fetching import Fetching
@@ -91,7 +91,7 @@ def our_row(folder: Path, seed: int) -> dict[str, float]:
             network, images, lambda batch: normalise(to_unit_range(batch), info["mean"], info["std"]), 64
         )
     accuracy = (logits.argmax(dim=1) == labels).double().mean().item()
-    return {"accuracy": accuracy, "seconds": seconds, "photographs_per_second": outcome.steps * 64 / seconds}
+    return {"accuracy": accuracy, "seconds": seconds, "examples_per_second": outcome.steps * 64 / seconds}
 
 
 def usual_row(folder: Path, seed: int, seconds: float) -> dict[str, float]:
@@ -140,17 +140,17 @@ def usual_row(folder: Path, seed: int, seconds: float) -> dict[str, float]:
     return {
         "accuracy": accuracy,
         "seconds": spent,
-        "photographs_per_second": seen / spent,
+        "examples_per_second": seen / spent,
         f"seconds_to_{GOAL}": reached,
     }
 
 
 def summary(table: pd.DataFrame) -> str:
-    """A row per arm: accuracy with its deviation over seeds, median seconds, photographs a second."""
-    lines = ["| | accuracy | seconds | photographs a second |", "|---|---|---|---|"]
+    """A row per arm: accuracy with its deviation over seeds, median seconds, examples a second."""
+    lines = ["| | accuracy | seconds | examples a second |", "|---|---|---|---|"]
     for arm, rows in table.groupby("arm", sort=False):
         spread = f" ± {rows['accuracy'].std():.4f}" if len(rows) > 1 else ""
-        median = rows[["seconds", "photographs_per_second"]].median()
+        median = rows[["seconds", "examples_per_second"]].median()
         lines.append(f"| {arm} | {rows['accuracy'].mean():.4f}{spread} | {median.iloc[0]:.0f} | {median.iloc[1]:.0f} |")
     return "\n".join(lines) + "\n"
 

@@ -110,7 +110,7 @@ def test_a_search_begins_no_trial_after_its_settings_have_changed(clone, monkeyp
     before = (clone.folder / "params.yaml").read_text()
     try:
         clone.set({"train_cnn": {"steps": 7}})
-        with pytest.raises(BadInput, match="the search changed has trials .* train_cnn.steps is 6 there and 7 here"):
+        with pytest.raises(BadInput, match=r"the search changed has trials .* train_cnn.steps is 6 there and 7 here"):
             search.run_trials(None, 3, 0)
     finally:
         (clone.folder / "params.yaml").write_text(before)
