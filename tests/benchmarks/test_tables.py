@@ -51,10 +51,16 @@ def test_the_gpus_table_has_a_line_per_figure():
 
 
 def test_photographs_have_a_row_per_arm():
-    rows = [("preset photos", 0.9, 60.0, 300.0), ("preset photos", 1.0, 70.0, 310.0), ("usual loop", 0.8, 60.0, 10.0)]
-    table = pd.DataFrame(rows, columns=["arm", "accuracy", "seconds", "photographs_per_second"])
-    lines = photos.summary(table).splitlines()
-    assert lines[2:] == ["| preset photos | 0.9500 ± 0.0707 | 65 | 305 |", "| usual loop | 0.8000 | 60 | 10 |"]
+    rows = [
+        ("preset photos", 0.95, 60.0, 300.0, 60.0),
+        ("preset photos", 0.97, 70.0, 310.0, 70.0),
+        ("usual loop", 0.8, 60.0, 10.0, float("nan")),
+    ]
+    table = pd.DataFrame(rows, columns=["arm", "accuracy", "seconds", "examples_per_second", photos.SECONDS_TO_GOAL])
+    assert photos.summary(table).splitlines()[2:] == [
+        "| preset photos | 0.9600 ± 0.0141 | 65 | 305 | 65 |",
+        "| usual loop | 0.8000 | 60 | 10 | not reached |",
+    ]
 
 
 def test_translators_stand_side_by_side_with_the_ratio_of_their_speeds():
