@@ -153,7 +153,7 @@ def usual_row(folder: Path, seed: int, seconds: float) -> dict[str, float]:
 
 
 def summary(table: pd.DataFrame) -> str:
-    """A row per arm: accuracy with its deviation over seeds, median seconds, examples a second, and seconds to `GOAL`."""
+    """A row per arm: accuracy with its deviation over seeds, median seconds and rate, and seconds to `GOAL`."""
     lines = [f"| | accuracy | seconds | examples a second | seconds to {GOAL} |", "|---|---|---|---|---|"]
     for arm, rows in table.groupby("arm", sort=False):
         spread = f" ± {rows['accuracy'].std():.4f}" if len(rows) > 1 else ""

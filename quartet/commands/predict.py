@@ -53,7 +53,7 @@ def predict(
     """Answer pictures, series, passages, prompts or captions in bulk, and write a table of the answers.
 
     What cannot be answered is a row with its error; the others are answered, and the exit code is 1. If the input has
-    labels, the scores are printed too.
+    labels, the scores are printed too. Ctrl-C writes what has been answered so far.
     """
     with clear_errors("predict"):
         from quartet.settings import read_settings
@@ -72,7 +72,7 @@ def predict(
             defaults |= served.defaults(settings.section(chosen.evaluation_section))
         parameters = parse_parameters(changes or [], defaults)
         asked = served.questions(source, preparation)
-        answered = list(answers(served, interface, asked.questions, parameters))
+        answered, is_stopped = _until_stopped(answers(served, interface, asked.questions, parameters))
         broken = [reason for _, _, reason in answered if reason]
         data = served.card["data"]
         features = data.get("feature_names", [])[: data.get("features", 0) - len(data.get("known", []))]
@@ -80,9 +80,30 @@ def predict(
         typer.echo(f"{out}: {len(answered) - len(broken):,} answers, {len(broken):,} errors")
         for name, score in scores_of(answered, data.get("classes", [])).items():
             typer.echo(f"{name} {score:.6g}")
+        if is_stopped:
+            left = len(asked.questions) - len(answered)
+            typer.echo(f"predict: stopped; {left:,} of {len(asked.questions):,} were not asked", err=True)
+            raise typer.Exit(130)
         if broken:
             typer.echo(f"predict: {len(broken):,} of {len(answered):,} could not be answered: {broken[0]}", err=True)
             raise typer.Exit(1)
+
+
+def _until_stopped(found: Iterator[Answered]) -> tuple[list[Answered], bool]:
+    """All that is found until Ctrl-C, and whether that came; what took hours is not lost.
+
+    Raises:
+        KeyboardInterrupt: nothing was found before.
+    """
+    answered: list[Answered] = []
+    try:
+        for each in found:
+            answered.append(each)
+    except KeyboardInterrupt:
+        if not answered:
+            raise
+        return answered, True
+    return answered, False
 
 
 def load_local(family: str) -> "Served":

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import importlib
 import re
 import shutil
 
@@ -19,8 +20,10 @@ from family_plans import (
 )
 from in_process import run
 from PIL import Image
+from typer.testing import CliRunner
 
 from benchmarks.code_graph import TOP
+from quartet.__main__ import app
 from quartet.artifacts.fetching import Fetching
 from quartet.artifacts.writing import read_json, write_json
 from quartet.datasets.images import load_images
@@ -176,6 +179,26 @@ def test_prompts_are_continued(workspace, tmp_path, form):
     generated = run(workspace, "quartet", "generate", "The first", "--tokens", "5", "--seed", "3")
     assert table["text"][0] == generated.removesuffix("\n")
     assert table.columns[0] == ("line" if "txt" in form else "row")
+
+
+def test_what_was_answered_before_ctrl_c_is_written(workspace, tmp_path, monkeypatch):
+    command, whole = importlib.import_module("quartet.commands.predict"), []
+
+    def interrupted(*arguments):
+        for answer in command_answers(*arguments):
+            whole.append(answer)
+            yield answer
+            if len(whole) == 2:
+                raise KeyboardInterrupt
+
+    command_answers = command.answers
+    monkeypatch.setattr(command, "answers", interrupted)
+    monkeypatch.chdir(workspace)
+    (tmp_path / "prompts.txt").write_text("one\ntwo\nthree\n")
+    words = ["predict", "lm", str(tmp_path / "prompts.txt"), "--out", str(tmp_path / "a.csv"), "--with", "tokens=3"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 130 and "stopped; 1 of 3 were not asked" in done.output
+    assert pd.read_csv(tmp_path / "a.csv")["prompt"].tolist() == ["one", "two"]
 
 
 def test_captions_are_drawn_past_one_that_is_not_known(workspace, tmp_path):
