@@ -47,6 +47,8 @@ def test_the_tokenizer_of_a_registered_model_is_kept(home, monkeypatch, capsys):
     assert fitted.about == {"tokenizer": "bpe", "tokenizer_from": "models:/quartet-lm/1"}
     assert fitted.tokenizer.encode("another text").ids == own.encode("another text").ids
     assert "preprocess.text.vocabulary_size: not used by a tokenizer that is kept" in capsys.readouterr().out
+    fit_tokenizer(PreprocessText(tokenizer="byte", vocabulary_size=300), ["a text"], 6)
+    assert "preprocess.text.vocabulary_size: not used by the tokenizer byte" in capsys.readouterr().out
     with pytest.raises(BadInput, match="models:/quartet-rnn/1 is a model of the family rnn, not a language model"):
         fit_tokenizer(PreprocessText(tokenizer="models:/quartet-rnn/1"), ["a"], 1)
 

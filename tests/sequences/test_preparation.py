@@ -42,6 +42,17 @@ def test_images_are_cut_in_steps(tmp_path, kind):
     assert abs(network_inputs(values, info).mean()) < 0.1
 
 
+def test_settings_that_say_nothing_of_images_are_named(tmp_path, capsys):
+    raw = tmp_path / "raw"
+    bring(raw)
+    prepare_images(raw, tmp_path / "images", PreprocessImages())
+    prepare(tmp_path, "image-rows", PreprocessSequences(horizon=3, missing="zero", splits="random"))
+    idle = "preprocess.sequences.horizon, preprocess.sequences.missing, preprocess.sequences.splits"
+    assert f"{idle}: not used by images as sequences" in capsys.readouterr().out
+    prepare(tmp_path, "image-pixels", PreprocessSequences(pixel_order="permuted"))
+    assert "not used" not in capsys.readouterr().out
+
+
 def test_permuted_pixels_are_the_same_pixels_in_one_order_for_all(tmp_path):
     raw = tmp_path / "raw"
     bring(raw)

@@ -169,10 +169,13 @@ def test_going_on_from_a_model_of_captions_keeps_its_tokens(tmp_path, monkeypatc
     assert not taken["new"]
 
 
-def test_the_setting_for_long_captions_is_said_to_be_idle_for_class_names(tmp_path, capsys):
+def test_settings_that_class_names_or_the_flow_do_not_use_are_said(tmp_path, capsys):
     info, folder = prepare(tmp_path)
-    training.plan(TrainDiffusion(longest_caption=5), seed=0, folder=folder, info=info, device=CPU)
-    assert "longest_caption" in capsys.readouterr().out
+    settings = TrainDiffusion(longest_caption=5, noise_schedule="linear")
+    training.plan(settings, seed=0, folder=folder, info=info, device=CPU)
+    said = capsys.readouterr().out
+    assert "train_diffusion.longest_caption: not used by captions that are made from class names" in said
+    assert "train_diffusion.noise_schedule: not used by the objective `flow`" in said
 
 
 def test_templates_stay_what_class_names_are_read_with(tmp_path):

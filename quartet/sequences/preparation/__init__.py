@@ -59,6 +59,7 @@ def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, im
         _say_idle_settings(settings, "passages", keep=("splits", "columns"))
         info = _from_passages(read_passages(source, manifest["files"], raw, settings), source, folder, settings)
     elif kind == "docstring-topics":
+        _say_idle_settings(settings, "the topics of docstrings", keep=("splits",))
         info = _from_passages(_docstring_topics(raw), source, folder, settings, label="topic")
     else:
         _say_idle_settings(settings, "images as sequences", keep=("pixel_order",) if kind == "image-pixels" else ())
