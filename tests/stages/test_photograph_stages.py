@@ -8,7 +8,8 @@ from quartet.artifacts.writing import read_json
 
 PARAMS = """
 preprocess: {images: {size: 32, channels: 3}}
-train_cnn: {network: efficientnet-lite0, weights: imagenet, freeze: 1.0, steps: 60, validate_every: 30, optimizer: adamw}
+train_cnn:
+  {network: efficientnet-lite0, weights: imagenet, freeze: 1.0, steps: 60, validate_every: 30, optimizer: adamw}
 """
 
 

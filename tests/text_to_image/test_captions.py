@@ -24,6 +24,8 @@ def test_unseen_templates_are_new_sentences_of_known_words():
         captions.encode(["a handwritten sevn"])
     with pytest.raises(UnknownWordError, match=r"unknown word '77'; the model draws seven, speed limit 20$"):
         captions.encode(["a handwritten 77"])
+    with pytest.raises(UnknownWordError, match=r"unknown word 'cat'; the model draws"):  # not `a`, which it looks like
+        captions.encode(["cat"])
 
 
 def test_every_traffic_sign_is_asked_for_in_every_sentence():

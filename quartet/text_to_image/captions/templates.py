@@ -5,7 +5,7 @@ Some templates are used in training, others are held out: a model that understan
 
 import difflib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -112,7 +112,7 @@ class Captioner:
             for word in words:
                 word = word if word in ids else _SYNONYMS.get(word, word)
                 if word not in ids:
-                    near = difflib.get_close_matches(word, ids, n=5, cutoff=0.5)
+                    near = _near(word, ids)
                     known = f"; did you mean {', '.join(near)}?" if near else ""
                     raise UnknownWordError(
                         f"{caption!r}: unknown word {word!r}{known}; the model draws {', '.join(self.classes[:50])}"
@@ -129,6 +129,11 @@ class Captioner:
         everything = TEMPLATES + UNSEEN_TEMPLATES
         captions = (self.caption(label, template) for label in range(len(self.classes)) for template in everything)
         return 1 + max(len(split_words(caption)) for caption in captions)
+
+
+def _near(word: str, known: Iterable[str]) -> list[str]:
+    """Known words that look like `word`; very short ones, such as `a`, look like too many."""
+    return difflib.get_close_matches(word, [each for each in known if len(each) > 2], n=5, cutoff=0.5)
 
 
 def split_words(caption: str) -> list[str]:
