@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -64,10 +65,12 @@ def test_make_targets_exist():
 def test_settings_in_commands_exist_and_their_values_are_allowed():
     used, searched = [], []
     for command in (*COMMANDS, *INLINE):
-        words = command.replace("'", "").split()
+        words = shlex.split(command) if command in COMMANDS else command.split()
         for before, word in itertools.pairwise(words):
             if before in ("-S", "--with") and "=" in word and "$" not in word and not word.startswith("NAME="):
-                used.append(word)
+                name, _, values = word.replace('"', "").partition("=")
+                is_text = SETTINGS[name].takes_only(str)
+                used += [f"{name}={value}" for value in ([values] if is_text else values.split(","))]
         if "quartet search" in command:
             searched += [word for word in words if re.match(r"train_\w+\.", word)]
     assert len(used) > 10 and len(searched) > 2

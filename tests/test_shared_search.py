@@ -101,7 +101,8 @@ class Machine(Clone):
         self.name_user()
 
     def search(self, trials=1, program=("-m", "quartet")):
-        options = ["--name", "rates", "--trials", str(trials), "--grace", "3"]
+        options = ["--name", "rates", "--trials", str(trials)]
+        options += ["--grace", "3"] if self.variables["QUARTET_SEARCH_STORAGE"] else []
         return [sys.executable, *program, "search", "cnn", RANGE, *options]
 
     def started(self, **options):

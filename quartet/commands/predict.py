@@ -78,12 +78,12 @@ def predict(
         features = data.get("feature_names", [])[: data.get("features", 0) - len(data.get("known", []))]
         write_answers(out, asked.kind, interface, answered, features)
         typer.echo(f"{out}: {len(answered) - len(broken):,} answers, {len(broken):,} errors")
-        for name, score in scores_of(answered, data.get("classes", [])).items():
-            typer.echo(f"{name} {score:.6g}")
         if is_stopped:
             left = len(asked.questions) - len(answered)
-            typer.echo(f"predict: stopped; {left:,} of {len(asked.questions):,} were not asked", err=True)
+            typer.echo(f"predict: stopped; {left:,} of {len(asked.questions):,} have no answer", err=True)
             raise typer.Exit(130)
+        for name, score in scores_of(answered, data.get("classes", [])).items():
+            typer.echo(f"{name} {score:.6g}")
         if broken:
             typer.echo(f"predict: {len(broken):,} of {len(answered):,} could not be answered: {broken[0]}", err=True)
             raise typer.Exit(1)

@@ -1,13 +1,15 @@
 """`python -m quartet verify [FAMILY ...]`: rebuild the committed pipeline elsewhere, and compare every output."""
 
+import contextlib
+import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from quartet.artifacts.errors import clear_errors
-from quartet.artifacts.stop_requests import ends_when_told
 from quartet.families import FAMILIES, FamilyKey
 
 
@@ -19,7 +21,8 @@ def verify(
     Exits with 0 if all are the same bytes; with 3 if some differ, but no score by more than another kind of processor
     explains; with 1 if a score does, or if the rebuild fails.
     """
-    with clear_errors("verify"), ends_when_told(), tempfile.TemporaryDirectory(prefix="quartet-verify-") as name:
+    clone_of = tempfile.TemporaryDirectory(prefix="quartet-verify-", ignore_cleanup_errors=True)
+    with clear_errors("verify"), _ended_as_by_ctrl_c(), clone_of as name:
         from quartet.tracking.rebuilds import clone_commit, print_outputs, print_scores, rebuild
 
         keys = [family.value for family in families or []]
@@ -28,3 +31,13 @@ def verify(
         rebuild(clone, [f"evaluate@{key}" for key in keys])
         if print_outputs(clone):
             raise typer.Exit(1 if print_scores(clone, keys or FAMILIES) else 3)
+
+
+@contextlib.contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """Within the block, SIGTERM also ends the rebuild and removes the clone."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

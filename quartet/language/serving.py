@@ -106,7 +106,7 @@ class TextGenerator(Served):
         """
         going_on: dict[str, Any] = {"repetition_penalty": repetition_penalty, "stop": stop}
         if (stop or repetition_penalty != 1) and any(BLANK in prompt for prompt in prompts):
-            raise BadRequest(f"stop and repetition_penalty are for prompts that go on, not for blanks {BLANK}")
+            raise BadInput(f"stop and repetition_penalty are for prompts that go on, not for blanks {BLANK}")
         plain = [prompt for prompt in prompts if BLANK not in prompt]
         continued = iter(self.continued_together(plain, tokens, **choice, **going_on))
         return [self.filled(prompt, **choice) if BLANK in prompt else next(continued) for prompt in prompts]

@@ -189,7 +189,9 @@ def test_sharded_weights_are_shared_out_and_data_is_not():
     four = projected(measured(sharded=True), Machine(4, 100.0, 0.5, None))
     memory = four.memory
     assert (memory.weights, memory.gradients, memory.optimizer, memory.average) == (2, 2, 5, 2)
-    assert (memory.data, memory.kept) == (5, 10) and four.step_seconds == pytest.approx(2.25e15 / 50e12)
+    assert (memory.data, memory.kept, four.update) == (5, 0, 2.5e14) and four.step_seconds == pytest.approx(
+        2.25e15 / 50e12
+    )
 
 
 def test_the_largest_share_of_a_batch_counts():

@@ -197,7 +197,7 @@ def test_what_was_answered_before_ctrl_c_is_written(workspace, tmp_path, monkeyp
     (tmp_path / "prompts.txt").write_text("one\ntwo\nthree\n")
     words = ["predict", "lm", str(tmp_path / "prompts.txt"), "--out", str(tmp_path / "a.csv"), "--with", "tokens=3"]
     done = CliRunner().invoke(app, words)
-    assert done.exit_code == 130 and "stopped; 1 of 3 were not asked" in done.output
+    assert done.exit_code == 130 and "stopped; 1 of 3 have no answer" in done.output
     assert pd.read_csv(tmp_path / "a.csv")["prompt"].tolist() == ["one", "two"]
 
 
@@ -266,7 +266,7 @@ def test_a_model_answers_without_the_prepared_data(workspace, tmp_path):
     (tmp_path / "params.yaml").write_text("{}\n")
     (tmp_path / "prompts.txt").write_text("The first\n")
     asked = ("lm", tmp_path / "prompts.txt", "--with", "tokens=5", "--out")
-    assert "the model's tokenizer is missing" in predict(tmp_path, *asked, tmp_path / "alone.csv", code=1)
+    assert "tokenizer.json: cannot be read" in predict(tmp_path, *asked, tmp_path / "alone.csv", code=1)
     shutil.copy(workspace / "models/lm/tokenizer.json", tmp_path / "models/lm")
     predict(tmp_path, *asked, tmp_path / "alone.csv")
     predict(workspace, *asked, tmp_path / "beside.csv")

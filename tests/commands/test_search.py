@@ -34,6 +34,7 @@ def test_ranges_are_of_their_settings_kind():
         ("train_cnn.dropout=0..2", "found 2.0, allowed is number ≥ 0, < 1"),
         ("train_cnn.width=16..60:8", "a step is above 0, divides the distance"),
         ("train_cnn.width=16..64:0", "a step is above 0"),
+        ("train_cnn.dropout=0..1:0.25", "found 1.0, allowed is number"),
         ("train_cnn.width=16..64:1.5", "takes whole numbers"),
         ("train_cnn.learning_rate=log:0.001..0.01:0.001", "does not go with log:"),
         ("train_cnn.width=8,wide", "found wide, allowed is whole number"),

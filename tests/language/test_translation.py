@@ -103,7 +103,8 @@ def model(data):
     info = read_json(data / "text/info.json")
     described = {name: info[name] for name in (*planned.card_keys, "source", "sha256")}
     weights = trained(translation_plan, data, steps=160, validate_every=160).weights
-    save_model(data / "model", weights, family="lm", network=planned.description, data=described, training={})
+    about = {"network": planned.description, "data": described, "training": {}, "files": planned.model_files.values()}
+    save_model(data / "model", weights, family="lm", **about)
     return data / "model"
 
 

@@ -158,7 +158,7 @@ def _of_size(here: Measured, there: Projected | None) -> Iterator[tuple[str, ...
     yield "validations", f"{here.validations:,}", f"{here.validations:,}"
     yield "examples per step", f"{here.examples:,}{times}", f"{there.examples:,}{times}" if there else ""
     yield "FLOPs per step, forward and backward", flops(here.work.batch), flops(here.work.batch * share)
-    yield "FLOPs per step, update", flops(here.work.update), flops(here.work.update)
+    yield "FLOPs per step, update", flops(here.work.update), flops(there.update if there else 0)
     yield "FLOPs per validation", flops(here.work.validation), flops(here.work.validation)
 
 
@@ -185,7 +185,8 @@ def _of_time(here: Measured, there: Projected | None) -> Iterator[tuple[str, ...
     times = [(each.step_seconds, each.validation_seconds, each.seconds) for each in (here, there or here)]
     steps, validations, totals = zip(*times, strict=True)
     share = there.examples / here.examples if there else 1
-    rates = work / steps[0], (here.work.batch * share + here.work.update) / steps[1] if steps[1] else 0.0
+    update = there.update if there else here.work.update
+    rates = work / steps[0], (here.work.batch * share + update) / steps[1] if steps[1] else 0.0
     yield "steps per second", *(f"{1 / seconds:,.3g}" if seconds else "–" for seconds in steps)
     yield "rate", *(f"{flops(rate)}/s" for rate in rates)
     yield "a validation", *(duration(seconds) for seconds in validations)

@@ -52,12 +52,14 @@ class Projected:
     Attributes:
         examples: of each batch, in the process that has the most.
         memory: of that process.
+        update: operations of a step's update, of each process.
         step_seconds, validation_seconds, seconds: of a step, of a validation, and of the training.
         cost: of the training, or None without a price.
     """
 
     examples: int
     memory: Memory
+    update: float
     step_seconds: float
     validation_seconds: float
     seconds: float
@@ -82,7 +84,8 @@ def projected(measured: Measured, machine: Machine) -> Projected:
     share = examples / measured.examples
     rate = machine.tflops * 1e12 * machine.utilisation
     of_weights = 1 / machine.processes if measured.sharded else 1
-    step_seconds = (measured.work.batch * share + measured.work.update * of_weights) / rate
+    update = measured.work.update * of_weights
+    step_seconds = (measured.work.batch * share + update) / rate
     validation_seconds = measured.work.validation / rate
     seconds = measured.steps * step_seconds + measured.validations * validation_seconds
     return Projected(
@@ -90,8 +93,10 @@ def projected(measured: Measured, machine: Machine) -> Projected:
         memory=dataclasses.replace(
             measured.memory,
             activations=round(measured.memory.activations * share),
+            kept=0 if measured.sharded else measured.memory.kept,  # the first process gathers them in its own memory
             **{name: round(getattr(measured.memory, name) * of_weights) for name in OF_WEIGHTS},
         ),
+        update=update,
         step_seconds=step_seconds,
         validation_seconds=validation_seconds,
         seconds=seconds,

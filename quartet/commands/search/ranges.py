@@ -51,8 +51,8 @@ def _tried(text: str, values: str, setting: Setting) -> tuple[Any, ...]:
             raise BadInput(
                 f"{text!r}: a step is above 0, divides the distance of low and high, and does not go with log:"
             )
-        # A bound that is itself not allowed may end a range: numbers next to it are.
-        ends = {end for end in (low, high) if end not in (setting.rule.above, setting.rule.below)}
+        # A bound that is itself not allowed may end a range: numbers next to it are. Steps include it.
+        ends = {end for end in (low, high) if step or end not in (setting.rule.above, setting.rule.below)}
         _refuse_others(text, setting, {str(end): end for end in sorted(ends)})
         return ("log" if match[1] else "linear", low, high, *step)
     choices = [value for value in values.split(",") if value]

@@ -93,7 +93,9 @@ class Search:
             BadInput: code, settings or the user's data have changed since the search began.
         """
         if self._recipe_here().content != self._recipe.content:
-            # Another search may have begun to copy the workspace, which changes settings, while they were read.
+            # Another search may have begun to copy the workspace, which changes settings, or was killed meanwhile.
+            with self.storage.exclusive():
+                take_up_own(self.study, self.storage.shared)
             check_equal(self.name, self._recipe.content, self._recipe_here().content)
 
     @contextlib.contextmanager

@@ -33,6 +33,7 @@ REASONS = {
     "numbers": "each series has a number to predict",
     "forecast": "there is neither a label nor a number to predict",
 }
+OF_SPLITS = ("splits", "validation", "split_seed")
 TIME_SERIES = ("csv", "parquet", "ts")  # sources that give the same data whichever of them holds the series
 
 
@@ -56,13 +57,15 @@ def prepare_sequences(raw: Path, folder: Path, settings: PreprocessSequences, im
         else:
             info = {**_from_time_series(found, source, folder, settings), **task}
     elif kind == "passages":
-        _say_idle_settings(settings, "passages", keep=("splits", "columns"))
+        _say_idle_settings(settings, "passages", keep=("columns", *OF_SPLITS, "vocabulary_size"))
         info = _from_passages(read_passages(source, manifest["files"], raw, settings), source, folder, settings)
     elif kind == "docstring-topics":
-        _say_idle_settings(settings, "the topics of docstrings", keep=("splits",))
+        _say_idle_settings(settings, "the topics of docstrings", keep=(*OF_SPLITS, "vocabulary_size"))
         info = _from_passages(_docstring_topics(raw), source, folder, settings, label="topic")
     else:
-        _say_idle_settings(settings, "images as sequences", keep=("pixel_order",) if kind == "image-pixels" else ())
+        _say_idle_settings(
+            settings, "images as sequences", keep=("pixel_order", "split_seed") if kind == "image-pixels" else ()
+        )
         info = _from_images(kind, images or paths.processed("images"), folder, settings)
     info = {**info, "kind": "time-series" if kind in TIME_SERIES else kind, **described_files(folder)}
     write_described(folder / "info.json", info)
@@ -131,7 +134,7 @@ def _refuse_settings_of_forecasts(source: str, task: str, settings: PreprocessSe
 def _say_idle_settings(settings: PreprocessSequences, source: str, keep: Sequence[str]) -> None:
     """Print which settings that someone changed say nothing of such sequences; those to `keep` do."""
     of_series = ("task", "horizon", "window", "season", "train_steps", "validation_steps", "test_steps")
-    others = ("decimal", "thousands", "standardise", "missing", "pixel_order", "splits", "columns")
+    others = ("decimal", "thousands", "standardise", "missing", "pixel_order", "columns", *OF_SPLITS, "vocabulary_size")
     names = [name for name in (*of_series, *others) if name not in keep]
     say_idle("preprocess.sequences", changed(settings, names), source)
 
