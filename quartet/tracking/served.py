@@ -195,8 +195,8 @@ def file_of(files: Mapping[str, Path], name: str) -> Path:
     """
     if name not in files:
         raise ValueError(
-            f"the model's {name} is missing: it is from an earlier version; copy the one of the data that it was trained "
-            "on beside its card.json"
+            f"the model's {name} is missing: it is from an earlier version; copy the one of the data that it was "
+            "trained on beside its card.json"
         )
     return files[name]
 
