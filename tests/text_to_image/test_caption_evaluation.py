@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -87,6 +88,19 @@ def test_a_matcher_finds_the_captions_of_real_pictures_and_not_of_noise(monkeypa
     assert retrieval(matcher, picture_features(matcher, noise, 16), owners, prompts_of(captions), seed=0)[0] < 0.5
     twice = prompts_of(torch.cat([captions, captions]))
     assert retrieval(matcher, picture_features(matcher, test, 16), owners + 6, twice, seed=0) == (found, near)
+
+
+def test_among_many_captions_a_picture_is_compared_with_some_drawn_at_random(monkeypatch):
+    monkeypatch.setattr("quartet.text_to_image.retrieval.AMONG", 2)
+    monkeypatch.setattr("quartet.text_to_image.retrieval.DRAWS", 200)
+    monkeypatch.setattr("quartet.text_to_image.retrieval.NEAR", 2)
+    matcher = SimpleNamespace(features_of_captions=lambda captions: torch.eye(6)[captions[:, 0]])
+    everything = torch.arange(6)
+    right = retrieval(matcher, torch.eye(6), everything, everything[:, None], seed=0)
+    assert right == (1.0, 1.0)
+    # A picture that looks like another caption is mistaken whenever that one is drawn too: one time in five.
+    first, near = retrieval(matcher, torch.eye(6).roll(1, 0), everything, everything[:, None], seed=0)
+    assert 0.7 < first < 0.9 and near == 1.0
 
 
 def test_equal_captions_of_other_pictures_are_no_mistakes():
