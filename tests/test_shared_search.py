@@ -100,9 +100,8 @@ class Machine(Clone):
         self.variables = {"QUARTET_TRACKING": "off", "QUARTET_SEARCH_STORAGE": address}
         self.name_user()
 
-    def search(self, trials=1, program=("-m", "quartet")):
-        options = ["--name", "rates", "--trials", str(trials)]
-        options += ["--grace", "3"] if self.variables["QUARTET_SEARCH_STORAGE"] else []
+    def search(self, trials=1, program=("-m", "quartet"), grace=("--grace", "3")):
+        options = ["--name", "rates", "--trials", str(trials), *grace]
         return [sys.executable, *program, "search", "cnn", RANGE, *options]
 
     def started(self, **options):
@@ -227,7 +226,7 @@ def test_trials_that_cannot_be_compared_are_refused(machines, address):
     assert "data/raw/images differs" in refused(PICTURES="other digits")
     assert states(trials_of(address)) == ["COMPLETE", "FAIL"]
     assert len(two.trained) == 1
-    other = one.run(*one.search(), check=False, QUARTET_SEARCH_STORAGE="")  # in the file of this checkout
+    other = one.run(*one.search(grace=()), check=False, QUARTET_SEARCH_STORAGE="")  # in the file of this checkout
     assert other.returncode == 2 and "rates-0 is an experiment of another search here" in other.stderr
 
 
