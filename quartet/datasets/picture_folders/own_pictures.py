@@ -6,6 +6,7 @@ The layouts are torchvision's (`CLASS/PICTURE`, or `train/CLASS/PICTURE` and so 
 
 import hashlib
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -52,10 +53,10 @@ def find_own_pictures(kind: str, path: Path) -> OwnPictures:
         raise BadInput(f"{path}: {len(unlabelled)} pictures have no class, unlike the others: {listed(unlabelled)}")
     if len(found.classes) < 2 and not all(picture.captions for picture in found.pictures):
         raise BadInput(f"{path}: all pictures are of the class {found.classes[0]!r}; a classifier needs at least two")
-    of_each = [set(picture.attributes) for picture in found.pictures]
-    if any(of_each) and not any(picture.captions for picture in found.pictures):
+    having = Counter(name for picture in found.pictures for name in picture.attributes)
+    if having and not any(picture.captions for picture in found.pictures):
         found.notes.append(f"columns {ATTRIBUTE}… are not used, since there are no captions")
-    elif lacking := sorted(set.union(*of_each) - set.intersection(*of_each)):
+    elif lacking := sorted(name for name, count in having.items() if count < len(found.pictures)):
         columns = listed([f"{ATTRIBUTE}{name}" for name in lacking])
         raise BadInput(f"{path}: only some of its tables have {columns}; give all of them the same columns")
     return found
