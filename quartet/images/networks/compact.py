@@ -1,6 +1,7 @@
 """A small convolutional network that adapts its depth to the image size."""
 
 import functools
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -8,7 +9,46 @@ from quartet.images.networks.activations import ACTIVATIONS
 from quartet.images.networks.interface import ImageNetwork
 
 
-class CompactCnn(ImageNetwork):
+class PooledCnn(ImageNetwork):
+    """A stem, levels of convolutions, the maximum of each of the last maps, and a linear classifier.
+
+    Args:
+        stem, levels: from images to the last maps.
+        features: number of the last maps.
+        image_shape: `(channels, size, size)` of the input images.
+        classes: number of logits.
+        dropout: before the classifier.
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        levels: Sequence[nn.Module],
+        features: int,
+        *,
+        image_shape: tuple[int, int, int],
+        classes: int,
+        dropout: float,
+    ):
+        super().__init__()
+        self.image_shape, self.stem, self.levels = image_shape, stem, nn.Sequential(*levels)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(features, classes)
+
+    def features_of(self, images: Tensor) -> Tensor:
+        """The maximum of each of the last level's maps, `(batch, features)`."""
+        return self.levels(self.stem(images)).amax(dim=(2, 3))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Features to `(batch, classes)` logits."""
+        return self.classifier(self.dropout(features))
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """Two images of zeros."""
+        return (self.classifier.weight.new_zeros(2, *self.image_shape),)
+
+
+class CompactCnn(PooledCnn):
     """VGG-like (Simonyan & Zisserman 2015) with batch normalisation and global max-pooling.
 
     After the stem come a convolution and a pooling. Then each level doubles the channels with two convolutions; pooling
@@ -37,33 +77,17 @@ class CompactCnn(ImageNetwork):
         activation: str,
         stem: str = "strided",
     ):
-        super().__init__()
-        self.image_shape = (channels, size, size)
         block = functools.partial(ConvolutionBlock, activation=activation)
         if stem == "strided" and size >= 16:
-            self.stem, side = block(channels, width, kernel=5, stride=2, padding=0), (size - 3) // 4
+            first, side = block(channels, width, kernel=5, stride=2, padding=0), (size - 3) // 4
         else:
-            self.stem, side = block(channels, width), size // 2
+            first, side = block(channels, width), size // 2
         levels, deeper = [block(width, width, pooled=True)], True
         while deeper:
             deeper = side >= 12
             levels += [block(width, 2 * width), block(2 * width, 2 * width, pooled=deeper)]
             width, side = 2 * width, side // 2
-        self.levels = nn.Sequential(*levels)
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(width, classes)
-
-    def features_of(self, images: Tensor) -> Tensor:
-        """The maximum of each of the last level's maps, `(batch, features)`."""
-        return self.levels(self.stem(images)).amax(dim=(2, 3))
-
-    def classify(self, features: Tensor) -> Tensor:
-        """Features to `(batch, classes)` logits."""
-        return self.classifier(self.dropout(features))
-
-    def example_inputs(self) -> tuple[Tensor, ...]:
-        """Two images of zeros."""
-        return (self.classifier.weight.new_zeros(2, *self.image_shape),)
+        super().__init__(first, levels, width, image_shape=(channels, size, size), classes=classes, dropout=dropout)
 
 
 class ConvolutionBlock(nn.Module):

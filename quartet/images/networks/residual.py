@@ -3,11 +3,10 @@
 from torch import Tensor, nn
 
 from quartet.images.networks.activations import ACTIVATIONS
-from quartet.images.networks.compact import ConvolutionBlock
-from quartet.images.networks.interface import ImageNetwork
+from quartet.images.networks.compact import ConvolutionBlock, PooledCnn
 
 
-class ResidualCnn(ImageNetwork):
+class ResidualCnn(PooledCnn):
     """Residual blocks (He et al. 2016) between pooled convolutions, as in airbench96 (Jordan 2024).
 
     The stem has half of `width` channels at full resolution, where each channel costs most. Then each level doubles the
@@ -23,30 +22,14 @@ class ResidualCnn(ImageNetwork):
     """
 
     def __init__(self, *, channels: int, size: int, classes: int, width: int, dropout: float, activation: str):
-        super().__init__()
-        self.image_shape = (channels, size, size)
         features, side = width // 2, size
-        self.stem = ConvolutionBlock(channels, features, activation=activation)
+        stem = ConvolutionBlock(channels, features, activation=activation)
         levels: list[nn.Module] = []
         while side >= 8:
             levels += [ConvolutionBlock(features, 2 * features, activation=activation, pooled=True)]
             levels += [ResidualBlock(2 * features, activation)]
             features, side = 2 * features, side // 2
-        self.levels = nn.Sequential(*levels)
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(features, classes)
-
-    def features_of(self, images: Tensor) -> Tensor:
-        """The maximum of each of the last level's maps, `(batch, features)`."""
-        return self.levels(self.stem(images)).amax(dim=(2, 3))
-
-    def classify(self, features: Tensor) -> Tensor:
-        """Features to `(batch, classes)` logits."""
-        return self.classifier(self.dropout(features))
-
-    def example_inputs(self) -> tuple[Tensor, ...]:
-        """Two images of zeros."""
-        return (self.classifier.weight.new_zeros(2, *self.image_shape),)
+        super().__init__(stem, levels, features, image_shape=(channels, size, size), classes=classes, dropout=dropout)
 
 
 class ResidualBlock(nn.Module):
