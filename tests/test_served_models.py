@@ -307,6 +307,12 @@ def test_too_much_in_a_question_is_refused_at_once(ask, key, question, words):
     assert status == 400 and words in answer["message"] and time.monotonic() - began < 5
 
 
+def test_a_picture_after_the_time_is_not_classified(ask, monkeypatch):
+    limit_time(ask, "cnn", monkeypatch, 1e-6)
+    status, answer = ask("cnn", {"dataframe_records": [{"image": ENCODED}]})
+    assert status == 504 and "takes longer than" in answer["message"]
+
+
 @pytest.mark.parametrize("key", ["lm", "diffusion"])
 def test_an_answer_that_takes_too_long_ends(ask, key, monkeypatch):
     limit_time(ask, key, monkeypatch, 0.3)

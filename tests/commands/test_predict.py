@@ -228,6 +228,8 @@ def test_what_cannot_be_asked_is_said_first(workspace, tmp_path):
     ("family", "parameter", "said"),
     [
         ("lm", "temperature=-1", "temperature: found -1.0, allowed is 0 or more"),
+        ("lm", "temperature=nan", "temperature: found nan, allowed is 0 or more"),
+        ("lm", "repetition_penalty=nan", "repetition_penalty: found nan, allowed is above 0"),
         ("lm", "tokens=0", "tokens: found 0, allowed is 1 or more"),
         ("diffusion", "steps=0", "steps: found 0"),
         ("diffusion", "seed=-1", "seed: found -1"),
